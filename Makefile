@@ -1,0 +1,83 @@
+# The commands of the course. `make lab` and `make test` each work as the first one after a clone: they need
+# Python 3.11 to 3.13 (with venv), pip and make, and put everything else into .venv.
+#
+#   make lab PYTHON=/some/python3.12         use that interpreter for .venv
+#   make lab ARGS="--no-browser --port 9000" hand further words to the program behind a target
+
+# The first Python on the PATH that the course runs on; looked for only when .venv has to be made.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; \
+	done)
+ARGS ?=
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+BEGUN := $(VENV)/.begun
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
+# With .venv's programs on the PATH, as in an activated shell: `!course` in a cell finds the right one.
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
+
+export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test test-slow test-browser bench lint clean install moved
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+# A settings folder of the course's own shows Markdown rendered and keeps JupyterLab from asking about news; a
+# workspace of its own keeps the tabs of other projects out. Jupyter refuses to run as root (a container) unasked.
+lab: install ## open JupyterLab on the page that leads to the chapters
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	$(RUN) -m jupyterlab --LabApp.default_url=/lab/workspaces/trainers-guide/tree/chapters/index.md \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+test: install ## run the tests and the notebooks
+	$(RUN) -m pytest --nbval $(ARGS)
+
+test-slow: install ## run the long tests: kills, fuzzing, two processes
+	$(RUN) -m pytest -m slow tests $(ARGS)
+
+test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
+	$(RUN) -m pytest -m browser tests $(ARGS)
+
+bench: install ## measure speed on this machine
+	$(RUN) -m course_lib bench $(ARGS)
+
+lint: install ## check style, and that the installed packages fit together
+	$(RUN) -m ruff check $(ARGS) .
+	$(PIP) check
+
+clean: ## remove caches and build output; .venv, data and runs stay
+	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+install: $(STAMP) ## make .venv and install everything (the other targets do it by themselves)
+
+# The stamp is written last, and holds the folder it was made in: a checkout that was moved or copied needs its
+# environment made anew. An installation that was cut off can leave half a package that pip takes for a whole one,
+# so it is begun afresh; one that pip itself gave up (no network, say) did no harm and is simply tried again.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12 or 3.13, and none was found on the PATH." \
+		"Install one, or name it: make lab PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1 || :)." \
+		"Name another: make lab PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module." \
+		"On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@if test -e $(BEGUN) || ! $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --clear $(VENV); fi
+	@echo "Installing the course into $(VENV). The first time this takes a minute or more, most of it for PyTorch."
+	@touch $(BEGUN)
+	trap 'exit 130' INT; { $(PIP) install -c constraints.txt torch && \
+		$(PIP) install -c constraints.txt -e '.[lab,test]' && $(PIP) check; } || { rm -f $(BEGUN); exit 1; }
+	@rm -f $(BEGUN)
+	@pwd -P > $@
+
+ifneq ($(wildcard $(STAMP)),)
+ifneq ($(shell cat $(STAMP)),$(shell pwd -P))
+$(STAMP): moved
+moved:
+	rm -rf $(VENV)
+endif
+endif

@@ -1,0 +1,76 @@
+"""``metrics.jsonl``: one row of JSON per training step."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from course_lib.checkpoint.writing import explained, replace_file
+from course_lib.errors import CourseError
+
+
+def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
+    """The rows of a run, in order of steps; a last row that a kill cut short is left out."""
+    path = Path(run_dir) / "metrics.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise CourseError(f"{path}, line {number}, is not JSON ({error}). Delete that line.") from error
+    return rows
+
+
+class MetricsLog:
+    """Appends rows to ``metrics.jsonl``, and on request to TensorBoard's files.
+
+    Args:
+        first_step: rows of this step and later are dropped first: a resumed run writes them again.
+
+    Raises:
+        CourseError: where the file cannot be written, or TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, run_dir: str | Path, first_step: int = 0, tensorboard: bool = False) -> None:
+        self.path = Path(run_dir) / "metrics.jsonl"
+        rows = read_metrics(run_dir)
+        kept = [row for row in rows if row["step"] < first_step]
+        with explained(self.path):
+            if kept != rows or self.path.exists():
+                replace_file(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+            self._file = self.path.open("a", encoding="utf-8")
+        self._board = _open_tensorboard(Path(run_dir) / "tensorboard", first_step) if tensorboard else None
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row; it reaches the operating system at once, so that it can be followed."""
+        with explained(self.path):
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+        if self._board is not None:
+            for name, value in row.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    self._board.add_scalar(name, value, row["step"])
+
+    def sync(self) -> None:
+        """Make the rows as safe as the save that follows them."""
+        with explained(self.path):
+            os.fsync(self._file.fileno())
+        if self._board is not None:
+            self._board.flush()
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _open_tensorboard(folder: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise CourseError("tensorboard=true needs the package: pip install tensorboard (or leave it false).") from error
+    return SummaryWriter(folder, purge_step=first_step)

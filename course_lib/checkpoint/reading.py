@@ -1,0 +1,100 @@
+"""Reading a run directory: everything is checked before it is believed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from course_lib.checkpoint.tensors import load_weights
+from course_lib.checkpoint.writing import read_pointer
+from course_lib.config import RunConfig
+from course_lib.errors import CourseError
+from course_lib.models import build_model
+from course_lib.paths import runs_dir
+from course_lib.tokenizers import Tokenizer, load_tokenizer
+
+
+@dataclass
+class Run:
+    """A loaded save: the model in evaluation mode on the CPU, and all that belongs to it."""
+
+    model: nn.Module
+    tokenizer: Tokenizer | None
+    config: RunConfig
+    state: dict[str, Any]
+    path: Path
+
+
+def find_run(run: str | Path) -> Path:
+    """The folder of a run, given as a path or by its name under ``runs/``; CourseError where it is none."""
+    for folder in (Path(run), runs_dir() / run):
+        if (folder / "config.json").is_file():
+            return folder
+    known = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))
+    there = (
+        f"Runs here: {', '.join(known)}."
+        if known
+        else f"There are no runs in {runs_dir()} yet; course train makes one."
+    )
+    raise CourseError(f"{run} is no run directory: it should hold a config.json. {there}")
+
+
+def find_save(run_dir: Path, which: str | int = "last") -> Path:
+    """The folder of the save ``last``, ``best`` or of a number of steps; CourseError where there is none."""
+    saves = run_dir / "saves"
+    if which in ("last", "best"):
+        name = read_pointer(run_dir, str(which))
+        if name is not None and (saves / name / "state.json").is_file():
+            return saves / name
+    else:
+        turns = [p for p in saves.glob("*") if p.name.split(".")[0] == str(which)]
+        if turns:
+            return max(turns, key=lambda p: p.stat().st_mtime_ns)
+    found = sorted((p.name for p in saves.glob("*") if p.name[0].isdigit()), key=float) if saves.is_dir() else []
+    raise CourseError(f"{run_dir} has no save {which!r}; it has {', '.join(found) or 'none yet'}.")
+
+
+def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
+    """A run's settings and tokenizer, held against each other."""
+    run_dir = Path(run_dir)
+    try:
+        config = RunConfig.from_json((run_dir / "config.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CourseError(f"{run_dir} is no run directory: it should hold a config.json.") from error
+    path = run_dir / "tokenizer.json"
+    tokenizer = load_tokenizer(path) if path.exists() else None
+    vocab_size = getattr(config.model, "vocab_size", None)
+    if tokenizer is not None and vocab_size is not None and tokenizer.vocab_size != vocab_size:
+        raise CourseError(
+            f"{run_dir}: the model has a vocabulary of {vocab_size}, its tokenizer.json one of {tokenizer.vocab_size}. "
+            "One of the two files is from another run."
+        )
+    return config, tokenizer
+
+
+def load(run_dir: str | Path, which: str | int = "last") -> Run:
+    """A run's model, tokenizer, settings and state, as of the save ``last``, ``best`` or a step.
+
+    Raises:
+        CourseError: where the folder is no run, has no such save, or a file is damaged.
+    """
+    run_dir = Path(run_dir)
+    config, tokenizer = read_config(run_dir)
+    folder = find_save(run_dir, which)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
+        model = build_model(config.model)
+    load_weights(model, folder)
+    return Run(model.eval(), tokenizer, config, read_state(folder), folder)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if not isinstance(state, dict) or not isinstance(state["step"], int) or state["step"] < 0:
+            raise ValueError("step should be a whole number")
+    except (OSError, ValueError, KeyError) as error:
+        raise CourseError(f"{folder}/state.json is damaged ({error}). Choose another save.") from error
+    return state

@@ -1,0 +1,57 @@
+"""The command line: ``course COMMAND ...``. torch loads only in the commands that need it."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from course_lib import __version__
+from course_lib.config import nearest
+from course_lib.errors import CourseError
+
+
+def _commands() -> dict[str, Callable[[list[str]], None]]:
+    from course_lib.cli import commands, train
+
+    return {
+        "prepare": commands.prepare,
+        "train": train.train,
+        "sample": commands.sample,
+        "bench": commands.bench,
+        "doctor": commands.doctor,
+    }
+
+
+def _help(commands: dict[str, Callable[[list[str]], None]]) -> str:
+    lines = [f"  {name:<9} {(function.__doc__ or '').splitlines()[0]}" for name, function in commands.items()]
+    return "\n".join([
+        f"course {__version__}: training language models from scratch",
+        "",
+        "usage: course COMMAND ...        (course COMMAND --help says more)",
+        "",
+        *lines,
+    ])  # fmt: skip
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; a CourseError is printed without a traceback. Returns the exit status."""
+    commands = _commands()
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help(commands))
+        return 0
+    if argv[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        if argv[0] not in commands:
+            raise CourseError(f"There is no command {argv[0]!r}: {nearest(argv[0], list(commands))}")
+        commands[argv[0]](argv[1:])
+    except CourseError as error:
+        print(f"course: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("course: stopped at once.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,184 @@
+"""The smaller commands: prepare, sample, bench, doctor."""
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from course_lib import __version__
+from course_lib.cli.parse import parse
+from course_lib.errors import CourseError
+from course_lib.paths import data_dir, project_root, runs_dir
+
+
+def _parse(form: type, args: list[str], command: str, description: str) -> Any:
+    return parse(form, args, f"course {command}", description)
+
+
+@dataclass
+class PrepareSettings:
+    dataset: Annotated[Positional[str], arg(help="A corpus by name, text:PATH or bytes:PATH.")]
+    tokenizer: Annotated[str, arg(help="char, byte, or auto (what the corpus is meant for).")] = "auto"
+    val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
+
+
+def prepare(args: list[str]) -> None:
+    """Find (or download) a text and turn it into token files: prepare DATASET."""
+    from course_lib.data import load_prepared
+    from course_lib.data import prepare as prepare_data
+
+    s = _parse(PrepareSettings, args, "prepare", "Turn a text into train.bin and val.bin.")
+    prepared = load_prepared(prepare_data(s.dataset, s.tokenizer, s.val_fraction))
+    counts = prepared.manifest["counts"]
+    print(
+        f"{prepared.folder}\n{prepared.tokenizer}; {counts['train']:,} training and {counts['val']:,} validation tokens"
+    )
+
+
+@dataclass
+class SampleSettings:
+    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.")]
+    start: Annotated[str, arg(help="The text to go on from; FILE:path takes it from a file.")] = "\n"
+    num_samples: Annotated[int, arg(help="How many samples to write.")] = 1
+    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = 500
+    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = 0.8
+    top_k: Annotated[int | None, arg(help="Draw from the k likeliest tokens only.")] = None
+    top_p: Annotated[float | None, arg(help="Draw from the likeliest tokens that sum to p only.")] = None
+    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = 1337
+    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
+
+
+def sample(args: list[str]) -> None:
+    """Let a trained model write: sample RUN [--start TEXT|FILE:path]."""
+    import torch
+
+    from course_lib import checkpoint
+    from course_lib.device import find
+    from course_lib.sampling import stream
+
+    s = _parse(SampleSettings, args, "sample", "Let a trained model write, token by token.")
+    run_dir = checkpoint.find_run(s.run)
+    which: str | int = int(s.which) if s.which.isdigit() else s.which
+    if which == "auto":
+        which = "best" if (run_dir / "best").exists() else "last"
+    run = checkpoint.load(run_dir, which)
+    if run.tokenizer is None:
+        raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
+    start = _read_start(s.start)
+    prompt = torch.tensor([run.tokenizer.encode(start or "\n")], dtype=torch.long)
+    model = run.model.to(find(s.device).device)
+    for i in range(s.num_samples):
+        print(f"--- sample {i + 1} of {s.num_samples} ---" if s.num_samples > 1 else "", end="\n" * (s.num_samples > 1))
+        print(start, end="")
+        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i)
+        _print_tokens(run.tokenizer, (int(token[0, 0]) for token in tokens))
+
+
+def _read_start(start: str) -> str:
+    if not start.startswith("FILE:"):
+        return start
+    path = Path(start[5:]).expanduser()
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"Cannot read the start from {path}: {error}.") from error
+
+
+def _print_tokens(tokenizer: Any, ids: Any) -> None:
+    """Print tokens as they come; bytes wait until they make a whole character."""
+    pending: list[int] = []
+    for token in ids:
+        pending.append(token)
+        text = tokenizer.decode(pending)
+        if not text.endswith("\ufffd") or len(pending) >= 4:
+            print(text, end="", flush=True)
+            pending.clear()
+    print(tokenizer.decode(pending))
+
+
+@dataclass
+class BenchSettings:
+    name: Annotated[Positional[str], arg(help="What to measure: step, generate or recipe.")]
+    peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
+    runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
+    recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
+    out: Annotated[str | None, arg(help="Where to write the JSON; by default it is only printed.")] = None
+
+
+def bench(args: list[str]) -> None:
+    """Measure speed on this machine, on request beside a peer: bench step|generate|recipe [--peer PATH]."""
+    from course_lib import bench as benches
+
+    s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
+    command = "course bench " + " ".join(args)
+    report = benches.run(s.name, command, s.runs, None if s.peer is None else Path(s.peer), s.recipe)
+    text = benches.to_json(report)
+    if s.out:
+        Path(s.out).write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
+@dataclass
+class DoctorSettings:
+    pass
+
+
+def doctor(args: list[str]) -> None:
+    """Say what was found here, as a report to paste when asking for help."""
+    _parse(DoctorSettings, args, "doctor", "Say what was found here, as a report to paste.")
+    from course_lib.data.sources import SOURCES
+    from course_lib.device import processor
+
+    print(f"course_lib {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    print(f"python: {sys.executable}")
+    packages = "torch numpy matplotlib safetensors tiktoken tqdm tyro jupyterlab ipywidgets anywidget".split()
+    print("packages: " + ", ".join(f"{name} {_version(name)}" for name in packages))
+    print(f"processor: {processor()}, {os.cpu_count()} cores{_memory()}")
+    for line in _devices():
+        print(line)
+    root = project_root()
+    print(f"project root: {root} ({shutil.disk_usage(root).free / 2**30:.1f} GiB free, {_writable(root)})")
+    mirror = os.environ.get("COURSE_DATA")
+    print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
+    for name, source in SOURCES.items():
+        places = [data_dir(), *([Path(mirror)] if mirror else [])]
+        found = [str(p / name / source.file) for p in places if (p / name / source.file).is_file()]
+        print(f"source {name}: {found[0] if found else 'not here yet; it is downloaded when first used'}")
+    runs = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))
+    print(f"runs: {', '.join(runs[-5:]) or 'none yet'}" + (f" (and {len(runs) - 5} more)" if len(runs) > 5 else ""))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _memory() -> str:
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB of memory"
+    return ""
+
+
+def _devices() -> list[str]:
+    import torch
+
+    from course_lib.device import choose, find
+
+    found = find("auto")
+    lines = [f"device: {line}" for line in choose(found).reasons]
+    if found.memory_gib:
+        lines.append(f"device: {found.memory_gib:.1f} GiB of memory, CUDA {torch.version.cuda}")
+    return [*lines, f"threads: {torch.get_num_threads()}"]
+
+
+def _writable(folder: Path) -> str:
+    return "writable" if os.access(folder, os.W_OK) else "NOT writable: runs and data cannot be kept here"

@@ -1,0 +1,40 @@
+"""Flags from dataclasses, by tyro: ``--block-size`` and ``--block_size``, ``--x 1`` and ``--x=1``."""
+
+import dataclasses
+import difflib
+from typing import Any, TypeVar
+
+import tyro
+
+from course_lib.errors import CourseError
+
+T = TypeVar("T")
+
+
+def parse(form: type[T], args: list[str], prog: str, description: str, aliases: dict[str, str] | None = None) -> T:
+    """An instance of the dataclass ``form`` from ``args``; --help prints its fields' texts and exits.
+
+    Args:
+        aliases: other names of some fields, alias to field.
+
+    Raises:
+        CourseError: for a flag that names no field; it names the nearest.
+    """
+    known = {field.name: field.name for field in dataclasses.fields(form)} | (aliases or {})  # type: ignore[arg-type]
+    spelled = []
+    for i, arg in enumerate(args):
+        if arg == "--":
+            spelled += args[i:]
+            break
+        flag, equals, value = arg.partition("=")
+        name = flag[2:].replace("-", "_")
+        if not flag.startswith("--") or name == "help":
+            spelled.append(arg)
+        elif name in known:
+            spelled.append("--" + known[name].replace("_", "-") + equals + value)
+        else:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean --{close[0].replace('_', '-')}?" if close else f"{prog} --help lists what there is."
+            raise CourseError(f"{prog} has no setting {flag}: {hint}")
+    config: tuple[Any, ...] = (tyro.conf.FlagConversionOff,)
+    return tyro.cli(form, args=spelled, prog=prog, description=description, config=config)

@@ -1,0 +1,5 @@
+"""Texts and pictures that the course makes by itself, without a download."""
+
+from course_lib.corpora.numbers import numbers_text
+
+__all__ = ["numbers_text"]

@@ -1,0 +1,21 @@
+"""Data: find and verify sources, turn text into ``.bin`` files, draw batches from them."""
+
+import importlib
+
+_HOMES = {
+    "Batcher": "batcher",
+    "load_text": "corpus",
+    "load_bytes": "corpus",
+    "prepare": "prepared",
+    "Prepared": "prepared",
+    "load_prepared": "prepared",
+    "find_source": "sources",
+}
+__all__ = ["Batcher", "Prepared", "find_source", "load_bytes", "load_prepared", "load_text", "prepare"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a part at its first use: only `Batcher` needs torch."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,175 @@
+"""From a long row of token ids to batches (x, y), without a Python loop over a batch.
+
+`Batcher` knows no model and keeps no state that matters: which windows step s draws is a pure
+function of (seed, s). So nothing has to be saved, and any step can be replayed.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.data.prepared import open_tokens
+from course_lib.errors import CourseError
+
+RESIDENT_BYTES = 256 * 2**20
+"""Token rows up to this size (as int64) are held in the device's memory; larger ones stay on disk."""
+
+
+class Batcher:
+    """Draws the batches of a training run from a row of N token ids.
+
+    One optimizer step uses a global batch of ``batch_size * grad_accum`` windows. It is drawn as one
+    and then sliced by process and micro-step, so it does not depend on how the work is split: of
+    ``world_size`` processes each takes ``grad_accum / world_size`` micro-steps.
+
+    Args:
+        tokens: ids as a sequence, array or tensor (N,), or the path of a prepared ``.bin`` file.
+        batch_size: B, windows in a micro-batch.
+        block_size: T, tokens in a window.
+        seed: where the draws start.
+        device: where x and y are wanted.
+        grad_accum: micro-batches per optimizer step, over all processes together.
+        rank, world_size: which process this is, of how many.
+        resident: hold all ids in the device's memory; None decides by size.
+
+    Raises:
+        CourseError: for fewer than T + 1 tokens, or where world_size does not divide grad_accum.
+    """
+
+    def __init__(
+        self,
+        tokens: object,
+        batch_size: int,
+        block_size: int,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        grad_accum: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        resident: bool | None = None,
+    ) -> None:
+        self.tokens = open_tokens(tokens) if isinstance(tokens, (str, Path)) else _as_row(tokens)
+        self.batch_size, self.block_size, self.seed = batch_size, block_size, seed
+        self.device = torch.device(device)
+        self.grad_accum, self.rank, self.world_size = grad_accum, rank, world_size
+        self._check()
+        if resident is None:
+            resident = self.tokens.size * 8 <= RESIDENT_BYTES
+        self._resident = torch.from_numpy(self.tokens.astype(np.int64)).to(self.device) if resident else None
+        self._span = torch.arange(block_size + 1, device=self.device if resident else "cpu")
+        self._ahead: tuple[tuple[int, int], Future[Tensor]] | None = None
+        self._reader = None if resident else ThreadPoolExecutor(1, thread_name_prefix="batcher")
+
+    def _check(self) -> None:
+        for name in ("batch_size", "block_size", "grad_accum", "world_size"):
+            if getattr(self, name) < 1:
+                raise CourseError(f"{name} should be at least 1; it is {getattr(self, name)}.")
+        if not 0 <= self.rank < self.world_size:
+            raise CourseError(f"rank should be from 0 to {self.world_size - 1}; it is {self.rank}.")
+        if len(self.tokens) < self.block_size + 1:
+            raise CourseError(
+                f"The text has {len(self.tokens)} tokens; with block_size {self.block_size} it needs at least "
+                f"{self.block_size + 1} (the targets are the text shifted by one). Use a longer text, or a block_size "
+                f"of at most {max(len(self.tokens) - 1, 0)}."
+            )
+        if self.grad_accum % self.world_size:
+            fitting = -(-self.grad_accum // self.world_size) * self.world_size
+            raise CourseError(
+                f"grad_accum = {self.grad_accum} micro-batches cannot be shared equally by {self.world_size} "
+                f"processes. Set grad_accum to a multiple of {self.world_size}, such as {fitting}."
+            )
+
+    @property
+    def micro_steps(self) -> int:
+        """Micro-batches that this process takes per optimizer step."""
+        return self.grad_accum // self.world_size
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Targets per optimizer step, over all processes."""
+        return self.batch_size * self.grad_accum * self.block_size
+
+    def offsets(self, step: int) -> np.ndarray:
+        """Where the windows of ``step`` start: (batch_size * grad_accum,), each from 0 to N - T - 1.
+
+        Philox (Salmon et al. 2011) is a counter-based generator: its output is a function of the key
+        (seed, step) alone. The raw 64-bit words are taken modulo the number of places; against 2**64
+        the unevenness is nothing, and unlike numpy's derived draws these words never change.
+        """
+        places = len(self.tokens) - self.block_size
+        raw = np.random.Philox(key=[self.seed, step]).random_raw(self.batch_size * self.grad_accum)
+        return (raw % np.uint64(places)).astype(np.int64)
+
+    def batch(self, step: int, micro: int = 0) -> tuple[Tensor, Tensor]:
+        """Micro-batch ``micro`` (of `micro_steps`) of optimizer step ``step``: x and y, each (B, T) int64.
+
+        ``y`` is ``x`` shifted by one: ``y[b, t]`` is the token that follows ``x[b, t]`` in the text.
+        """
+        if not 0 <= micro < self.micro_steps:
+            raise CourseError(f"micro should be from 0 to {self.micro_steps - 1}; it is {micro}.")
+        if self._resident is not None:
+            rows = self._read(step, micro)
+        else:
+            rows = self._take_ahead(step, micro).to(self.device, non_blocking=True)
+        return rows[:, :-1], rows[:, 1:]
+
+    def _read(self, step: int, micro: int) -> Tensor:
+        """The windows with their last target, (B, T + 1)."""
+        first = (self.rank * self.micro_steps + micro) * self.batch_size
+        starts = torch.from_numpy(self.offsets(step)[first : first + self.batch_size])
+        if self._resident is not None:
+            starts = starts.to(self.device, non_blocking=True)
+            return self._resident[starts[:, None] + self._span]  # (B, 1) + (T + 1,) -> (B, T + 1)
+        places = (starts[:, None] + self._span).numpy()
+        rows = torch.from_numpy(self.tokens[places].astype(np.int64))
+        return rows.pin_memory() if self.device.type == "cuda" else rows
+
+    def _take_ahead(self, step: int, micro: int) -> Tensor:
+        """What a thread has read in advance, if it guessed right; it then reads what comes next."""
+        assert self._reader is not None
+        if self._ahead is not None and self._ahead[0] == (step, micro):
+            rows = self._ahead[1].result()
+        else:
+            rows = self._read(step, micro)
+        following = (step, micro + 1) if micro + 1 < self.micro_steps else (step + 1, 0)
+        self._ahead = (following, self._reader.submit(self._read, *following))
+        return rows
+
+    def windows(self, max_batches: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """The text as windows side by side, for scoring: every target exactly once.
+
+        The batches are (B, T), the last full one may be smaller, and a tail shorter than T comes as a
+        batch of its own, (1, tail). ``max_batches`` takes that many batches of full windows, spread evenly
+        over the text. Several processes take turns: each yields its share.
+        """
+        T = self.block_size
+        n_full, tail = divmod(len(self.tokens) - 1, T)
+        chosen = np.arange(n_full)
+        if max_batches is not None and max_batches * self.batch_size < n_full:
+            chosen = np.linspace(0, n_full, max_batches * self.batch_size, endpoint=False).astype(np.int64)
+            tail = 0
+        groups = [chosen[i : i + self.batch_size] * T for i in range(0, len(chosen), self.batch_size)]
+        for starts in groups[self.rank :: self.world_size]:
+            rows = self._rows(starts, T + 1)
+            yield rows[:, :-1], rows[:, 1:]
+        if tail and len(groups) % self.world_size == self.rank:
+            rows = self._rows(np.array([n_full * T]), tail + 1)
+            yield rows[:, :-1], rows[:, 1:]
+
+    def _rows(self, starts: np.ndarray, length: int) -> Tensor:
+        places = starts[:, None] + np.arange(length)
+        return torch.from_numpy(self.tokens[places].astype(np.int64)).to(self.device)
+
+
+def _as_row(tokens: object) -> np.ndarray:
+    """Token ids of any form as an integer array (N,)."""
+    array = tokens.cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
+    if array.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise CourseError(f"Tokens should be one row of whole numbers; this is {array.dtype} of shape {array.shape}.")
+    return array

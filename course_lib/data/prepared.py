@@ -1,0 +1,193 @@
+"""Text -> ``train.bin``, ``val.bin`` and ``manifest.json``: ids on disk, ready to be mapped into memory."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from course_lib.data.corpus import decode_utf8, find_corpus
+from course_lib.errors import CourseError
+from course_lib.paths import data_dir
+from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
+
+FORMAT = "course_lib tokens"
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A folder of prepared ids, opened: its tokenizer, its manifest and its files."""
+
+    folder: Path
+    tokenizer: Tokenizer
+    manifest: dict[str, Any]
+
+    def path(self, split: str) -> Path:
+        return self.folder / f"{split}.bin"
+
+    def bytes_per_token(self, split: str) -> float:
+        return self.manifest["bytes"][split] / self.manifest["counts"][split]
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """The smallest of uint16 and uint32 (little-endian) that holds every id."""
+    return np.dtype("<u2" if vocab_size <= 65_536 else "<u4")
+
+
+def prepare(
+    name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None
+) -> Path:
+    """Encode a corpus once; later calls find the folder again.
+
+    Args:
+        name: a corpus (see `course_lib.data.corpus`), ``text:PATH`` or ``bytes:PATH``.
+        tokenizer: a ready one, or ``char``, ``byte``, or ``auto`` (what the corpus is meant for).
+        val_fraction: the share at the text's end that becomes the validation split.
+        data: the data folder; by default the project's.
+
+    Returns:
+        ``data/prepared/<corpus>-<tokenizer's fingerprint>``.
+
+    Raises:
+        CourseError: for a text that cannot be had, read or encoded, or a folder that cannot be written.
+    """
+    corpus = find_corpus(name)
+    content = corpus.read()
+    kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
+    text = None if name.startswith("bytes:") else decode_utf8(content, name)
+    if isinstance(kind, str):
+        kind = _train_tokenizer(kind, text, name)
+    if text is None and not isinstance(kind, ByteTokenizer):
+        raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
+    whole: str | np.ndarray = np.frombuffer(content, dtype=np.uint8) if text is None else text
+    sha256 = hashlib.sha256(content).hexdigest()
+    folder = Path(data or data_dir()) / "prepared" / f"{_slug(name, sha256)}-{kind.fingerprint()}"
+    if _is_ready(folder, sha256, val_fraction):
+        return folder
+    cut = int(len(whole) * (1 - val_fraction))
+    parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
+    ids = {split: part if text is None else kind.encode_array(part) for split, part in parts.items()}
+    manifest = {
+        "format": FORMAT,
+        "version": 1,
+        "corpus": name,
+        "sha256": sha256,
+        "tokenizer": kind.fingerprint(),
+        "vocab_size": kind.vocab_size,
+        "dtype": token_dtype(kind.vocab_size).name,
+        "val_fraction": val_fraction,
+        "counts": {split: len(row) for split, row in ids.items()},
+        "bytes": {split: len(part if text is None else part.encode()) for split, part in parts.items()},
+    }
+    _write(folder, manifest, ids, kind)
+    return folder
+
+
+def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:
+    if kind == "byte":
+        return ByteTokenizer()
+    if kind != "char":
+        raise CourseError(f"The tokenizer should be 'auto', 'char', 'byte' or a Tokenizer; it is {kind!r}.")
+    if text is None:
+        raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
+    return CharTokenizer.train(text)
+
+
+def _slug(name: str, sha256: str) -> str:
+    """A folder name for a corpus; files of one name but other content get different ones."""
+    scheme, _, path = name.partition(":")
+    if not path:
+        return name
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).stem)[:40]
+    return f"{scheme}-{stem}-{sha256[:8]}"
+
+
+def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:
+    """Whether ``folder`` holds this very text, split the same way, undamaged."""
+    try:
+        prepared = load_prepared(folder)
+    except CourseError:
+        return False
+    return prepared.manifest["sha256"] == sha256 and prepared.manifest["val_fraction"] == val_fraction
+
+
+def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """All files into a new folder beside, then one rename: nobody sees half a folder."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise CourseError(f"Cannot write to {folder.parent}: {error.strerror}. Check its permissions.") from error
+    try:
+        scratch.chmod(0o755)
+        for split, row in ids.items():
+            np.asarray(row).astype(manifest["dtype"]).tofile(scratch / f"{split}.bin")
+        tokenizer.save(scratch / "tokenizer.json")
+        (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():  # another text, another split, or damaged
+            shutil.rmtree(folder)
+        os.replace(scratch, folder)
+    except OSError as error:
+        raise CourseError(
+            f"Cannot write {folder}: {error.strerror}. Free some disk space or check its permissions, then try again."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def load_prepared(folder: str | Path) -> Prepared:
+    """Open a prepared folder; raises CourseError where a file is missing or does not fit the manifest."""
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if tokenizer.fingerprint() != manifest["tokenizer"]:
+        raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
+    for split in SPLITS:
+        open_tokens(folder / f"{split}.bin")
+    return Prepared(folder, tokenizer, manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        known = {"uint16", "uint32"}
+        fits = manifest["format"] == FORMAT and manifest["dtype"] in known and manifest["vocab_size"] >= 1
+        fits = fits and all(isinstance(manifest[part][s], int) for part in ("counts", "bytes") for s in SPLITS)
+        if not (fits and {"sha256", "tokenizer", "val_fraction"} <= manifest.keys()):
+            raise KeyError("a field")
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"{folder} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CourseError(f"{path} is not a manifest of this format ({error}). Prepare the data again.") from error
+    return manifest
+
+
+def open_tokens(path: str | Path) -> np.ndarray:
+    """Map a prepared ``.bin`` file into memory, (N,); refused where it does not fit its manifest."""
+    path = Path(path)
+    manifest = _read_manifest(path.parent)
+    if path.stem not in manifest["counts"] or path.suffix != ".bin":
+        raise CourseError(
+            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in SPLITS)}; not {path.name}."
+        )
+    dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise CourseError(f"{path} is missing. Prepare the data again.") from error
+    if size != count * dtype.itemsize:
+        raise CourseError(
+            f"{path} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} bytes; it "
+            f"has {size}. Was it cut off or replaced? Delete the folder {path.parent} and prepare it again."
+        )
+    return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

@@ -1,0 +1,134 @@
+"""Where the real texts come from: found on disk, or downloaded once, and always verified.
+
+A source is looked for in ``data/<source>/``, then in ``$COURSE_DATA/<source>/`` (a teacher's mirror on
+a disk or a share), then it is downloaded; ``COURSE_OFFLINE=1`` forbids that.
+"""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from course_lib.config import nearest
+from course_lib.errors import CourseError
+from course_lib.paths import data_dir
+
+
+@dataclass(frozen=True)
+class Source:
+    """One downloadable file. ``sha256`` None means that its publisher revises it now and then."""
+
+    file: str
+    url: str
+    sha256: str | None
+    about: str
+
+
+SOURCES = {
+    "tinyshakespeare": Source(
+        "input.txt",
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        "40,000 lines from Shakespeare's plays, 1.1 MB",
+    ),
+    "holmes": Source(
+        "pg1661.txt",
+        "https://www.gutenberg.org/cache/epub/1661/pg1661.txt",
+        None,
+        "The Adventures of Sherlock Holmes, Project Gutenberg's text 1661, 0.6 MB",
+    ),
+}
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_source(name: str, source: Source | None = None) -> Path:
+    """The path of a source's file, verified; downloads it where it is nowhere on disk.
+
+    Raises:
+        CourseError: for an unknown name, a file with another sha256, or one that cannot be had; it says
+            what was tried and the two ways to provide the file.
+    """
+    if source is None:
+        if name not in SOURCES:
+            raise CourseError(f"There is no source {name!r}: {nearest(name, list(SOURCES))}")
+        source = SOURCES[name]
+    here = data_dir() / name / source.file
+    tried = [here]
+    if mirror := os.environ.get("COURSE_DATA"):
+        tried.append(Path(mirror).expanduser() / name / source.file)
+    for path in tried:
+        if path.is_file():
+            _verify(path, source, "Delete it, so that it is fetched afresh, or put the right file there.")
+            return path
+    looked = " and ".join(str(path) for path in tried)
+    remedy = (
+        f"Either download {source.url} on a machine with a network and put it at {here}, or set COURSE_DATA to a "
+        f"folder that holds {name}/{source.file}. Without it, dataset 'numbers' needs no download."
+    )
+    if os.environ.get("COURSE_OFFLINE") == "1":
+        raise CourseError(f"{name} is not at {looked}, and COURSE_OFFLINE=1 forbids a download. {remedy}")
+    try:
+        download(source, here)
+    except OSError as error:
+        raise CourseError(f"{name} is not at {looked}, and downloading it failed ({error}). {remedy}") from error
+    return here
+
+
+def _verify(path: Path, source: Source, remedy: str) -> None:
+    if source.sha256 is not None and (found := sha256_of(path)) != source.sha256:
+        raise CourseError(f"{path} should have the sha256 {source.sha256}; it has {found}. {remedy}")
+
+
+def download(source: Source, target: Path, attempts: int = 3) -> None:
+    """Fetch ``source`` to ``target``: resumed where it was cut off, verified, put in place in one move.
+
+    Raises:
+        OSError: where the network or the disk fails ``attempts`` times in a row.
+        CourseError: where what came has another sha256; it is then deleted.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    for attempt in range(attempts):
+        try:
+            _fetch(source.url, part)
+            break
+        except (OSError, urllib.error.URLError):
+            if attempt == attempts - 1:
+                raise
+    try:
+        _verify(part, source, "What was downloaded is deleted; try again, or provide the file yourself.")
+    except CourseError:
+        part.unlink()
+        raise
+    os.replace(part, target)
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Append to ``part`` what it lacks; a server that cannot resume sends the whole again."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is left to send: the part is complete (or is none of this file)
+            return
+        raise
+    with response:
+        resumed = response.status == 206
+        left = response.headers.get("Content-Length")
+        total = None if left is None else int(left) + (have if resumed else 0)
+        bar = tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=part.stem)
+        with bar, part.open("ab" if resumed else "wb") as file:
+            while chunk := response.read(1 << 16):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and part.stat().st_size < total:
+        raise OSError(f"the connection was cut off after {part.stat().st_size} of {total} bytes")

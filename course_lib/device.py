@@ -1,0 +1,211 @@
+"""Which device, which arithmetic, which process of how many: each with its reason, in words.
+
+What was found (`Capabilities`) and what follows from it (`choose`) are apart, so that the choice is a
+table that can be tested for cards that are not here.
+"""
+
+import contextlib
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from course_lib.errors import CourseError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a device is able to do. ``compute`` is CUDA's compute capability, such as (8, 0)."""
+
+    device: str
+    name: str
+    compute: tuple[int, int] | None = None
+    memory_gib: float | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.device.split(":")[0]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The choice: device, arithmetic of the forward pass, and why."""
+
+    device: str
+    precision: str
+    scaler: bool
+    tf32: bool
+    reasons: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return self.device.split(":")[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context of the forward pass: autocast, or nothing in fp32."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(device_type=self.kind, dtype=self.dtype)
+
+    def build_scaler(self) -> torch.amp.GradScaler:
+        """A GradScaler; one that passes everything through where fp16 is not in use."""
+        return torch.amp.GradScaler(self.kind, enabled=self.scaler)
+
+
+def processor() -> str:
+    """The processor's name, as Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def find(device: str = "auto") -> Capabilities:
+    """What ``device`` is here; ``auto`` takes a CUDA card, else Apple's GPU, else the CPU.
+
+    Raises:
+        CourseError: for a device that torch does not see here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise CourseError(f"device should be auto, cpu, cuda, cuda:1 or mps; it is {device!r}.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise CourseError(
+                f"device {device!r} was asked for; torch {torch.__version__} sees {count} CUDA cards here. "
+                "Use device=cpu, or install a CUDA build of torch and the card's driver (see: course doctor)."
+            )
+        properties = torch.cuda.get_device_properties(device)
+        compute = (properties.major, properties.minor)
+        return Capabilities(device, properties.name, compute, properties.total_memory / 2**30)
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise CourseError("device 'mps' was asked for; torch sees no Apple GPU here. Use device=cpu.")
+    return Capabilities(device, processor())
+
+
+def choose(found: Capabilities, precision: str = "auto") -> Compute:
+    """Which arithmetic to use on what was found. A pure function.
+
+    bf16 has fp32's range and needs no loss scaling; fp16 is as fast on cards without bf16 hardware, but
+    small gradients vanish in it, so it goes with a GradScaler. `torch.cuda.is_bf16_supported` is not
+    asked: it counts emulation, and a T4 would say yes.
+
+    Raises:
+        CourseError: for a precision that the device has no hardware for.
+    """
+    if precision not in PRECISIONS:
+        raise CourseError(f"precision should be one of {', '.join(PRECISIONS)}; it is {precision!r}.")
+    if found.kind == "cuda":
+        best, why = _cuda_best(found)
+    elif found.kind == "mps":
+        best, why = "fp32", "on Apple's GPU fp32 is the form that every operation has"
+    else:
+        best, why = "fp32", "on a CPU lower precision gains little for small models, and fp32 is exact"
+    if precision == "auto":
+        precision, reason = best, f"{best}: {why}"
+    else:
+        reason = f"{precision}: asked for"
+        if precision == "bf16" and found.kind == "cuda" and found.compute < (8, 0):
+            raise CourseError(
+                f"precision bf16 needs compute capability 8.0; {found.name} has {_dotted(found)}. Use {best}."
+            )
+    scaler, tf32 = precision == "fp16", found.kind == "cuda" and found.compute >= (8, 0)
+    reasons = [f"{found.device}: {found.name}", reason]
+    if scaler:
+        reasons.append("GradScaler: fp16 loses small gradients unless the loss is scaled up first")
+    if tf32:
+        reasons.append("TF32 for what stays fp32: tensor cores, 10 bits of mantissa, fp32's range")
+    return Compute(found.device, precision, scaler, tf32, tuple(reasons))
+
+
+def _cuda_best(found: Capabilities) -> tuple[str, str]:
+    assert found.compute is not None
+    if found.compute >= (8, 0):
+        return "bf16", f"compute capability {_dotted(found)} has bf16 tensor cores, and bf16 needs no scaler"
+    if found.compute >= (7, 0):
+        return "fp16", f"compute capability {_dotted(found)} has fp16 tensor cores and no bf16"
+    return "fp32", f"compute capability {_dotted(found)} has no tensor cores"
+
+
+def _dotted(found: Capabilities) -> str:
+    return ".".join(map(str, found.compute or ()))
+
+
+def select(device: str = "auto", precision: str = "auto") -> Compute:
+    """`find`, `choose`, and switch TF32 on where it was chosen."""
+    compute = choose(find(device), precision)
+    if compute.tf32:
+        torch.set_float32_matmul_precision("high")
+    return compute
+
+
+@dataclass(frozen=True)
+class World:
+    """Which process this is, of how many. Alone: rank 0 of 1."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+    backend: str | None = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that logs and saves."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Each value summed over all processes."""
+        if self.size == 1:
+            return values
+        device = f"cuda:{self.local_rank}" if self.backend == "nccl" else "cpu"
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+
+def current_world() -> World:
+    """The world this process has joined, or a world of one."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return World()
+    return World(dist.get_rank(), int(os.environ.get("LOCAL_RANK", 0)), dist.get_world_size(), dist.get_backend())
+
+
+@contextlib.contextmanager
+def joined_world(device: str = "auto"):
+    """Join the processes that ``torchrun`` started (it sets RANK, LOCAL_RANK and WORLD_SIZE); leave at the end.
+
+    NCCL between CUDA cards, gloo between CPUs. Yields the `World`; without torchrun a world of one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    local_rank = int(os.environ["LOCAL_RANK"])
+    if on_cuda:
+        find(f"cuda:{local_rank}")  # a clear error where there are fewer cards than processes
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if on_cuda else "gloo")
+    try:
+        yield current_world()
+    finally:
+        dist.destroy_process_group()

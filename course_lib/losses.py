@@ -1,0 +1,27 @@
+"""What training minimizes, and how it is reported."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean surprise at the true next token, in nats per token.
+
+    -log p(target), where p is the softmax of the logits, averaged over all B x T targets.
+
+    Args:
+        logits: (B, T, V), of any floating type; the loss is computed in float32.
+        targets: (B, T) int64.
+    """
+    # (B, T, V) -> (B * T, V) and (B, T) -> (B * T,): cross_entropy wants one row per prediction.
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+def bits_per_byte(nats_per_token: float, tokens: int, n_bytes: int) -> float:
+    """A loss that does not depend on the tokenizer: total bits over total bytes.
+
+    ``tokens`` and ``n_bytes`` count the same text. With one byte per token it is nats / ln 2.
+    """
+    return nats_per_token * tokens / (math.log(2) * n_bytes)

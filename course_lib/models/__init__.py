@@ -1,0 +1,15 @@
+"""The models. A model knows no loss, no device and no file: ids in, logits out.
+
+torch is loaded when the first torch model is asked for, not before.
+"""
+
+import importlib
+
+_HOMES = {"GPT": "gpt", "GPTConfig": "gpt", "KVCache": "attention", "build_model": "build"}
+__all__ = ["GPT", "GPTConfig", "KVCache", "build_model"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""Causal self-attention, rotary positions, and the cache that generation uses."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib.config import GPTConfig
+from course_lib.errors import CourseError
+from course_lib.models.linear import Linear
+
+
+class KVCache:
+    """The keys and values of all tokens seen so far, for each layer, in memory reserved once.
+
+    ``keys`` and ``values`` are (n_layer, B, H, T_max, head_dim); the first ``length`` places are in use.
+    """
+
+    def __init__(self, config: GPTConfig, batch_size: int, like: Tensor) -> None:
+        head_dim = config.n_embd // config.n_head
+        shape = (config.n_layer, batch_size, config.n_head, config.block_size, head_dim)
+        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
+        self.length = 0
+
+    @property
+    def block_size(self) -> int:
+        return self.keys.shape[3]
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put T new (B, H, T, head_dim) after the old ones; returns all, (B, H, length + T, head_dim).
+
+        ``length`` moves on once per forward pass, in `advance`, when every layer has appended.
+        """
+        end = self.length + key.shape[2]
+        self.keys[layer, :, :, self.length : end] = key
+        self.values[layer, :, :, self.length : end] = value
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        self.length += tokens
+
+
+def rotary_tables(length: int, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the angles position * base^(-2i / head_dim), each (length, head_dim / 2).
+
+    Source: Su et al. 2021 (RoFormer), equation 15.
+    """
+    frequencies = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (x[i], x[i + head_dim / 2]) of (B, H, T, head_dim) by its position's angle.
+
+    After it, the product of a query and a key depends on their distance alone.
+    """
+    first, second = x.chunk(2, dim=-1)  # each (B, H, T, head_dim / 2)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class CausalSelfAttention(nn.Module):
+    """Each token looks at itself and at what came before it (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.layer, self.n_head, self.qk_norm = layer, config.n_head, config.qk_norm
+        self.qkv = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.attn_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        """(B, T, C) -> (B, T, C). ``rotary`` holds the tables of these T positions, if RoPE is on."""
+        B, T, C = x.shape
+        # (B, T, 3C) -> (B, T, 3, H, head_dim) -> three of (B, H, T, head_dim)
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        if self.qk_norm:  # Henry et al. 2020: bounded scores, whatever the weights
+            q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        seen = 0 if cache is None else cache.length
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)
+        y = F.scaled_dot_product_attention(  # softmax(q k^T / sqrt(head_dim)) v, with the mask
+            q, k, v,
+            attn_mask=self._mask(T, seen, x.device),
+            dropout_p=self.attn_dropout.p if self.training else 0.0,
+            is_causal=T > 1 and seen == 0,
+        )  # fmt: skip
+        # (B, H, T, head_dim) -> (B, T, C): the heads side by side again
+        return self.resid_dropout(self.proj(y.transpose(1, 2).reshape(B, T, C)))
+
+    @staticmethod
+    def _mask(tokens: int, seen: int, device: torch.device) -> Tensor | None:
+        """(T, seen + T), True where a new token may look; None where is_causal or T = 1 says it all."""
+        if seen == 0 or tokens == 1:
+            return None
+        return torch.ones(tokens, seen + tokens, dtype=torch.bool, device=device).tril(seen)
+
+
+def check_context(tokens: int, seen: int, block_size: int) -> None:
+    """Raise CourseError where a model would be asked to see more than block_size tokens."""
+    if seen + tokens > block_size:
+        raise CourseError(
+            f"The model sees at most block_size = {block_size} tokens; it got {seen + tokens}. Give it the last "
+            f"{block_size}, or train one with a larger block_size."
+        )

@@ -1,0 +1,200 @@
+"""A decoder-only transformer, from GPT-2's form to today's.
+
+The defaults are GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each part, GELU, and
+an output head tied to the token embedding. By configuration each part can be the newer one: RoPE,
+RMSNorm, QK-norm, squared ReLU or SwiGLU, an untied head, projections that start at zero.
+"""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_lib.config import GPTConfig
+from course_lib.errors import CourseError
+from course_lib.models.attention import CausalSelfAttention, KVCache, check_context, rotary_tables
+from course_lib.models.linear import Linear
+
+__all__ = ["GPT", "Block", "GPTConfig", "MLP"]
+
+
+class LayerNorm(nn.Module):
+    """nn.LayerNorm whose bias can be left out (Ba et al. 2016)."""
+
+    def __init__(self, n_embd: int, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_embd))
+        self.bias = nn.Parameter(torch.zeros(n_embd)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2)), times a learned gain (Zhang and Sennrich 2019)."""
+
+    def __init__(self, n_embd: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_embd))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
+
+
+def build_norm(config: GPTConfig) -> nn.Module:
+    return RMSNorm(config.n_embd) if config.norm == "rmsnorm" else LayerNorm(config.n_embd, config.bias)
+
+
+class MLP(nn.Module):
+    """Two linear layers with a nonlinearity between, for each token by itself.
+
+    SwiGLU (Shazeer 2020) has a third matrix, the gate; its width is 8/3 C rather than 4 C, so that
+    the number of weights stays the same.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.kind = config.mlp
+        swiglu = config.mlp == "swiglu"
+        hidden = 8 * math.ceil(config.n_embd / 3) if swiglu else 4 * config.n_embd
+        self.up = Linear(config.n_embd, 2 * hidden if swiglu else hidden, bias=config.bias)
+        self.down = Linear(hidden, config.n_embd, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = self.up(x)  # (B, T, 4C), or (B, T, 2 * hidden) where half of it is the gate
+        if self.kind == "gelu":
+            x = F.gelu(x)
+        elif self.kind == "relu2":  # So et al. 2021 (Primer)
+            x = F.relu(x).square()
+        else:
+            x, gate = x.chunk(2, dim=-1)
+            x = x * F.silu(gate)
+        return self.dropout(self.down(x))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each added to the residual stream."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.norm1 = build_norm(config)
+        self.attn = CausalSelfAttention(config, layer)
+        self.norm2 = build_norm(config)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
+        x = x + self.attn(self.norm1(x), rotary, cache)
+        return x + self.mlp(self.norm2(x))
+
+
+class GPT(nn.Module):
+    """``model(idx)`` -> logits: ``logits[:, t]`` are the scores of what follows ``idx[:, t]``."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.position_embedding = None
+        if config.position == "learned":
+            self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+        else:
+            cos, sin = rotary_tables(config.block_size, config.n_embd // config.n_head)
+            self.register_buffer("rotary_cos", cos, persistent=False)
+            self.register_buffer("rotary_sin", sin, persistent=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = build_norm(config)
+        self.head = Linear(config.n_embd, config.vocab_size, bias=False)
+        self._init_weights()
+        if config.tie_weights:
+            self.head.weight = self.token_embedding.weight
+
+    def _init_weights(self) -> None:
+        """Normal with std 0.02; projections into the residual stream smaller by sqrt(2 n_layer).
+
+        Each block adds two of them to the stream, so its variance stays the same at any depth
+        (Radford et al. 2019, section 2.3). With zero_init they, and an untied head, start at zero:
+        the first guess is then exactly uniform, its loss ln V.
+        """
+        config = self.config
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        into_stream = [p for block in self.blocks for p in (block.attn.proj, block.mlp.down)]
+        for projection in cast(list[nn.Linear], into_stream):
+            nn.init.normal_(projection.weight, std=0.0 if config.zero_init else 0.02 / math.sqrt(2 * config.n_layer))
+        if config.zero_init and not config.tie_weights:
+            nn.init.zeros_(self.head.weight)
+
+    def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Scores of the next token at each position.
+
+        Args:
+            idx: (B, T) int64, T at most block_size (what the cache holds counted in).
+            cache: from `new_cache`: idx then holds only the tokens that come after those in it.
+
+        Returns:
+            logits (B, T, V).
+
+        Raises:
+            CourseError: for more than block_size tokens.
+        """
+        T = idx.shape[1]
+        start = 0 if cache is None else cache.length
+        check_context(T, start, self.config.block_size)
+        x = self.token_embedding(idx)  # (B, T, C)
+        rotary = None
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start : start + T]  # (T, C), the same for all B
+        else:
+            rotary = (self.rotary_cos[start : start + T], self.rotary_sin[start : start + T])
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, rotary, cache)
+        if cache is not None:
+            cache.advance(T)
+        return self.head(self.norm(x))
+
+    def new_cache(self, batch_size: int) -> KVCache:
+        """An empty cache for ``batch_size`` sequences, on the model's device and of its type."""
+        return KVCache(self.config, batch_size, like=self.token_embedding.weight)
+
+    def num_parameters(self, embeddings: bool = True) -> int:
+        """How many weights there are, shared ones once; without position and token tables on request."""
+        total = sum(p.numel() for p in self.parameters())
+        tables = [self.token_embedding, self.position_embedding]
+        return total if embeddings else total - sum(t.weight.numel() for t in tables if t is not None)
+
+    def flops_per_token(self) -> float:
+        """Floating-point operations of one training step per token, forward and backward.
+
+        6 per weight that multiplies, and 12 n_layer C T for attention's two products
+        (Chowdhery et al. 2022, PaLM, appendix B). Looking up an embedding multiplies nothing.
+        """
+        config = self.config
+        matrices = sum(p.numel() for p in self.blocks.parameters() if p.ndim == 2) + self.head.weight.numel()
+        return 6 * matrices + 12 * config.n_layer * config.n_embd * config.block_size
+
+    def cropped(self, block_size: int) -> "GPT":
+        """A copy with the same weights that sees at most ``block_size`` tokens.
+
+        Raises:
+            CourseError: where ``block_size`` is above this model's: learned positions end there.
+        """
+        if not 1 <= block_size <= self.config.block_size:
+            raise CourseError(
+                f"block_size should be from 1 to the model's {self.config.block_size}; it is {block_size}. "
+                "A model cannot look further than it was trained to: train one with a larger block_size."
+            )
+        smaller = GPT(self.config.replace(block_size=block_size)).to(self.token_embedding.weight)
+        weights = self.state_dict()
+        if self.position_embedding is not None:
+            weights["position_embedding.weight"] = weights["position_embedding.weight"][:block_size]
+        smaller.load_state_dict(weights)
+        return smaller

@@ -1,0 +1,216 @@
+"""Who moves the weights, and how far: parameter groups, AdamW, Muon, and the learning rate's course."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.config import TrainConfig
+from course_lib.errors import CourseError
+
+
+def lr_at(
+    step: int,
+    *,
+    max_lr: float,
+    min_lr: float = 0.0,
+    warmup_steps: int = 0,
+    decay_steps: int,
+    kind: str = "cosine",
+    cooldown_steps: int | None = None,
+) -> float:
+    """The learning rate of ``step`` (counted from 0): a pure function.
+
+    A linear warm-up over ``warmup_steps``; then, by ``kind``: ``constant``; ``cosine`` (Loshchilov and
+    Hutter 2017) or ``linear`` down to ``min_lr`` at ``decay_steps``; or ``trapezoid``, which stays at
+    ``max_lr`` and falls linearly over the last ``cooldown_steps`` (half of ``decay_steps`` by default).
+    From ``decay_steps`` on it is ``min_lr``.
+    """
+    if step < warmup_steps:
+        return max_lr * (step + 1) / (warmup_steps + 1)
+    if kind == "constant":
+        return max_lr
+    if step >= decay_steps:
+        return min_lr
+    start = warmup_steps
+    if kind == "trapezoid":
+        cooldown = decay_steps // 2 if cooldown_steps is None else cooldown_steps
+        start = max(warmup_steps, decay_steps - cooldown)
+    if step < start:
+        return max_lr
+    progress = (step - start) / max(1, decay_steps - start)  # from 0 to 1
+    share = 0.5 * (1 + math.cos(math.pi * progress)) if kind == "cosine" else 1 - progress
+    return min_lr + share * (max_lr - min_lr)
+
+
+def decay_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
+    """Two parameter groups: matrices, which decay, and vectors (norm gains, biases), which do not.
+
+    A gain pulled toward zero would silence its layer; a matrix pulled toward zero only stays small.
+    """
+    trainable = [p for _, p in named_parameters if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_adamw(
+    model: nn.Module,
+    lr: float = 1e-3,
+    weight_decay: float = 0.1,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-8,
+    fused: bool | None = None,
+) -> torch.optim.AdamW:
+    """torch's AdamW (Loshchilov and Hutter 2019) over the groups of `decay_groups`.
+
+    ``fused`` None takes the one-kernel form where the parameters' device has it (CPU, CUDA and MPS do).
+    """
+    groups = decay_groups(model.named_parameters(), weight_decay)
+    return _adamw(groups, lr=lr, betas=betas, eps=eps, fused=fused)
+
+
+def _adamw(groups: list[dict[str, Any]], fused: bool | None = None, **settings: Any) -> torch.optim.AdamW:
+    if fused is None:
+        fused = all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
+    return torch.optim.AdamW(groups, fused=fused, **settings)
+
+
+def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Bring all singular values of each matrix near 1, keeping its directions.
+
+    Newton-Schulz iteration with the quintic of Jordan et al. 2024 (Muon): it does not converge to 1
+    but into about 0.7 to 1.2, which serves as well and takes five steps.
+
+    Args:
+        matrices: (..., R, C). On CUDA the products are in bfloat16, elsewhere in float32.
+    """
+    x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:  # the products below are R x R: make R the short side
+        x = x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # all singular values at most 1
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalized: every direction of a matrix moves by about the same amount.
+
+    For hidden matrices only. Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers".
+    ``torch.optim.Muon`` is the same rule for one matrix at a time; here matrices of one shape go
+    through the iteration together, and a group's ``splits`` says of how many matrices, stacked by
+    rows, each parameter consists (3 for queries, keys and values).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        splits: int = 1,
+    ) -> None:
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, splits=splits))
+        for group in self.param_groups:
+            if any(p.ndim != 2 for p in group["params"]):
+                raise CourseError("Muon expects matrices (two dimensions); give other weights to AdamW.")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update of every matrix that has a gradient."""
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape.setdefault(p.shape, []).append(p)
+            for params in by_shape.values():
+                self._update(params, group)
+        return loss
+
+    def _update(self, params: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Move ``params``, all of one shape (R, C)."""
+        grads = [p.grad for p in params]
+        buffers = [self._momentum_of(p) for p in params]
+        torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
+        directions = torch.stack(torch._foreach_lerp(grads, buffers, group["momentum"]))  # Nesterov; (N, R, C)
+        rows, columns = directions.shape[1] // group["splits"], directions.shape[2]
+        # (N, R, C) -> (N * splits, R / splits, C): each stacked matrix by itself
+        update = orthogonalize(directions.view(-1, rows, columns)).view_as(directions)
+        scale = math.sqrt(max(1.0, rows / columns))  # the same change of the output for any shape
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(params, list(update.unbind()), alpha=-group["lr"] * scale)
+
+    def _momentum_of(self, p: nn.Parameter) -> Tensor:
+        state = self.state[p]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        return state["momentum_buffer"]
+
+
+class OptimizerSet:
+    """Several optimizers that are stepped as one; each weight belongs to exactly one of them."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+AnyOptimizer = torch.optim.Optimizer | OptimizerSet
+
+
+def set_lr(optimizer: AnyOptimizer, lr: float) -> None:
+    """Give each group ``lr`` times its own ``lr_scale`` (1 where it has none)."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> AnyOptimizer:
+    """The optimizer that ``config`` asks for.
+
+    ``muon`` gives hidden matrices to Muon and, to AdamW without decay, the embeddings, the output layer
+    (the module named ``head``) and all vectors, each with its multiple of ``max_lr``.
+    """
+    betas = (config.beta1, config.beta2)
+    if config.optimizer == "adamw":
+        return build_adamw(model, config.max_lr, config.weight_decay, betas)
+    tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("qkv", "matrix", "embedding", "head", "vector")}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if id(p) in tables:
+            kinds["embedding"].append(p)
+        elif "head" in name.split("."):
+            kinds["head"].append(p)
+        elif p.ndim != 2:
+            kinds["vector"].append(p)
+        else:
+            kinds["qkv" if name.endswith("qkv.weight") else "matrix"].append(p)
+    muon = [{"params": kinds["matrix"]}, {"params": kinds["qkv"], "splits": 3}]
+    scales = {"embedding": config.embedding_lr_scale, "head": config.head_lr_scale, "vector": 1.0}
+    adamw = [{"params": kinds[kind], "lr_scale": scale} for kind, scale in scales.items() if kinds[kind]]
+    if not any(group["params"] for group in muon):
+        raise CourseError("Muon moves hidden matrices, and this model has none; use optimizer='adamw'.")
+    return OptimizerSet([
+        Muon([g for g in muon if g["params"]], config.max_lr, config.momentum, config.weight_decay),
+        _adamw(adamw, lr=config.max_lr, betas=betas, eps=1e-8, weight_decay=0.0),
+    ])  # fmt: skip

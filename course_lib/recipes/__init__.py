@@ -1,0 +1,79 @@
+"""Recipes: named settings, each only what differs from the defaults, with its reason; and runs made from them.
+
+The settings of all groups (data, model, training) are flat here: one name, one meaning.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from course_lib.config import DataConfig, GPTConfig, TrainConfig, nearest, read_toml
+from course_lib.errors import CourseError
+
+GROUPS = (DataConfig, GPTConfig, TrainConfig)
+FROM_DATA = ("vocab_size",)
+"""Settings that follow from the data, and so are not a recipe's to make."""
+DEFAULT_SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
+
+
+def setting_fields() -> dict[str, dataclasses.Field]:
+    """Every setting of a recipe by name, over all groups."""
+    return {f.name: f for group in GROUPS for f in dataclasses.fields(group) if f.name not in FROM_DATA}
+
+
+def names() -> list[str]:
+    """The recipes that come with the course."""
+    return sorted(path.name[:-5] for path in files(__name__).iterdir() if path.name.endswith(".toml"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A name and flat settings; checked as a whole when it is made."""
+
+    name: str
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in self.settings:
+            if name not in setting_fields():
+                raise CourseError(f"There is no setting {name!r}: {nearest(name, list(setting_fields()))}")
+        _ = self.data, self.train, self.model(vocab_size=2)
+
+    def _group(self, group: type, **more: Any) -> Any:
+        chosen = {n: v for n, v in self.settings.items() if n in group.names()}
+        shape = {n: v for n, v in DEFAULT_SHAPE.items() if n in group.names()}
+        return group.from_dict(shape | chosen | more)
+
+    @property
+    def data(self) -> DataConfig:
+        return self._group(DataConfig)
+
+    @property
+    def train(self) -> TrainConfig:
+        return self._group(TrainConfig)
+
+    def model(self, vocab_size: int) -> GPTConfig:
+        """The model's settings for a vocabulary of that size."""
+        return self._group(GPTConfig, vocab_size=vocab_size)
+
+    def all_settings(self) -> dict[str, Any]:
+        """Every setting with its value, defaults filled in."""
+        everything = self.data.to_dict() | self.model(vocab_size=2).to_dict() | self.train.to_dict()
+        return {name: everything[name] for name in setting_fields()}
+
+    def replace(self, **changes: Any) -> Self:
+        return type(self)(self.name, self.settings | changes)
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """A recipe by name, or from a TOML file by path; CourseError where there is none or it is wrong."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise CourseError(f"There is no recipe file {path}; the path is taken from {Path.cwd()}.")
+        return Recipe(path.stem, read_toml(path))
+    if str(name) not in names():
+        raise CourseError(f"There is no recipe {str(name)!r}: {nearest(str(name), names())} (Or give a .toml file.)")
+    return Recipe(str(name), read_toml(Path(str(files(__name__) / f"{name}.toml"))))

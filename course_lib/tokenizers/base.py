@@ -1,0 +1,115 @@
+"""What every tokenizer can do, and the file in which it is kept."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from course_lib.errors import CourseError
+
+FORMAT = "course_lib tokenizer"
+VERSION = 1
+_KINDS: dict[str, type["Tokenizer"]] = {}
+
+
+class Tokenizer(ABC):
+    """Text to ids and back; ids are whole numbers from 0 to ``vocab_size - 1``."""
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        _KINDS[cls.kind] = cls
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """V: how many ids there are."""
+
+    @abstractmethod
+    def encode_array(self, text: str) -> np.ndarray:
+        """The ids of ``text`` as an integer array (N,): what `encode` gives, for large texts."""
+
+    @abstractmethod
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids``; raises CourseError for an id outside the vocabulary."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, Any]:
+        """What makes this tokenizer itself, as plain JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def _from_state(cls, state: dict[str, Any]) -> Self:
+        """The reverse of `_state`; raises CourseError where it is malformed."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of ``text``; raises CourseError for what the vocabulary cannot express."""
+        return self.encode_array(text).tolist()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "version": VERSION, "kind": self.kind, **self._state()}
+
+    def fingerprint(self) -> str:
+        """The first 16 hex digits of the sha256 of the tokenizer's canonical JSON."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(vocab_size={self.vocab_size})"
+
+    def _checked_ids(self, ids: Iterable[int]) -> np.ndarray:
+        """``ids`` as an array (N,), each inside the vocabulary."""
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+        if array.size == 0:
+            return np.zeros(0, dtype=np.int64)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise CourseError(
+                f"decode expects a flat list of whole numbers; it got {array.dtype} of shape {array.shape}."
+            )
+        if array.min() < 0 or array.max() >= self.vocab_size:
+            bad = int(np.flatnonzero((array < 0) | (array >= self.vocab_size))[0])
+            raise CourseError(
+                f"Token id {int(array[bad])} at position {bad} is not in the vocabulary of {self.vocab_size} "
+                f"(ids 0 to {self.vocab_size - 1}). Was it made by another tokenizer?"
+            )
+        return array
+
+
+def tokenizer_from_dict(state: Any) -> Tokenizer:
+    """The tokenizer that `Tokenizer.to_dict` described; raises CourseError where it is none."""
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CourseError(f"This is not a tokenizer file: it should hold a JSON object with format {FORMAT!r}.")
+    if state.get("version") != VERSION:
+        raise CourseError(
+            f"The tokenizer file has version {state.get('version')!r}; this course_lib reads version {VERSION}. "
+            "Update course_lib."
+        )
+    if state.get("kind") not in _KINDS:
+        raise CourseError(
+            f"The tokenizer kind {state.get('kind')!r} is unknown; known are {', '.join(sorted(_KINDS))}."
+        )
+    return _KINDS[state["kind"]]._from_state(state)
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """Read a tokenizer file; raises CourseError where it is missing or damaged."""
+    try:
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CourseError(f"There is no tokenizer file at {path}.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CourseError(f"{path} is not a tokenizer file: {error}.") from error
+    return tokenizer_from_dict(state)

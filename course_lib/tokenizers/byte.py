@@ -1,0 +1,38 @@
+"""One id per byte of UTF-8: no text is unknown, and there is nothing to train."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+
+from course_lib.tokenizers.base import Tokenizer
+
+
+class ByteTokenizer(Tokenizer):
+    """The 256 byte values are the tokens; text goes through UTF-8."""
+
+    kind = "byte"
+
+    @classmethod
+    def train(cls, text: str = "") -> Self:
+        """There is nothing to learn from ``text``; here so that all tokenizers are made alike."""
+        return cls()
+
+    @property
+    def vocab_size(self) -> int:
+        return 256
+
+    def encode_array(self, text: str) -> np.ndarray:
+        # A lone surrogate is no character: Python's own UnicodeEncodeError names it and its place.
+        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int32)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ``ids``; bytes that are not valid UTF-8 become U+FFFD."""
+        return self._checked_ids(ids).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+
+    def _state(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _from_state(cls, state: dict[str, Any]) -> Self:
+        return cls()

@@ -1,0 +1,19 @@
+"""The training loop: see `Trainer`."""
+
+from course_lib.config import TrainConfig
+from course_lib.training.record import Batches, Loss, StepRecord, seed_for
+from course_lib.training.scoring import mean_loss, next_token_loss
+from course_lib.training.signals import stopping_on_signals
+from course_lib.training.trainer import Trainer
+
+__all__ = [
+    "Batches",
+    "Loss",
+    "StepRecord",
+    "TrainConfig",
+    "Trainer",
+    "mean_loss",
+    "next_token_loss",
+    "seed_for",
+    "stopping_on_signals",
+]

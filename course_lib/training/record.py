@@ -1,0 +1,45 @@
+"""What goes into a trainer and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+class Batches(Protocol):
+    """What a trainer draws from: `course_lib.data.Batcher`, or anything with this method."""
+
+    def batch(self, step: int, micro: int = 0) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of one micro-batch, the same at every call with the same arguments."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one optimizer step did. Also a row of ``metrics.jsonl``."""
+
+    step: int
+    """Which step, counted from 0; after it, step + 1 steps are completed."""
+    train_loss: float | None
+    """The loss of the step's batch before its update; None where it was not read (log_every)."""
+    val_loss: float | None
+    """The validation loss after the update; None where it was not measured."""
+    lr: float
+    tokens: int
+    """Targets seen since the run began."""
+    seconds: float
+    """Time since the run began, pauses between two records and stops left out."""
+    grad_norm: float | None
+    """The gradient's norm before clipping; None where it was not read or is not clipped."""
+    dropout: float | None
+    best: bool = False
+    """Whether val_loss is the lowest so far."""
+
+
+def seed_for(*numbers: int) -> int:
+    """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

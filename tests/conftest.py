@@ -1,0 +1,16 @@
+"""What all tests share: no downloads, and a project folder of their own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("COURSE_OFFLINE", "1")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project root as the working folder, so that data/ and runs/ land in it."""
+    (tmp_path / "_toc.yml").write_text("format: jb-book\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,398 @@
+"""The house around the library: versions that agree, commands that work, pages and files that exist."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MAIN = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+
+# Colab's own published package list of 2026-08-19, as far as it concerns the course.
+COLAB_PYTHON = "3.13"
+COLAB = {
+    "torch": "2.11.0+cu128",
+    "triton": "3.6.0",
+    "numpy": "2.1.3",
+    "ipywidgets": "7.7.1",
+    "ipykernel": "6.17.1",
+    "ipython": "7.34.0",
+    "traitlets": "5.7.1",
+    "anywidget": "0.9.21",
+    "matplotlib": "3.10.0",
+    "tiktoken": "0.14.0",
+    "safetensors": "0.8.0",
+    "tqdm": "4.67.3",
+    "transformers": "5.15.0",
+    "tokenizers": "0.22.2",
+    "huggingface-hub": "1.27.0",
+    "pandas": "2.2.3",
+    "typer": "0.27.1",
+    "rich": "13.9.4",
+    "pytest": "8.4.2",
+}
+
+
+# Versions -------------------------------------------------------------------------------------------------
+
+
+def parse_pin(line: str) -> tuple[str, str]:
+    """``numpy==2.4.6`` as (name, version). Anything looser or longer is refused."""
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement as error:
+        raise ValueError(f"not a requirement: {line!r}") from error
+    specifiers = list(requirement.specifier)
+    exact = len(specifiers) == 1 and specifiers[0].operator == "==" and "*" not in specifiers[0].version
+    if not exact or requirement.extras or requirement.marker or requirement.url:
+        raise ValueError(f"not one exact pin: {line!r}")
+    return canonicalize_name(requirement.name), specifiers[0].version
+
+
+def parse_pins(lines: list[str]) -> dict[str, str]:
+    pins = {}
+    for line in lines:
+        name, version = parse_pin(line)
+        if name in pins:
+            raise ValueError(f"named twice: {name}")
+        pins[name] = version
+    return pins
+
+
+def parse_constraints(text: str) -> dict[str, str]:
+    """Every line is a pin, a comment or blank."""
+    return parse_pins([line for line in text.splitlines() if line.strip() and not line.startswith("#")])
+
+
+def parse_environment(text: str) -> tuple[dict[str, str], SpecifierSet, set[str]]:
+    """Conda's file as (pip's pins, the range of Python, the extras that are installed)."""
+    environment = yaml.safe_load(text)
+    if set(environment) != {"name", "channels", "dependencies"}:
+        raise ValueError(f"unknown entries: {sorted(environment)}")
+    python, pip_itself, section = environment["dependencies"]
+    if pip_itself != "pip" or set(section) != {"pip"} or not python.startswith("python"):
+        raise ValueError(f"conda should bring Python and pip alone: {environment['dependencies']}")
+    *pins, checkout = section["pip"]
+    editable = re.fullmatch(r"-e \.\[([a-z,]+)\]", checkout)
+    if editable is None:
+        raise ValueError(f"the last line should install this checkout: {checkout!r}")
+    return parse_pins(pins), SpecifierSet(python.removeprefix("python")), set(editable[1].split(","))
+
+
+@pytest.fixture(scope="module")
+def pins() -> dict[str, str]:
+    return parse_constraints((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+
+
+def test_conda_says_the_same(pins):
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    conda_pins, python, extras = parse_environment(text)
+    assert conda_pins == pins
+    assert python == SpecifierSet(PROJECT["project"]["requires-python"])
+    assert extras == set(EXTRAS)
+
+
+@pytest.mark.parametrize(
+    "line", ["numpy", "numpy>=2", "numpy==2.*", "numpy==2,<3", "-e .", "numpy=2", "a==1; os_name == 'nt'"]
+)
+def test_a_line_that_is_no_pin_is_refused(line):
+    with pytest.raises(ValueError, match="not "):
+        parse_constraints(f"# heading\n\ntorch==2.13.0\n{line}\n")
+
+
+def test_a_second_pin_of_one_name_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        parse_constraints("PyYAML==6.0.3\npyyaml==6.0.2\n")
+
+
+@pytest.mark.parametrize("requirement", [*MAIN, *(r for extra in EXTRAS.values() for r in extra)])
+def test_every_requirement_has_a_tested_version(requirement, pins):
+    requirement = Requirement(requirement)
+    assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+
+
+@pytest.mark.parametrize("requirement", [*MAIN, *(r for extra in EXTRAS.values() for r in extra)])
+def test_nothing_that_colab_has_is_replaced(requirement):
+    requirement = Requirement(requirement)
+    has = COLAB.get(canonicalize_name(requirement.name))
+    assert has is None or requirement.specifier.contains(has)
+
+
+def test_colab_has_all_that_is_large_and_its_python_is_served():
+    missing = {canonicalize_name(Requirement(r).name) for r in MAIN} - set(COLAB)
+    assert missing == {"tyro"}
+    assert SpecifierSet(PROJECT["project"]["requires-python"]).contains(COLAB_PYTHON)
+
+
+@pytest.mark.parametrize("requirement", MAIN)
+def test_the_library_sets_no_upper_bound(requirement):
+    """A hosted notebook that upgrades must not be put back by the course."""
+    assert {specifier.operator for specifier in Requirement(requirement).specifier} == {">="}
+
+
+# The package ----------------------------------------------------------------------------------------------
+
+
+def test_the_console_script_and_the_version():
+    module, function = PROJECT["project"]["scripts"]["course"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    assert importlib.import_module("course_lib").__version__ == PROJECT["project"]["version"]
+
+
+def test_a_wheel_would_have_every_file():
+    package = ROOT / "course_lib"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["course_lib"]
+    shipped = {file for pattern in patterns for file in package.glob(pattern)}
+    others = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert package / "py.typed" in shipped
+    assert others - shipped == set(), "add these to package-data in pyproject.toml"
+    lonely = {file for file in package.rglob("*.py") if not (file.parent / "__init__.py").exists()}
+    assert lonely == set(), "a folder of modules needs an __init__.py, or a wheel leaves it out"
+
+
+# Pages ----------------------------------------------------------------------------------------------------
+
+
+def toc_pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    assert toc["format"] == "jb-book"
+    return [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
+
+
+def test_the_table_of_contents_names_files_that_exist_and_every_chapter():
+    pages = toc_pages()
+    for page in pages:
+        suffixes = {file.suffix for file in ROOT.glob(f"{page}.*")}
+        assert suffixes & {".md", ".ipynb"}, f"{page} is in _toc.yml only"
+    notebooks = {f"chapters/{file.stem}" for file in (ROOT / "chapters").glob("*.ipynb")}
+    assert notebooks <= set(pages)
+
+
+def test_the_first_page_leads_to_every_chapter_that_exists():
+    text = (ROOT / "chapters" / "index.md").read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert links == {file.name for file in (ROOT / "chapters").glob("*.ipynb")}
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \|", text, flags=re.MULTILINE)
+    assert [number for number, _ in rows] == [f"{n:02}" for n in range(12)]
+    for number, title in rows:
+        assert ("to come" in title) == (not list((ROOT / "chapters").glob(f"{number}_*.ipynb"))), title
+
+
+def test_jupyterlab_knows_the_settings_that_make_lab_hands_it():
+    """A setting that a new JupyterLab no longer has would be ignored without a word."""
+    schemas = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas"
+    if not schemas.is_dir():
+        pytest.skip("JupyterLab is not installed in this environment")
+    settings = ROOT / ".jupyter" / "labconfig" / "default_setting_overrides.json"
+    for plugin, values in json.loads(settings.read_text(encoding="utf-8")).items():
+        schema = json.loads((schemas / f"{plugin.replace(':', '/')}.json").read_text(encoding="utf-8"))
+        assert set(values) <= set(schema["properties"])
+
+
+# Files that people and machines read first ----------------------------------------------------------------
+
+HOUSE_FILES = [
+    *("Makefile", ".ci/run", "README.md", "CHANGELOG.md", "chapters/index.md", "_config.yml", "_toc.yml"),
+    *("pyproject.toml", "constraints.txt", "environment.yml", ".gitignore"),
+]
+MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")
+PACKAGE_INDEX = re.compile(r"--(?:extra-)?index-url|--find-links|\b(?:pypi|pythonhosted|anaconda)\.|download\.pytorch")
+
+
+@pytest.mark.parametrize("name", HOUSE_FILES)
+def test_no_file_names_a_path_of_one_machine_or_a_package_index(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert MACHINE_PATH.findall(text) == []
+    assert PACKAGE_INDEX.findall(text) == []
+
+
+def test_the_two_patterns_find_what_they_look_for():
+    assert len(MACHINE_PATH.findall("cd /work/x; cat '/home/me'; A=/root")) == 3
+    assert not MACHINE_PATH.search("see docs/home, ../work and /path/to/python")
+    assert len(PACKAGE_INDEX.findall("pip install --index-url https://pypi.example/")) == 2
+
+
+def make_targets() -> set[str]:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z][a-z-]*):", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", HOUSE_FILES)
+def test_every_make_command_that_is_named_exists(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|^\s*(?:\$ )?)make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+    assert named <= make_targets()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_ignores_what_is_made_and_nothing_that_is_written(tmp_path):
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    made = [
+        *("data/tinyshakespeare/input.txt", "data/prepared/x-1/train.bin", "runs/a/config.json"),
+        *(".venv/bin/python", "_build/html/index.html", "course_lib.egg-info/PKG-INFO"),
+        *("tests/__pycache__/a.pyc", "build/lib/a.py", "dist/a.whl"),
+        *("chapters/.ipynb_checkpoints/05_loop.ipynb", ".pytest_cache/a", ".hypothesis/a", ".ruff_cache/a"),
+    ]
+    written = [
+        *("data/tinyshakespeare/README.md", "data/reference/bench.json", "data/reference/cpu/losses.json"),
+        *("course_lib/data/batcher.py", "course_lib/corpora/names.txt", "course_lib/recipes/a.toml"),
+        *("chapters/05_loop.ipynb", "tests/golden/losses.json", ".jupyter/labconfig/a.json", ".ci/run"),
+    ]
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", *made, *written], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert asked.stdout.splitlines() == made
+
+
+# The Makefile, with a Python that only pretends -----------------------------------------------------------
+
+PRETENDER = """#!/bin/sh
+echo "$*" >> "$LOG"
+case "$*" in
+    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *"$FAIL"*) exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout whose ``make`` runs a script that writes down what a real Python would be asked to do."""
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    folder = tmp_path / "a check out"  # with spaces: a folder name that people use
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    pretender = tmp_path / "python"
+    pretender.write_text(PRETENDER)
+    pretender.chmod(0o755)
+    return folder
+
+
+def run_make(folder: Path, *words: str, fail: str = "nothing at all") -> tuple[int, str, list[str]]:
+    """(exit status, what was printed, what the pretender was asked)."""
+    log = folder.parent / "log"
+    log.write_text("")
+    environment = {**os.environ, "LOG": str(log), "FAIL": fail, "MAKEFLAGS": "", "MAKELEVEL": ""}
+    done = subprocess.run(
+        ["make", f"PYTHON={folder.parent / 'python'}", *words],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr, log.read_text().splitlines()
+
+
+def installs(asked: list[str]) -> list[str]:
+    return [line.split("install ")[1] for line in asked if " install " in line]
+
+
+def test_make_installs_once(checkout):
+    status, printed, asked = run_make(checkout, "test")
+    assert status == 0, printed
+    assert installs(asked) == ["-c constraints.txt torch", "-c constraints.txt -e .[lab,test]"]
+    assert asked[-1] == "-m pytest --nbval"
+    second = {"test": "-m pytest --nbval", "lab": "-m jupyterlab", "bench": "-m course_lib bench"}
+    for target, words in second.items():
+        status, printed, asked = run_make(checkout, target)
+        assert status == 0, printed
+        assert len(asked) == 1
+        assert asked[0].startswith(words)
+
+
+def test_make_installs_again_when_the_requirements_change(checkout):
+    run_make(checkout, "install")
+    stamp = checkout / ".venv" / ".installed"
+    os.utime(stamp, (1, 1))
+    status, _, asked = run_make(checkout, "install")
+    assert status == 0
+    assert len(installs(asked)) == 2
+    assert not [line for line in asked if "-m venv" in line], "the environment is kept"
+
+
+@pytest.mark.parametrize("what", ["torch", "-e .[lab,test]", "check"])
+def test_a_failed_installation_is_tried_again_in_the_same_environment(checkout, what):
+    status, _, _ = run_make(checkout, "test", fail=f"{what}")
+    assert status != 0
+    assert not (checkout / ".venv" / ".installed").exists()
+    status, _, asked = run_make(checkout, "test")
+    assert status == 0
+    assert len(installs(asked)) == 2
+    assert not [line for line in asked if "-m venv" in line]
+
+
+def test_an_interrupted_installation_is_begun_afresh(checkout):
+    run_make(checkout, "install")
+    (checkout / ".venv" / ".begun").touch()
+    os.utime(checkout / ".venv" / ".installed", (1, 1))
+    _, _, asked = run_make(checkout, "install")
+    assert "-m venv --clear .venv" in asked
+
+
+def test_a_checkout_that_moved_gets_a_new_environment(checkout):
+    run_make(checkout, "install")
+    moved = checkout.rename(checkout.parent / "elsewhere")
+    status, printed, asked = run_make(moved, "install")
+    assert status == 0, printed
+    assert "-m venv --clear .venv" in asked
+    assert run_make(moved, "install")[2] == []
+
+
+def test_make_without_a_python_says_what_to_do(checkout):
+    for python, words in {"": "none was found", "false": "and false is"}.items():
+        status, printed, _ = run_make(checkout, "lab", f"PYTHON={python}")
+        assert status != 0
+        assert "needs Python 3.11, 3.12 or 3.13" in printed
+        assert words in printed
+    status, printed, _ = run_make(checkout, "lab", fail="import ensurepip")
+    assert status != 0
+    assert "has no venv module" in printed
+
+
+def test_make_alone_lists_the_targets(checkout):
+    status, printed, asked = run_make(checkout)
+    assert (status, asked) == (0, [])
+    listed = set(re.findall(r"^  make ([a-z-]+)", printed, flags=re.MULTILINE))
+    assert listed == make_targets() - {"moved"}
+
+
+# The check that runs before a change is kept --------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("failing", [None, "test", "test-slow", "test-browser"])
+@pytest.mark.parametrize("with_data", [False, True])
+def test_ci_runs_the_three_suites_and_fails_when_one_does(tmp_path, failing, with_data):
+    script = tmp_path / "checkout" / ".ci" / "run"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", script)
+    data = tmp_path / "shared" / "data"
+    if with_data:
+        data.mkdir(parents=True)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fakes = {"make": f'echo "$1 ${{COURSE_DATA-}}"; test "$1" != "{failing}"', "chromium": ""}
+    for name, body in fakes.items():
+        (programs / name).write_text(f"#!/bin/sh\n{body}\n")
+        (programs / name).chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "COURSE_DATA"}
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=60)
+    suites = ["test", "test-slow", "test-browser"]
+    expected = suites[: suites.index(failing) + 1] if failing else suites
+    where = str(data.resolve()) if with_data else ""
+    assert done.stdout.splitlines() == [f"{suite} {where}" for suite in expected]
+    assert (done.returncode == 0) == (failing is None)
