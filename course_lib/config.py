@@ -8,7 +8,7 @@ torch.
 import dataclasses
 import difflib
 import json
-import math
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ def _is_of_type(value: object, kind: object) -> bool:
             return value in choices
         return any(_is_of_type(value, choice) for choice in choices)
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and abs(value) <= sys.float_info.max  # neither NaN nor a whole number beyond all floats
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, kind)  # type: ignore[arg-type]
@@ -80,6 +81,8 @@ class Config:
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
         """From plain settings; an unknown or a missing one raises CourseError."""
+        if not isinstance(settings, dict):
+            raise CourseError(f"{cls.__name__} should come as names and values; this is {settings!r}.")
         for name in settings:
             if name not in cls.names():
                 raise CourseError(f"{cls.__name__} has no setting {name!r}: {nearest(name, cls.names())}")
@@ -93,16 +96,28 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        return cls.from_dict(json.loads(text))
+        """The reverse of `to_json`; raises CourseError where the text is not JSON or a setting is wrong."""
+        try:
+            settings = json.loads(text)
+        except ValueError as error:
+            raise CourseError(f"These settings are not valid JSON: {error}.") from error
+        return cls.from_dict(settings)
 
     def to_toml(self) -> str:
         """Lines of ``name = value``; a setting that is None is left out, as TOML has no null."""
         settings = ((name, value) for name, value in self.to_dict().items() if value is not None)
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings)
+        # TOML takes characters as they are, where JSON writes some as two escapes; DEL alone has to be escaped.
+        lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings)
+        return "".join(lines).replace("\x7f", "\\u007f")
 
     @classmethod
     def from_toml(cls, text: str) -> Self:
-        return cls.from_dict(tomllib.loads(text))
+        """The reverse of `to_toml`; raises CourseError where the text is not TOML or a setting is wrong."""
+        try:
+            settings = tomllib.loads(text)
+        except ValueError as error:
+            raise CourseError(f"These settings are not valid TOML: {error}.") from error
+        return cls.from_dict(settings)
 
 
 @dataclass(frozen=True)
@@ -224,8 +239,9 @@ class TrainConfig(Config):
     def _check(self) -> None:
         for name in ("max_steps", "batch_size", "grad_accum", "log_every"):
             self._need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_steps", "weight_decay", "grad_clip", "eval_every", "min_lr", "seed"):
+        for name in ("warmup_steps", "weight_decay", "grad_clip", "eval_every", "min_lr"):
             self._need(name, getattr(self, name) >= 0, "at least 0")
+        self._need("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
         for name in ("decay_steps", "cooldown_steps", "eval_batches", "save_every"):
             self._need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
         for name in ("beta1", "beta2", "momentum"):
@@ -261,13 +277,15 @@ class RunConfig:
             parts = json.loads(text)
             model = dict(parts["model"])
             config_class = MODEL_CONFIGS[model.pop("kind")]
+            if not isinstance(parts["recipe"], str):
+                raise TypeError("recipe should be a text")
             return cls(
                 recipe=parts["recipe"],
                 data=DataConfig.from_dict(parts["data"]),
                 model=config_class.from_dict(model),
                 train=TrainConfig.from_dict(parts["train"]),
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CourseError(f"This is not the configuration of a run: {error!r}.") from error
 
 
@@ -275,5 +293,5 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict; CourseError names the file and the place of a mistake."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not UTF-8
         raise CourseError(f"{path} is not valid TOML: {error}.") from error

@@ -28,6 +28,8 @@ def lr_at(
     ``max_lr`` and falls linearly over the last ``cooldown_steps`` (half of ``decay_steps`` by default).
     From ``decay_steps`` on it is ``min_lr``.
     """
+    if kind not in ("constant", "cosine", "linear", "trapezoid"):
+        raise CourseError(f"kind should be constant, cosine, linear or trapezoid; it is {kind!r}.")
     if step < warmup_steps:
         return max_lr * (step + 1) / (warmup_steps + 1)
     if kind == "constant":
@@ -80,6 +82,13 @@ def _adamw(groups: list[dict[str, Any]], fused: bool | None = None, **settings: 
     return torch.optim.AdamW(groups, fused=fused, **settings)
 
 
+def _product_dtype(matrices: Tensor) -> torch.dtype:
+    """bfloat16 on CUDA cards with hardware for it, float16 on older ones: all values stay near 1 or below."""
+    if not matrices.is_cuda:
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(matrices.device) >= (8, 0) else torch.float16
+
+
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     """Bring all singular values of each matrix near 1, keeping its directions.
 
@@ -87,9 +96,9 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     but into about 0.7 to 1.2, which serves as well and takes five steps.
 
     Args:
-        matrices: (..., R, C). On CUDA the products are in bfloat16, elsewhere in float32.
+        matrices: (..., R, C). On CUDA the products are in a 16-bit type, elsewhere in float32.
     """
-    x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
+    x = matrices.to(_product_dtype(matrices))
     tall = x.shape[-2] > x.shape[-1]
     if tall:  # the products below are R x R: make R the short side
         x = x.mT

@@ -12,7 +12,7 @@ is data, and it is checked before it is believed. Only this module writes run di
 from course_lib.checkpoint.metrics import MetricsLog, read_metrics
 from course_lib.checkpoint.reading import Run, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_optimizer, load_weights
-from course_lib.checkpoint.writing import create_run, save
+from course_lib.checkpoint.writing import create_run, save, settings_of
 
 __all__ = [
     "MetricsLog",
@@ -27,4 +27,5 @@ __all__ = [
     "read_metrics",
     "read_state",
     "save",
+    "settings_of",
 ]

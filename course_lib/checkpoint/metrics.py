@@ -1,6 +1,7 @@
 """``metrics.jsonl``: one row of JSON per training step."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_bytes().splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            row = json.loads(line)
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                raise ValueError("no object with a step")
+            rows.append(row)
+        except ValueError as error:  # not JSON, or not UTF-8
             if number < len(lines):
-                raise CourseError(f"{path}, line {number}, is not JSON ({error}). Delete that line.") from error
+                raise CourseError(f"{path}, line {number}, is no JSON row ({error}). Delete that line.") from error
     return rows
 
 
@@ -43,10 +47,16 @@ class MetricsLog:
             if kept != rows or self.path.exists():
                 replace_file(self.path, "".join(json.dumps(row) + "\n" for row in kept))
             self._file = self.path.open("a", encoding="utf-8")
-        self._board = _open_tensorboard(Path(run_dir) / "tensorboard", first_step) if tensorboard else None
+        self._board = None
+        if tensorboard:
+            self._board = _open_tensorboard(Path(run_dir) / "tensorboard", first_step)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Append one row; it reaches the operating system at once, so that it can be followed."""
+        """Append one row; it reaches the operating system at once, so that it can be followed.
+
+        JSON has no infinity: a number that is not finite (a gradient that overflowed) becomes null.
+        """
+        row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         with explained(self.path):
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
@@ -66,6 +76,11 @@ class MetricsLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+    def __del__(self) -> None:
+        """A run that is dropped in the middle leaves no open file behind."""
+        if hasattr(self, "_board"):
+            self.close()
 
 
 def _open_tensorboard(folder: Path, first_step: int) -> Any:

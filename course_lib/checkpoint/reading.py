@@ -53,8 +53,10 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
         turns = [p for p in saves.glob("*") if p.name.split(".")[0] == str(which)]
         if turns:
             return max(turns, key=lambda p: p.stat().st_mtime_ns)
-    found = sorted((p.name for p in saves.glob("*") if p.name[0].isdigit()), key=float) if saves.is_dir() else []
-    raise CourseError(f"{run_dir} has no save {which!r}; it has {', '.join(found) or 'none yet'}.")
+    whole = [p for p in saves.glob("[0-9]*") if (p / "state.json").is_file()]
+    found = [p.name for p in sorted(whole, key=lambda p: p.stat().st_mtime_ns)]
+    there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}" if found else "it has none yet"
+    raise CourseError(f"{run_dir} has no save {which!r}; {there}.")
 
 
 def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
@@ -64,6 +66,8 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
         config = RunConfig.from_json((run_dir / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CourseError(f"{run_dir} is no run directory: it should hold a config.json.") from error
+    except (OSError, UnicodeDecodeError, CourseError) as error:
+        raise CourseError(f"Cannot read {run_dir}/config.json: {error}") from error
     path = run_dir / "tokenizer.json"
     tokenizer = load_tokenizer(path) if path.exists() else None
     vocab_size = getattr(config.model, "vocab_size", None)

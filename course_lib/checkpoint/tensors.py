@@ -40,6 +40,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError as error:
         raise CourseError(f"{path} is missing; the save is not whole. Choose another save.") from error
+    except OSError as error:
+        raise CourseError(f"Cannot read {path}: {error}. Check its permissions, or choose another save.") from error
     except SafetensorError as error:
         raise CourseError(f"{path} is not a whole safetensors file ({error}). Choose another save.") from error
 
@@ -73,14 +75,23 @@ def load_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) -> N
     names = {p: name for name, p in model.named_parameters()}
     for member in members(optimizer):
         own = member.state_dict()
-        order = [names[p] for group in member.param_groups for p in group["params"]]
+        params = [p for group in member.param_groups for p in group["params"]]
+        order = [names[p] for p in params]
         own["state"] = {i: by_weight.pop(name) for i, name in enumerate(order) if name in by_weight}
         for i, quantities in own["state"].items():
             wanted = {"momentum_buffer"} if type(member).__name__ == "Muon" else {"step", "exp_avg", "exp_avg_sq"}
             if quantities.keys() != wanted:
                 raise CourseError(
-                    f"{path}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}."
+                    f"{path}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}. "
+                    "It belongs to another optimizer."
                 )
+            for quantity, value in quantities.items():
+                shape = () if quantity == "step" else tuple(params[i].shape)
+                if tuple(value.shape) != shape:
+                    raise CourseError(
+                        f"{path}: {order[i]}/{quantity} should have the shape {shape}; it has {tuple(value.shape)}. "
+                        "It belongs to a model of another size."
+                    )
         member.load_state_dict(own)
     if by_weight:
         raise CourseError(

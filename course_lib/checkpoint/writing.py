@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
-from course_lib.config import RunConfig
+from course_lib.config import MODEL_CONFIGS, Config, RunConfig
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
 from course_lib.tokenizers import Tokenizer
@@ -23,7 +23,7 @@ from course_lib.tokenizers import Tokenizer
 def read_pointer(run_dir: Path, which: str) -> str | None:
     try:
         return (run_dir / which).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
 
 
@@ -53,10 +53,26 @@ def sync(path: Path) -> None:
 def replace_file(path: Path, text: str) -> None:
     """Write a small file atomically: a reader sees the old text or the new, never a part."""
     scratch = path.with_name(f".{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
-    sync(scratch)
-    os.replace(scratch, path)
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        sync(scratch)
+        os.replace(scratch, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
     sync(path.parent)
+
+
+def settings_of(model: nn.Module) -> Config:
+    """What a run directory keeps, so that the model can be built again; CourseError for a model without it."""
+    config = getattr(model, "config", None)
+    if type(config) not in MODEL_CONFIGS.values():
+        raise CourseError(
+            f"A run directory keeps the settings a model is built from ({', '.join(MODEL_CONFIGS)}); this "
+            f"{type(model).__name__} has none. Train it with run_dir=None, and keep its state_dict() yourself."
+        )
+    return config
 
 
 def create_run(run_dir: str | Path, config: RunConfig, tokenizer: Tokenizer | None) -> Path:
@@ -106,16 +122,18 @@ def save(
             if optimizer is not None:
                 save_file(optimizer_tensors(model, optimizer), scratch / "optimizer.safetensors")
             (scratch / "state.json").write_text(json.dumps({**(state or {}), "step": step}, indent=1), encoding="utf-8")
-            for path in (*scratch.iterdir(), scratch):
+            for path in scratch.iterdir():
+                path.chmod(0o644)  # safetensors lets the owner alone read
                 sync(path)
+            sync(scratch)
             folder = _free_name(saves, step)
             os.rename(scratch, folder)
             sync(saves)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        replace_file(run_dir / "last", folder.name + "\n")
-        if best:
+        if best:  # before last: a run resumed from this save would take itself for scored and never name it best
             replace_file(run_dir / "best", folder.name + "\n")
+        replace_file(run_dir / "last", folder.name + "\n")
     _prune(run_dir)
     return folder
 

@@ -88,22 +88,27 @@ def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
 
 
 def _start(recipe: Recipe, settings: dict[str, Any]) -> None:
-    from course_lib.recipes.build import build_trainer, new_run_dir
+    from course_lib.recipes.build import build_trainer, new_run_dir, val_bytes_per_token
 
     out_dir = settings.pop("out_dir") or new_run_dir(recipe.name)
     changed = {name: value for name, value in settings.items() if value != recipe.all_settings()[name]}
-    drive(build_trainer(recipe.replace(**changed), out_dir))
+    recipe = recipe.replace(**changed)
+    trainer = build_trainer(recipe, out_dir)
+    drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer))
 
 
 def _resume(settings: dict[str, Any]) -> None:
-    from course_lib.recipes.build import resume_trainer
+    from course_lib import checkpoint
+    from course_lib.recipes.build import resume_trainer, val_bytes_per_token
 
     run, which = settings.pop("resume"), settings.pop("which")
     changes = {name: value for name, value in settings.items() if value is not None}
-    drive(resume_trainer(run, int(which) if which.isdigit() else which, **changes))
+    trainer = resume_trainer(run, int(which) if which.isdigit() else which, **changes)
+    about, tokenizer = checkpoint.read_config(trainer.run_dir)
+    drive(trainer, val_bytes_per_token(about.data, tokenizer))
 
 
-def drive(trainer: Any) -> None:
+def drive(trainer: Any, bytes_per_token: float) -> None:
     """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C."""
     from tqdm import tqdm
 
@@ -122,7 +127,7 @@ def drive(trainer: Any) -> None:
             if record.val_loss is not None:
                 say(_line(trainer, record))
     if main:
-        print(_closing(trainer))
+        print(_closing(trainer, bytes_per_token))
 
 
 def _opening(trainer: Any) -> str:
@@ -145,12 +150,16 @@ def _line(trainer: Any, record: Any) -> str:
     )
 
 
-def _closing(trainer: Any) -> str:
+def _closing(trainer: Any, bytes_per_token: float) -> str:
+    from course_lib.losses import bits_per_byte
+
     lines = []
     if math.isfinite(trainer.best_val_loss):
         part = "the whole validation split" if trainer.config.eval_batches is None else "part of the validation split"
         speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
-        lines.append(f"best: {trainer.best_val_loss:.4f} nats per token on {part}; {speed:,.0f} tokens per second")
+        bpb = bits_per_byte(trainer.best_val_loss, 1, bytes_per_token)
+        lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
+        lines.append(f"speed: {speed:,.0f} tokens per second, evaluations included")
     if trainer.step < trainer.config.max_steps:
         lines.append(f"stopped after {trainer.step} steps; go on with: course train --resume {trainer.run_dir}")
     lines.append(f"sample from it with: course sample {trainer.run_dir}")

@@ -68,6 +68,8 @@ class Batcher:
         for name in ("batch_size", "block_size", "grad_accum", "world_size"):
             if getattr(self, name) < 1:
                 raise CourseError(f"{name} should be at least 1; it is {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**63:
+            raise CourseError(f"seed should be at least 0 and below 2**63; it is {self.seed}.")
         if not 0 <= self.rank < self.world_size:
             raise CourseError(f"rank should be from 0 to {self.world_size - 1}; it is {self.rank}.")
         if len(self.tokens) < self.block_size + 1:

@@ -77,9 +77,10 @@ def decode_utf8(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        start = error.start + len(content) - len(error.object)  # Python does not count a byte-order mark
+        line = content.count(b"\n", 0, start) + 1
         raise CourseError(
-            f"{name} is not valid UTF-8: byte 0x{content[error.start]:02x} at position {error.start} (line {line}). "
+            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). "
             f"Save it as UTF-8, or train on its raw bytes with bytes:PATH."
         ) from error
 

@@ -58,6 +58,8 @@ def prepare(
     Raises:
         CourseError: for a text that cannot be had, read or encoded, or a folder that cannot be written.
     """
+    if not 0 < val_fraction < 1:
+        raise CourseError(f"val_fraction should be between 0 and 1; it is {val_fraction}.")
     corpus = find_corpus(name)
     content = corpus.read()
     kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
@@ -135,8 +137,9 @@ def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenize
             shutil.rmtree(folder)
         os.replace(scratch, folder)
     except OSError as error:
+        reason = error.strerror or error  # numpy's own OSError of a full disk has no strerror
         raise CourseError(
-            f"Cannot write {folder}: {error.strerror}. Free some disk space or check its permissions, then try again."
+            f"Cannot write {folder}: {reason}. Free some disk space or check its permissions, then try again."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -163,7 +166,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         fits = fits and all(isinstance(manifest[part][s], int) for part in ("counts", "bytes") for s in SPLITS)
         if not (fits and {"sha256", "tokenizer", "val_fraction"} <= manifest.keys()):
             raise KeyError("a field")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise CourseError(
             f"{folder} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
         ) from error

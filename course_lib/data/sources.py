@@ -5,6 +5,7 @@ a disk or a share), then it is downloaded; ``COURSE_OFFLINE=1`` forbids that.
 """
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -96,11 +97,16 @@ def download(source: Source, target: Path, attempts: int = 3) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    if source.sha256 is None:  # nothing would tell the rest of a newer edition from the rest of this one
+        part.unlink(missing_ok=True)
     for attempt in range(attempts):
         try:
             _fetch(source.url, part)
             break
-        except (OSError, urllib.error.URLError):
+        except http.client.HTTPException as error:  # a broken answer
+            if attempt == attempts - 1:
+                raise OSError(f"{type(error).__name__}: {error}") from error
+        except OSError:
             if attempt == attempts - 1:
                 raise
     try:
@@ -118,6 +124,7 @@ def _fetch(url: str, part: Path) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and have:  # nothing is left to send: the part is complete (or is none of this file)
             return
         raise

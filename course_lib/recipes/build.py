@@ -17,8 +17,8 @@ from course_lib.recipes import Recipe
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
-SCORING_BATCH = 64
-"""Windows scored at once: the score does not depend on it."""
+SCORING_TOKENS = 2**13
+"""Tokens scored at once where the whole split is scored: the score does not depend on it."""
 
 
 def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
@@ -65,15 +65,22 @@ def _prepare_once(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepa
     return load_prepared(folder)
 
 
+def val_bytes_per_token(data: DataConfig, tokenizer: Tokenizer) -> float:
+    """How many bytes of text a validation token stands for: what turns nats per token into bits per byte."""
+    return _prepare_once(data, tokenizer).bytes_per_token("val")
+
+
 def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> tuple[Batcher, Batcher]:
     """Batches of the two splits, on the device and for the process that will use them."""
     world: World = current_world()
     device = find(config.device).device if world.backend != "nccl" else f"cuda:{world.local_rank}"
     share = {"device": device, "rank": world.rank, "world_size": world.size}
+    whole = max(1, SCORING_TOKENS // block_size)
+    val_batch_size = whole if config.eval_batches is None else config.batch_size
     splits = []
     for split, batch_size, grad_accum in (
         ("train", config.batch_size, config.grad_accum),
-        ("val", SCORING_BATCH, world.size),
+        ("val", val_batch_size, world.size),
     ):
         try:
             path = prepared.path(split)

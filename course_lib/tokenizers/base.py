@@ -97,11 +97,10 @@ def tokenizer_from_dict(state: Any) -> Tokenizer:
             f"The tokenizer file has version {state.get('version')!r}; this course_lib reads version {VERSION}. "
             "Update course_lib."
         )
-    if state.get("kind") not in _KINDS:
-        raise CourseError(
-            f"The tokenizer kind {state.get('kind')!r} is unknown; known are {', '.join(sorted(_KINDS))}."
-        )
-    return _KINDS[state["kind"]]._from_state(state)
+    kind = state.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise CourseError(f"The tokenizer kind {kind!r} is unknown; known are {', '.join(sorted(_KINDS))}.")
+    return _KINDS[kind]._from_state(state)
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
@@ -110,6 +109,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CourseError(f"There is no tokenizer file at {path}.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise CourseError(f"Cannot read the tokenizer file {path}: {error.strerror}.") from error
+    except ValueError as error:  # not JSON, or not UTF-8
         raise CourseError(f"{path} is not a tokenizer file: {error}.") from error
     return tokenizer_from_dict(state)

@@ -80,11 +80,13 @@ class CharTokenizer(Tokenizer):
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     def _state(self) -> dict[str, Any]:
-        return {"characters": self.characters}
+        # Without a policy the file, and so the fingerprint, is that of the vocabulary alone.
+        policy = {} if self.unknown is None else {"unknown": self.unknown}
+        return {"characters": self.characters, **policy}
 
     @classmethod
     def _from_state(cls, state: dict[str, Any]) -> Self:
-        characters = state.get("characters")
-        if not isinstance(characters, str):
+        characters, unknown = state.get("characters"), state.get("unknown")
+        if not isinstance(characters, str) or not isinstance(unknown, str | None):
             raise CourseError("A character tokenizer's file should hold its 'characters' as one text.")
-        return cls(characters)
+        return cls(characters, unknown)

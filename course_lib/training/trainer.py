@@ -42,7 +42,7 @@ class Trainer:
     Args:
         model: any nn.Module; it is moved to the device that ``config`` asks for.
         batches: `Batches`; with ``micro_steps`` as `Batcher` has it, or ``config.grad_accum`` micro-batches.
-        config: how to train.
+        config: how to train; batch_size, grad_accum and seed are taken from ``batches`` where it has them.
         loss: ``loss(model, x, y)`` -> scalar; by default `next_token_loss`.
         val_batches: scored every ``config.eval_every`` steps: its ``windows(max_batches)`` where it has that,
             else ``batch(0)`` to ``batch(eval_batches - 1)``.
@@ -67,6 +67,11 @@ class Trainer:
         recipe: str = "custom",
         data: DataConfig | None = None,
     ) -> None:
+        # What the batches have decided already is so, and is what the run's config.json should say.
+        drawn = {
+            name: getattr(batches, name) for name in ("batch_size", "grad_accum", "seed") if hasattr(batches, name)
+        }
+        config = config.replace(**drawn)
         self.config, self.batches, self.val_batches = config, batches, val_batches
         self.loss, self.tokenizer = loss or next_token_loss, tokenizer
         self.world = current_world()
@@ -85,12 +90,13 @@ class Trainer:
         self.step = 0
         self.tokens, self.seconds = 0, 0.0
         self.best_val_loss = math.inf
+        self._min_lr = config.min_lr
         self._saved_step: int | None = None
         self._stop = threading.Event()
         self._log: checkpoint.MetricsLog | None = None
         self.run_dir = Path(run_dir) if run_dir is not None else None
-        if self.run_dir is not None and self.world.is_main and not (self.run_dir / "config.json").exists():
-            about = RunConfig(recipe, data or DataConfig(), model.config, config)
+        if self.run_dir is not None and self.world.is_main:
+            about = RunConfig(recipe, data or DataConfig(), checkpoint.settings_of(model), config)
             checkpoint.create_run(self.run_dir, about, tokenizer)
 
     @classmethod
@@ -112,11 +118,14 @@ class Trainer:
         about, tokenizer = checkpoint.read_config(run_dir)
         folder = checkpoint.find_save(run_dir, which)
         state = checkpoint.read_state(folder)
+        if missing := sorted({"tokens", "seconds", "best_val_loss", "max_lr", "dropout", "scaler"} - state.keys()):
+            raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. Choose another save.")
         model = build_model(about.model)
         checkpoint.load_weights(model, folder)
         moved = {"max_lr": state["max_lr"], "min_lr": min(about.train.min_lr, state["max_lr"])}
         config = about.train.replace(**(moved | changes))
-        self = cls(model, batches, config, loss, val_batches, tokenizer, run_dir)
+        self = cls(model, batches, config, loss, val_batches, tokenizer)
+        self.run_dir, self._min_lr = run_dir, changes.get("min_lr", about.train.min_lr)
         checkpoint.load_optimizer(self.optimizer, self.model, folder)
         if self.compute.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
@@ -136,7 +145,7 @@ class Trainer:
     def change(self, max_lr: float | None = None, dropout: float | None = None) -> None:
         """Move a setting while the run goes on; it holds from the next step, and is logged and saved."""
         if max_lr is not None:
-            self.config = self.config.replace(max_lr=max_lr, min_lr=min(self.config.min_lr, max_lr))
+            self.config = self.config.replace(max_lr=max_lr, min_lr=min(self._min_lr, max_lr))
         if dropout is not None:
             if not 0 <= dropout < 1:
                 raise CourseError(f"dropout should be at least 0 and below 1; it is {dropout}.")

@@ -1,0 +1,180 @@
+"""Pictures of training: loss curves with the lines that give them a meaning.
+
+Figures are made without pyplot: no state, no backend, safe in any thread. Colors are from the palette
+of Okabe and Ito (2008), which people with any kind of color vision can tell apart.
+"""
+
+import base64
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+OKABE_ITO = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "black": "#000000",
+}
+TRAIN_COLOR, VAL_COLOR = OKABE_ITO["blue"], OKABE_ITO["vermillion"]
+RUN_COLORS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
+X_LABEL, Y_LABEL = "completed optimizer steps", "loss (nats per token)"
+
+Points = list[tuple[int, float]]
+"""(completed steps, loss in nats per token)"""
+
+
+class Picture(Figure):
+    """A Figure that notebooks show as a picture; ``alt`` says in words what is to be seen.
+
+    A notebook's file keeps ``alt`` beside the picture. Its place as text is taken by ``caption``, which
+    says what is drawn, but no measured number: stored outputs are compared, and those may differ a little.
+    """
+
+    alt = ""
+    caption = ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=144)
+        width, height = (round(96 * inches) for inches in self.get_size_inches())
+        bundle = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": self.caption}
+        return bundle, {"image/png": {"width": width, "height": height, "alt": self.alt}}
+
+
+def loss_points(rows: Iterable[Any]) -> tuple[Points, Points]:
+    """The training and the validation losses of a run as points.
+
+    A training loss is measured before its step's update, so step s stands at x = s: the first point is
+    the untrained model. A validation loss is measured after the update: it stands at s + 1.
+
+    Args:
+        rows: StepRecords, rows of ``metrics.jsonl``, or plain training losses, one per step. A loss that
+            is missing or not finite has no point.
+    """
+    train: Points = []
+    val: Points = []
+    for i, row in enumerate(rows):
+        if row is None or isinstance(row, (int, float)):
+            step, train_loss, val_loss = i, row, None
+        elif isinstance(row, Mapping):
+            step, train_loss, val_loss = row["step"], row["train_loss"], row.get("val_loss")
+        else:
+            step, train_loss, val_loss = row.step, row.train_loss, row.val_loss
+        for points, x, loss in ((train, step, train_loss), (val, step + 1, val_loss)):
+            if loss is not None and math.isfinite(loss):
+                points.append((x, float(loss)))
+    return train, val
+
+
+def reference_lines(vocab_size: int | None, lines: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Label to value: ln V where the vocabulary is known, then ``lines``."""
+    if vocab_size is None:
+        return dict(lines or {})
+    value = math.log(vocab_size)
+    return {f"knowing nothing: ln {vocab_size} = {value:.2f}": value} | dict(lines or {})
+
+
+def highest(points: Iterable[Points], lines: Mapping[str, float]) -> float:
+    """Where the loss axis should end: above every line; a loss beyond twice that runs out of the picture."""
+    losses = [loss for row in points for _, loss in row]
+    top = max(lines.values(), default=0.0)
+    wanted = max([*losses, top], default=1.0)
+    return 1.1 * (min(wanted, 2 * top) if top else wanted) or 1.0
+
+
+def loss_curve(
+    rows: Sequence[Any] | Mapping[str, Sequence[Any]],
+    vocab_size: int | None = None,
+    title: str = "",
+    lines: Mapping[str, float] | None = None,
+    log: bool = False,
+) -> Picture:
+    """The loss of one run, or of several by name, against completed steps.
+
+    Training loss is a thin line, validation loss is dots; a dashed line stands at ln V, the loss of
+    knowing nothing.
+
+    Args:
+        rows: see `loss_points`; or a dict from a run's name to its rows.
+        vocab_size: V, for the line at ln V.
+        title: what the picture shows.
+        lines: further horizontal lines, label to value.
+        log: whether the loss axis is logarithmic; losses of zero and less then have no place.
+    """
+    runs = {str(name): loss_points(run) for name, run in _named(rows).items()}
+    marks = reference_lines(vocab_size, lines)
+    figure = Picture(figsize=(7, 3.6), facecolor="white", layout="constrained")
+    figure.alt = alt_text(rows, vocab_size, title, lines)
+    figure.caption = f"{title or 'A loss curve'}: {Y_LABEL} against {X_LABEL}"
+    axes = figure.add_subplot(facecolor="white", xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
+    for (name, (train, val)), color in zip(runs.items(), itertools.cycle(RUN_COLORS)):
+        alone = len(runs) == 1
+        _draw_run(axes, name, train, val, color, VAL_COLOR if alone else color)
+    for label, value in marks.items():
+        axes.axhline(value, color="#595959", linestyle="--", linewidth=1.0)
+        axes.annotate(
+            label, (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 4), textcoords="offset points",
+            ha="right", va="bottom", fontsize=9, color="#404040", bbox=dict(facecolor="white", alpha=0.8, lw=0, pad=1),
+        )  # fmt: skip
+    if log:
+        axes.set_yscale("log", nonpositive="mask")
+    else:
+        axes.set_ylim(0, highest([points for run in runs.values() for points in run], marks))
+    axes.margins(x=0.02)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _draw_run(axes: Axes, name: str, train: Points, val: Points, color: str, val_color: str) -> None:
+    """Training as a thin line; validation, where it was measured, as dots."""
+    label = name if name and not val else f"{name}: training" if name else "training"
+    axes.plot(*_columns(train), color=color, linewidth=1.0, label=label)
+    if val:
+        dots = dict(linestyle="none", marker="o", markersize=6, markeredgecolor="white")
+        axes.plot(*_columns(val), color=val_color, label=f"{name}: validation" if name else "validation", **dots)
+
+
+def alt_text(
+    rows: Sequence[Any] | Mapping[str, Sequence[Any]],
+    vocab_size: int | None = None,
+    title: str = "",
+    lines: Mapping[str, float] | None = None,
+) -> str:
+    """What `loss_curve` shows, in words."""
+    sentences = [f"{title or 'A loss curve'}: loss in nats per token against completed optimizer steps."]
+    for name, run in _named(rows).items():
+        train, val = loss_points(run)
+        who = f"{name}: training" if name else "Training"
+        if not train:
+            sentences.append(f"{who} has no point yet.")
+            continue
+        sentences.append(
+            f"{who} loss goes from {train[0][1]:.1f} to {train[-1][1]:.1f} in {train[-1][0] + 1} steps"
+            + (f"; validation loss ends at {val[-1][1]:.1f}." if val else ".")
+        )
+    marks = reference_lines(vocab_size, lines)
+    sentences += [f"A dashed line marks {_with_value(label, value)}." for label, value in marks.items()]
+    return " ".join(sentences)
+
+
+def _named(rows: Sequence[Any] | Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+    return rows if isinstance(rows, Mapping) else {"": rows}
+
+
+def _columns(points: Points) -> tuple[list[int], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _with_value(label: str, value: float) -> str:
+    return label if f"{value:.2f}" in label else f"{label} ({value:.2f})"

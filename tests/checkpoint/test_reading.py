@@ -1,0 +1,248 @@
+"""Reading a run directory: whatever is damaged or foreign gets a clear error, never a wrong model."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from course_lib import checkpoint
+from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
+from course_lib.errors import CourseError
+from course_lib.models import GPT
+from course_lib.optim import build_optimizer
+from course_lib.tokenizers import CharTokenizer
+
+CONFIG = GPTConfig(block_size=8, vocab_size=11, n_layer=1, n_head=2, n_embd=8, tie_weights=False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run(project: Path) -> Path:
+    """runs/small with two saves: best = 10 and last = 20."""
+    folder = project / "runs" / "small"
+    settings = RunConfig("test", DataConfig(), CONFIG, TrainConfig())
+    checkpoint.create_run(folder, settings, CharTokenizer("abcdefghijk"))
+    torch.manual_seed(0)
+    model = GPT(CONFIG)
+    optimizer = build_optimizer(model, TrainConfig())
+    for step in (10, 20):
+        idx = torch.randint(0, 11, (4, 8))
+        model(idx).square().mean().backward()
+        optimizer.step()
+        checkpoint.save(folder, step, model, optimizer, best=step == 10)
+    return folder
+
+
+def change_tensors(path: Path, **changes: torch.Tensor | None) -> None:
+    """Rewrite a safetensors file with some tensors changed, added or (None) taken out."""
+    tensors = load_file(path)
+    for name, value in changes.items():
+        tensors.pop(name.replace("__", "."), None)
+        if value is not None:
+            tensors[name.replace("__", ".")] = value
+    save_file(tensors, path)
+
+
+def change_json(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def load_error(run: Path, which: str | int = "last") -> str:
+    """What `load` says to this run."""
+    with pytest.raises(CourseError) as caught:
+        checkpoint.load(run, which)
+    return str(caught.value)
+
+
+# Finding ---------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_found_by_path_or_by_its_name(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkpoint.find_run(run) == run
+    assert checkpoint.find_run("small").resolve() == run
+    (run.parents[1] / "chapters").mkdir()
+    monkeypatch.chdir(run.parents[1] / "chapters")  # where notebooks work
+    assert checkpoint.find_run("small").resolve() == run
+
+
+def test_a_folder_that_is_no_run_names_those_that_are(run: Path) -> None:
+    with pytest.raises(CourseError, match=r"runs is no run directory.*config\.json.*Runs here: small"):
+        checkpoint.find_run(run.parent)
+    with pytest.raises(CourseError, match="smal is no run directory"):
+        checkpoint.find_run("smal")
+    assert "no run directory" in load_error(run.parent)
+
+
+def test_without_any_runs_it_says_how_to_make_one(project: Path) -> None:
+    with pytest.raises(CourseError, match=r"There are no runs in .*runs yet; course train makes one"):
+        checkpoint.find_run("small")
+
+
+def test_a_run_without_a_save_says_so(project: Path) -> None:
+    settings = RunConfig("test", DataConfig(), CONFIG, TrainConfig())
+    folder = checkpoint.create_run(project / "new", settings, None)
+    assert "has no save 'last'; it has none yet" in load_error(folder)
+    assert "has no save 10; it has none yet" in load_error(folder, 10)
+
+
+@pytest.mark.parametrize("content", [None, "", "30\n", b"\xff\xfe", "../other\n"], ids=repr)
+def test_a_pointer_that_leads_nowhere(run: Path, content: str | bytes | None) -> None:
+    (run / "last").unlink()
+    if content is not None:
+        (run / "last").write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = load_error(run)
+    assert "has no save 'last'; it has 10, 20: name one of them, as in --which 20" in message
+    assert checkpoint.load(run, 20).state["step"] == 20
+    assert checkpoint.load(run, "best").state["step"] == 10
+
+
+# Damaged weights -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [0, 4, 50, 1000, -1], ids=["empty", "length", "header", "data", "last byte"])
+def test_cut_off_weights(run: Path, keep: int) -> None:
+    path = run / "saves" / "20" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    message = load_error(run)
+    assert "model.safetensors is not a whole safetensors file" in message
+    assert "Choose another save" in message
+    assert checkpoint.load(run, "best").state["step"] == 10
+
+
+def test_weights_that_are_missing_or_unreadable(run: Path) -> None:
+    path = run / "saves" / "20" / "model.safetensors"
+    path.unlink()
+    assert "model.safetensors is missing; the save is not whole. Choose another save." in load_error(run)
+    path.mkdir()  # what cannot be read as a file
+    assert "Cannot read" in load_error(run)
+
+
+def test_something_else_under_the_name_of_weights(run: Path) -> None:
+    path = run / "saves" / "20" / "model.safetensors"
+    torch.save({"weights": torch.zeros(3)}, path)  # a pickle in a zip: never opened
+    assert "is not a whole safetensors file" in load_error(run)
+
+
+def test_a_weight_of_another_shape(run: Path) -> None:
+    change_tensors(run / "saves" / "20" / "model.safetensors", norm__weight=torch.ones(9))
+    message = load_error(run)
+    assert "norm.weight should have the shape (8,); it has (9,)" in message
+    assert "another size or vocabulary" in message
+
+
+def test_a_weight_that_is_missing_or_unknown(run: Path) -> None:
+    path = run / "saves" / "20" / "model.safetensors"
+    change_tensors(path, head__weight=None)
+    assert "lacks weight 'head.weight'" in load_error(run)
+    change_tensors(path, head__weight=torch.zeros(11, 8), head__bias=torch.zeros(11))
+    assert "has the unknown weight 'head.bias'" in load_error(run)
+
+
+def test_loading_draws_nothing_from_the_global_generator(run: Path) -> None:
+    before = torch.get_rng_state()
+    checkpoint.load(run)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Settings, tokenizer, state --------------------------------------------------------------------------------
+
+
+def test_a_tokenizer_of_another_vocabulary(run: Path) -> None:
+    CharTokenizer("abc").save(run / "tokenizer.json")
+    message = load_error(run)
+    assert "the model has a vocabulary of 11, its tokenizer.json one of 3" in message
+    assert "from another run" in message
+
+
+def test_a_run_without_a_tokenizer_loads_its_model(run: Path) -> None:
+    (run / "tokenizer.json").unlink()
+    assert checkpoint.load(run).tokenizer is None
+
+
+def test_a_damaged_tokenizer(run: Path) -> None:
+    (run / "tokenizer.json").write_text('{"format": ')
+    assert "tokenizer.json" in load_error(run)
+
+
+def test_a_save_of_another_model(run: Path) -> None:
+    """config.json from one run, saves from another: the first weight that does not fit is named."""
+    change_json(run / "config.json", lambda c: c["model"].update(n_embd=16))
+    assert "should have the shape" in load_error(run)
+    change_json(run / "config.json", lambda c: c["model"].update(n_embd=8, n_layer=2))
+    assert "lacks weight 'blocks.1" in load_error(run)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe\xff", b'{"recipe": "x", "data": {}, "train": {}, "model": []}'],
+    ids=repr,
+)
+def test_a_damaged_config_names_the_file(run: Path, content: bytes) -> None:
+    (run / "config.json").write_bytes(content)
+    assert f"{run}/config.json" in load_error(run)
+
+
+def test_a_config_with_an_impossible_setting(run: Path) -> None:
+    change_json(run / "config.json", lambda c: c["model"].update(dropout=2))
+    message = load_error(run)
+    assert f"{run}/config.json" in message
+    assert "dropout should be at least 0 and below 1; it is 2" in message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"step": "20"}', b'{"step": -1}', b"\xff\xfe"], ids=repr
+)
+def test_a_damaged_state(run: Path, content: bytes) -> None:
+    (run / "saves" / "20" / "state.json").write_bytes(content)
+    message = load_error(run)
+    assert "saves/20/state.json is damaged" in message
+    assert "Choose another save" in message
+    assert checkpoint.load(run, "best").state["step"] == 10
+
+
+def test_a_save_without_its_state_is_no_save(run: Path) -> None:
+    (run / "saves" / "20" / "state.json").unlink()
+    assert "has no save 'last'; it has 10: name one" in load_error(run)
+
+
+# Optimizer -------------------------------------------------------------------------------------------------
+
+
+def optimizer_error(run: Path, config: TrainConfig | None = None) -> str:
+    loaded = checkpoint.load(run)
+    optimizer = build_optimizer(loaded.model, config or TrainConfig())
+    with pytest.raises(CourseError) as caught:
+        checkpoint.load_optimizer(optimizer, loaded.model, loaded.path)
+    return str(caught.value)
+
+
+def test_a_damaged_optimizer_file(run: Path) -> None:
+    path = run / "saves" / "20" / "optimizer.safetensors"
+    change_tensors(path, **{"norm__weight/exp_avg": torch.zeros(9)})
+    assert "norm.weight/exp_avg should have the shape (8,); it has (9,)" in optimizer_error(run)
+    change_tensors(path, **{"norm__weight/exp_avg": None})
+    assert "norm.weight has ['exp_avg_sq', 'step']" in optimizer_error(run)
+    change_tensors(path, **{"norm__weight/exp_avg": torch.zeros(8), "other/step": torch.tensor(1.0)})
+    assert "unknown weight 'other'" in optimizer_error(run)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "not a whole safetensors file" in optimizer_error(run)
+    path.unlink()
+    assert "optimizer.safetensors is missing" in optimizer_error(run)
+
+
+def test_the_state_of_another_optimizer(run: Path) -> None:
+    message = optimizer_error(run, TrainConfig(optimizer="muon"))
+    assert "this optimizer keeps ['momentum_buffer']" in message
+    assert "another optimizer" in message

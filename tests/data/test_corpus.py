@@ -1,0 +1,244 @@
+"""Texts by name: the one that code writes, anyone's own file, Holmes and Shakespeare."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from course_lib.corpora.numbers import numbers_text, spell
+from course_lib.data import load_bytes, load_text
+from course_lib.data.corpus import CORPORA, find_corpus
+from course_lib.errors import CourseError
+
+steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+# Counting in words ----------------------------------------------------------------------------------------
+
+BY_HAND = {
+    0: "zero",
+    1: "one",
+    10: "ten",
+    13: "thirteen",
+    19: "nineteen",
+    20: "twenty",
+    21: "twenty-one",
+    40: "forty",
+    99: "ninety-nine",
+    100: "one hundred",
+    101: "one hundred and one",
+    110: "one hundred and ten",
+    342: "three hundred and forty-two",
+    1_000: "one thousand",
+    1_001: "one thousand and one",
+    1_099: "one thousand and ninety-nine",
+    1_100: "one thousand one hundred",
+    7_815: "seven thousand eight hundred and fifteen",
+    12_000: "twelve thousand",
+    100_000: "one hundred thousand",
+    100_007: "one hundred thousand and seven",
+    999_999: "nine hundred and ninety-nine thousand nine hundred and ninety-nine",
+}
+
+
+@pytest.mark.parametrize(("number", "words"), BY_HAND.items())
+def test_spelling_against_a_table_written_by_hand(number, words):
+    assert spell(number) == words
+
+
+WORTH = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen".split()
+    )
+} | {f"{stem}ty": 10 * n for n, stem in enumerate("twen thir for fif six seven eigh nine".split(), 2)}
+
+
+def read_number(words):
+    """From words back to the number: add what stands beside each other, multiply at hundred and thousand."""
+    total = group = 0
+    for word in words.replace("-", " ").replace(" and ", " ").split(" "):
+        if word == "thousand":
+            total, group = total + group * 1000, 0
+        elif word == "hundred":
+            group *= 100
+        else:
+            group += WORTH[word]
+    return total + group
+
+
+def test_every_number_is_read_back():
+    for number in [*range(10_000), *range(10_000, 1_000_000, 97)]:
+        assert read_number(spell(number)) == number
+
+
+@steady
+@given(st.integers(0, 999_999))
+def test_any_number_is_read_back(number):
+    assert read_number(spell(number)) == number
+
+
+@pytest.mark.parametrize("number", [-1, 1_000_000])
+def test_numbers_outside_are_refused(number):
+    with pytest.raises(ValueError, match=f"from 0 to 999,999; it got {number}"):
+        spell(number)
+
+
+def test_the_text_is_runs_of_consecutive_numbers():
+    for line in numbers_text(500).splitlines():
+        assert line.endswith(".")
+        run = [read_number(words) for words in line[:-1].split(", ")]
+        assert 3 <= len(run) <= 7
+        assert run == list(range(run[0], run[0] + len(run)))
+        assert run[-1] < 10_000
+
+
+def test_the_text_is_the_same_on_every_machine():
+    text = load_text("numbers")
+    assert len(text) == 1_039_473
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    assert sha256 == "6d36f6c72627b9a4c81bd7ae28d5645e3034132c525bec2c8f0aac82a5ee1337"
+    assert text.startswith(numbers_text(10))  # a longer text goes on where a shorter one ends
+    assert numbers_text(10, seed=1) != numbers_text(10)
+
+
+# One's own file -------------------------------------------------------------------------------------------
+
+
+def test_a_text_and_its_bytes(project):
+    content = "Grüße\r\nan alle \U0001f600\n".encode()
+    (project / "a.txt").write_bytes(content)
+    for path in ("a.txt", str(project / "a.txt")):
+        assert load_text(f"text:{path}") == content.decode()  # line ends stay as they are
+        assert load_bytes(f"bytes:{path}") == content
+    assert find_corpus("text:a.txt").tokenizer == "char"
+    assert find_corpus("bytes:a.txt").tokenizer == "byte"
+
+
+def test_a_path_may_hold_colons_and_a_tilde(project, monkeypatch):
+    monkeypatch.setenv("HOME", str(project))
+    (project / "a:b.txt").write_text("x")
+    assert load_text("text:a:b.txt") == load_text("text:~/a:b.txt") == "x"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(project):
+    (project / "a.txt").write_bytes(b"\xef\xbb\xbfab")
+    assert load_text("text:a.txt") == "ab"
+    assert load_bytes("bytes:a.txt") == b"\xef\xbb\xbfab"
+
+
+@pytest.mark.parametrize(
+    ("content", "byte", "position", "line"),
+    [
+        (b"\xff", "ff", 0, 1),
+        (b"one\ntwo\ncaf\xe9 three\n", "e9", 11, 3),
+        (b"ab\n\xe2\x82", "e2", 3, 2),  # a character cut off at the end
+        (b"\xef\xbb\xbfab\n\xff", "ff", 6, 2),  # places are those of the file, its mark counted
+    ],
+)
+def test_invalid_utf8_is_named_with_its_place(project, content, byte, position, line):
+    (project / "a.txt").write_bytes(content)
+    assert content[position] == int(byte, 16)
+    with pytest.raises(CourseError) as caught:
+        load_text("text:a.txt")
+    message = str(caught.value)
+    assert f"text:a.txt is not valid UTF-8: byte 0x{byte} at position {position} (line {line})." in message
+    assert "bytes:PATH" in message
+    assert load_bytes("bytes:a.txt") == content
+
+
+@pytest.mark.parametrize("scheme", ["text", "bytes"])
+def test_files_that_cannot_be_read(project, scheme):
+    with pytest.raises(CourseError, match=rf"Cannot read nowhere\.txt: No such file.*taken from {project}"):
+        load_bytes(f"{scheme}:nowhere.txt")
+    with pytest.raises(CourseError, match=r"Cannot read \.: Is a directory"):
+        load_bytes(f"{scheme}:.")
+    (project / "empty.txt").touch()
+    with pytest.raises(CourseError, match=r"empty\.txt is empty; there is nothing to learn from"):
+        load_bytes(f"{scheme}:empty.txt")
+
+
+def test_a_text_of_nothing_but_a_mark_is_empty(project):
+    (project / "a.txt").write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(CourseError, match="holds no text"):
+        load_text("text:a.txt")
+
+
+@pytest.mark.parametrize("name", ["text:", "bytes:", "txt:a.txt", "shakespeare_chr", ""])
+def test_an_unknown_dataset_is_told_what_there_is(name):
+    with pytest.raises(CourseError, match=f"There is no dataset '{name}': .*Your own file is text:PATH or bytes:PATH"):
+        load_text(name)
+
+
+def test_the_nearest_dataset_is_named():
+    with pytest.raises(CourseError, match="did you mean 'shakespeare_char'"):
+        find_corpus("shakespear_char")
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_every_corpus_says_what_it_is(name):
+    assert CORPORA[name].about
+    assert CORPORA[name].tokenizer in ("char", "byte")
+
+
+# Holmes ---------------------------------------------------------------------------------------------------
+
+GUTENBERG = (
+    "\ufeffThe Project Gutenberg eBook of The Adventures of Sherlock Holmes\r\n\r\nlegal words\r\n"
+    "*** START OF THE PROJECT GUTENBERG EBOOK THE ADVENTURES OF SHERLOCK HOLMES ***\r\n\r\n\r\n"
+    "To Sherlock Holmes she is\r\nalways _the_ woman. * * * Café.\r\n\r\n"
+    "*** END OF THE PROJECT GUTENBERG EBOOK THE ADVENTURES OF SHERLOCK HOLMES ***\r\nmore legal words\r\n"
+)
+
+
+@pytest.fixture
+def holmes(project, tmp_path_factory, monkeypatch):
+    """A file such as Project Gutenberg's, in a teacher's mirror."""
+    folder = tmp_path_factory.mktemp("mirror")
+    monkeypatch.setenv("COURSE_DATA", str(folder))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    (folder / "holmes").mkdir()
+    return folder / "holmes" / "pg1661.txt"
+
+
+@pytest.mark.parametrize("gap", [" ", ""])
+def test_holmes_is_the_stories_alone(holmes, gap):
+    """Older editions write ``***START OF THIS``."""
+    holmes.write_bytes(GUTENBERG.replace("*** START", f"***{gap}START").replace("*** END", f"***{gap}END").encode())
+    assert load_text("holmes") == "To Sherlock Holmes she is\nalways _the_ woman. * * * Café.\n"
+
+
+def test_a_holmes_without_its_marks_is_refused(holmes):
+    holmes.write_text("It was a dark night.")
+    with pytest.raises(CourseError, match="with its START and END lines; they are not there"):
+        load_text("holmes")
+
+
+def test_holmes_that_is_nowhere(holmes):
+    with pytest.raises(CourseError, match=r"holmes is not at .*holmes/pg1661\.txt.*COURSE_OFFLINE=1"):
+        load_text("holmes")
+
+
+# Shakespeare ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shakespeare(project):
+    mirror = os.environ.get("COURSE_DATA")
+    if mirror is None or not (Path(mirror).expanduser() / "tinyshakespeare" / "input.txt").is_file():
+        pytest.skip("COURSE_DATA names no folder with tinyshakespeare/input.txt")
+    return load_text("shakespeare_char")
+
+
+def test_tiny_shakespeare_has_its_published_counts(shakespeare, project):
+    """nanoGPT's data/shakespeare_char/prepare.py lists them."""
+    from course_lib.data import load_prepared, prepare
+
+    assert len(shakespeare) == 1_115_394
+    assert "".join(sorted(set(shakespeare))) == ("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+    prepared = load_prepared(prepare("shakespeare_char"))
+    assert prepared.tokenizer.vocab_size == 65
+    assert prepared.manifest["counts"] == {"train": 1_003_854, "val": 111_540}

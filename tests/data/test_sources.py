@@ -1,0 +1,293 @@
+"""Sources: found on disk in order, or downloaded from a real HTTP server on this machine, and always verified."""
+
+import hashlib
+import random
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from course_lib.data.sources import SOURCES, Source, find_source, sha256_of
+from course_lib.errors import CourseError
+
+CONTENT = random.Random(0).randbytes(200_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves one file as `Server` is told to: in pieces, without Range, cut off, or not at all."""
+
+    def do_GET(self):
+        server, wanted = self.server, self.headers.get("Range")
+        server.ranges.append(wanted)
+        if server.status != 200:
+            return self.send_error(server.status)
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and server.knows_range else 0
+        if start and start >= len(server.content):
+            return self.send_error(416)
+        body = server.content[start:]
+        self.send_response(206 if wanted and server.knows_range else 200)
+        if server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        cut = server.cuts.pop(0) if server.cuts else None
+        if server.chunked:
+            self.wfile.write(
+                b"%x\r\n%b\r\n" % (len(body), body) if cut is None else b"%x\r\n%b" % (len(body), body[:cut])
+            )
+            self.wfile.write(b"0\r\n\r\n" if cut is None else b"")
+        else:
+            self.wfile.write(body[:cut])
+        server.sent += len(body[:cut])
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.status = CONTENT, 200
+        self.knows_range, self.chunked = True, False
+        self.cuts = []  # after how many bytes to close the connection, request by request
+        self.ranges, self.sent = [], 0  # what was asked for, how many bytes went out
+
+
+@pytest.fixture
+def server(project, monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "0")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def source_of(server, sha256=SHA256):
+    return Source("file.bin", f"http://127.0.0.1:{server.server_port}/file.bin", sha256, "a test")
+
+
+@pytest.fixture
+def here(project):
+    return project / "data" / "thing" / "file.bin"
+
+
+@pytest.fixture
+def part(here):
+    return here.with_name("file.bin.part")
+
+
+# Downloading ----------------------------------------------------------------------------------------------
+
+
+def test_a_download_lands_in_data_and_is_not_repeated(server, here, part):
+    source = source_of(server)
+    assert find_source("thing", source) == here
+    assert here.read_bytes() == CONTENT
+    assert find_source("thing", source) == here
+    assert server.ranges == [None]
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_a_download_that_is_cut_off_is_resumed_where_it_stopped(server, here):
+    server.cuts = [70_000, 100_000]
+    find_source("thing", source_of(server))
+    assert here.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=70000-", "bytes=170000-"]
+    assert server.sent == len(CONTENT)  # no byte came twice
+
+
+def test_after_three_cuts_it_gives_up_and_the_next_call_goes_on(server, here, part):
+    server.cuts = [10, 20, 30]
+    with pytest.raises(CourseError) as caught:
+        find_source("thing", source_of(server))
+    assert "cut off after 60 of 200000 bytes" in str(caught.value)
+    assert not here.exists()
+    assert part.read_bytes() == CONTENT[:60]
+    find_source("thing", source_of(server))
+    assert server.ranges[3:] == ["bytes=60-"]
+    assert here.read_bytes() == CONTENT
+    assert not part.exists()
+
+
+def test_a_server_that_cannot_resume_sends_the_whole_again(server, here):
+    server.knows_range, server.cuts = False, [150_000]
+    find_source("thing", source_of(server))
+    assert server.ranges == [None, "bytes=150000-"]
+    assert here.read_bytes() == CONTENT
+
+
+def test_what_has_another_sha256_is_deleted(server, here, part):
+    server.content = CONTENT[:-1] + b"?"
+    with pytest.raises(CourseError) as caught:
+        find_source("thing", source_of(server))
+    assert SHA256 in str(caught.value)
+    assert hashlib.sha256(server.content).hexdigest() in str(caught.value)
+    assert "is deleted; try again" in str(caught.value)
+    assert list(here.parent.iterdir()) == []
+    server.content = CONTENT
+    assert find_source("thing", source_of(server)).read_bytes() == CONTENT
+
+
+def test_a_part_that_is_complete_is_put_in_place(server, here, part):
+    """The process was killed between the last byte and the rename: there is nothing left to send (416)."""
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT)
+    find_source("thing", source_of(server))
+    assert here.read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-"]
+    assert server.sent == 0
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("stale", [b"another file's beginning", b"x" * 300_000], ids=["shorter", "longer"])
+def test_a_part_of_another_file_costs_one_try(server, here, part, stale):
+    part.parent.mkdir(parents=True)
+    part.write_bytes(stale)
+    with pytest.raises(CourseError, match="is deleted; try again"):
+        find_source("thing", source_of(server))
+    assert list(here.parent.iterdir()) == []
+    assert find_source("thing", source_of(server)).read_bytes() == CONTENT
+
+
+def test_without_a_sha256_an_old_part_is_not_believed(server, here, part):
+    """Nothing could tell the end of a newer edition from the end of the one that was begun."""
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"an older edition")
+    find_source("thing", source_of(server, sha256=None))
+    assert here.read_bytes() == CONTENT
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize("cuts", [[], [1000], [1000, 1000, 1000]])
+def test_an_answer_of_unknown_length_that_breaks_off(server, here, cuts):
+    """In chunks, Python reports a cut as an HTTPException, which is no OSError."""
+    server.chunked, server.cuts = True, list(cuts)
+    if len(cuts) < 3:
+        assert find_source("thing", source_of(server)).read_bytes() == CONTENT
+    else:
+        with pytest.raises(CourseError, match=r"downloading it failed \(IncompleteRead"):
+            find_source("thing", source_of(server))
+        assert not here.exists()
+
+
+@pytest.mark.parametrize("status", [404, 416, 500])
+def test_a_server_that_refuses(server, here, status):
+    server.status = status
+    with pytest.raises(CourseError) as caught:
+        find_source("thing", source_of(server))
+    message = str(caught.value)
+    assert f"HTTP Error {status}" in message
+    # What was tried, and the two ways to provide it
+    assert str(here) in message
+    assert f"download http://127.0.0.1:{server.server_port}/file.bin on a machine with a network" in message
+    assert "or set COURSE_DATA to a folder that holds thing/file.bin" in message
+    assert server.ranges == [None, None, None]
+
+
+def test_no_server_at_all(server, here):
+    source = source_of(server)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(CourseError, match=r"downloading it failed .*refused"):
+        find_source("thing", source)
+
+
+def test_a_folder_that_cannot_be_made(server, project):
+    (project / "data").write_text("a file where the folder should be")
+    with pytest.raises(CourseError, match=r"downloading it failed .*(exists|directory)"):
+        find_source("thing", source_of(server))
+    assert server.ranges == []
+
+
+# The order of looking -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirror(server, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("mirror")
+    monkeypatch.setenv("COURSE_DATA", str(folder))
+    (folder / "thing").mkdir()
+    return folder / "thing" / "file.bin"
+
+
+def test_data_comes_first_then_the_mirror_then_the_network(server, here, mirror):
+    source = source_of(server)
+    mirror.write_bytes(CONTENT)
+    assert find_source("thing", source) == mirror
+    here.parent.mkdir(parents=True)
+    here.write_bytes(CONTENT)
+    assert find_source("thing", source) == here
+    assert server.ranges == []
+    here.unlink()
+    mirror.unlink()
+    assert find_source("thing", source) == here
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize("place", ["here", "mirror"])
+def test_a_wrong_file_on_disk_is_named_and_left_alone(server, here, mirror, place):
+    path = {"here": here, "mirror": mirror}[place]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"something else")
+    with pytest.raises(CourseError) as caught:
+        find_source("thing", source_of(server))
+    assert f"{path} should have the sha256 {SHA256}" in str(caught.value)
+    assert "Delete it" in str(caught.value)
+    assert path.read_bytes() == b"something else"
+    assert server.ranges == []
+
+
+def test_without_a_sha256_a_file_on_disk_is_taken_as_it_is(server, here):
+    here.parent.mkdir(parents=True)
+    here.write_bytes(b"any edition")
+    assert find_source("thing", source_of(server, sha256=None)) == here
+
+
+def test_offline_there_is_no_request_and_one_clear_message(server, here, mirror, monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    with pytest.raises(CourseError) as caught:
+        find_source("thing", source_of(server))
+    message = str(caught.value)
+    assert message.startswith(f"thing is not at {here} and {mirror}, and COURSE_OFFLINE=1 forbids a download.")
+    assert "Either download http://" in message
+    assert "or set COURSE_DATA to a folder that holds thing/file.bin" in message
+    assert "dataset 'numbers' needs no download" in message
+    assert server.ranges == []
+    assert not here.parent.exists()
+
+
+def test_offline_what_is_on_disk_is_found(server, mirror, monkeypatch):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    mirror.write_bytes(CONTENT)
+    assert find_source("thing", source_of(server)) == mirror
+
+
+def test_an_unknown_source_is_told_the_nearest(project):
+    with pytest.raises(CourseError, match="There is no source 'tinyshakespear': did you mean 'tinyshakespeare'"):
+        find_source("tinyshakespear")
+
+
+# What the course knows ------------------------------------------------------------------------------------
+
+
+def test_the_bundled_sources_are_well_formed():
+    for name, source in SOURCES.items():
+        assert re.fullmatch(r"[a-z0-9_]+", name)
+        assert source.url.startswith("https://")
+        assert source.url.endswith(source.file)
+        assert source.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", source.sha256)
+        assert source.about
+    assert SOURCES["tinyshakespeare"].sha256.startswith("86c4e6aa")
+
+
+def test_sha256_against_a_published_value(tmp_path):
+    """FIPS 180-2, appendix B.1."""
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,61 @@
+"""The benchmark's report: its arithmetic and its errors. Nothing here asserts a speed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from course_lib import bench
+from course_lib.errors import CourseError
+
+
+def test_ratios_say_how_much_faster_the_course_is_in_both_units():
+    seconds = bench.report("x", "c", "seconds", {"course": [2.0, 1.0, 9.0], "other": [6.0, 6.0, 6.0]})
+    assert seconds["medians"] == {"course": 2.0, "other": 6.0}
+    assert seconds["ratios"] == {"course vs other": 3.0}
+    speed = bench.report("x", "c", "tokens per second", {"course": [30.0], "other": [10.0]})
+    assert speed["ratios"] == {"course vs other": 3.0}
+
+
+def test_the_report_names_command_machine_versions_and_date_as_json():
+    result = json.loads(bench.to_json(bench.report("x", "course bench x", "seconds", {"course": [1.0]}, size=3)))
+    assert result["command"] == "course bench x"
+    assert {"system", "processor", "cores", "threads", "device"} <= result["machine"].keys()
+    assert {"python", "torch", "numpy", "course-lib"} == result["versions"].keys()
+    assert result["details"] == {"size": 3}
+    assert len(result["date"]) == 10
+
+
+def test_rows_take_turns():
+    order: list[str] = []
+    rows = {name: lambda name=name: order.append(name) or float(len(order)) for name in ("course", "other")}
+    assert bench.take_turns(rows, 2) == {"course": [1.0, 3.0], "other": [2.0, 4.0]}
+    assert order == ["course", "other", "course", "other"]
+
+
+def test_errors_name_what_is_wrong(tmp_path: Path):
+    with pytest.raises(CourseError, match="did you mean 'generate'"):
+        bench.run("generat", "c", 1)
+    with pytest.raises(CourseError, match="runs should be at least 1"):
+        bench.run("generate", "c", 0)
+    with pytest.raises(CourseError, match=r"model\.py"):
+        bench.load_peer(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_benchmark_beside_a_peer_given_by_its_path(tmp_path: Path):
+    """A stand-in peer with nanoGPT's interface: the benchmark loads it from a path and reports it."""
+    (tmp_path / "model.py").write_text(
+        "import dataclasses, torch\n"
+        "@dataclasses.dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "    def generate(self, idx, max_new_tokens, temperature, top_k):\n"
+        "        return idx\n"
+    )
+    result = bench.run("generate", "c", 1, tmp_path)
+    assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
+    assert result["details"]["max_new_tokens"] == 255

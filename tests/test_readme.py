@@ -1,0 +1,34 @@
+"""What the README tells people to type works."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from course_lib.recipes import load_recipe
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_trains(project: Path, capsys: pytest.CaptureFixture[str]):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    losses = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert len(losses) == 100
+    assert losses[-1] < losses[0] - 0.5  # it starts at ln 24 = 3.18
+
+
+def test_the_recipes_and_settings_it_names_exist():
+    for name in re.findall(r"course train ([a-z][a-z_]+)", README):
+        assert load_recipe(name).name == name
+    settings = load_recipe("shakespeare_char_cpu").all_settings() | {"learning_rate": 0, "resume": 0}
+    flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
+    ours = [flag.replace("-", "_") for flag in flags if flag not in ("standalone", "nproc_per_node", "nproc", "help")]
+    assert ours
+    assert [name for name in ours if name not in settings] == []
+
+
+def test_every_file_it_links_to_is_there():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (Path(__file__).resolve().parents[1] / link).exists()] == []

@@ -1,0 +1,177 @@
+"""Recipes: each a difference from the defaults, and nanoGPT's hold nanoGPT's published numbers."""
+
+import pytest
+
+from course_lib import recipes
+from course_lib.config import DataConfig, GPTConfig, TrainConfig
+from course_lib.errors import CourseError
+from course_lib.recipes import FROM_DATA, Recipe, load_recipe, setting_fields
+
+NAMES = recipes.names()
+
+
+def test_the_recipes_that_the_course_names_are_bundled():
+    own = {"shakespeare_char", "shakespeare_char_cpu"}
+    assert own | {f"nanogpt_{name}" for name in own} | {"numbers_cpu"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bundled_recipe_makes_a_whole_configuration(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert isinstance(recipe.data, DataConfig)
+    assert isinstance(recipe.train, TrainConfig)
+    model = recipe.model(vocab_size=65)
+    assert isinstance(model, GPTConfig)
+    assert model.vocab_size == 65
+    for setting, value in recipe.settings.items():
+        assert recipe.all_settings()[setting] == value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_holds_only_what_differs_from_the_defaults(name):
+    defaults = Recipe("defaults", {}).all_settings()
+    repeated = {n: v for n, v in load_recipe(name).settings.items() if v == defaults[n]}
+    assert repeated == {}
+
+
+def test_every_setting_but_those_of_the_data_can_be_in_a_recipe():
+    every = [name for group in (DataConfig, GPTConfig, TrainConfig) for name in group.names()]
+    assert sorted([*setting_fields(), *FROM_DATA]) == sorted(every)
+    assert list(Recipe("defaults", {}).all_settings()) == list(setting_fields())
+
+
+# nanoGPT's README and its config/train_shakespeare_char.py and train.py, by the names used here.
+NANOGPT_BOTH = {
+    "dataset": "shakespeare_char",
+    "schedule": "cosine",
+    "optimizer": "adamw",
+    "max_lr": 1e-3,
+    "min_lr": 1e-4,
+    "warmup_steps": 100,
+    "weight_decay": 0.1,
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "grad_clip": 1.0,
+    "grad_accum": 1,
+    "seed": 1337,
+    "eval_every": 250,
+    "bias": False,
+    "position": "learned",
+    "norm": "layernorm",
+    "mlp": "gelu",
+    "tie_weights": True,
+    "qk_norm": False,
+    "zero_init": False,
+    "val_fraction": 0.1,
+}
+NANOGPT = {
+    "nanogpt_shakespeare_char": dict(
+        n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=64, dropout=0.2, max_steps=5000, compile=True
+    ),
+    "nanogpt_shakespeare_char_cpu": dict(
+        n_layer=4, n_head=4, n_embd=128, block_size=64, batch_size=12, dropout=0.0, max_steps=2000, compile=False
+    )
+    | {"eval_batches": 20},
+}
+
+
+@pytest.mark.parametrize("name", NANOGPT)
+def test_nanogpts_published_numbers(name):
+    settings = load_recipe(name).all_settings()
+    published = NANOGPT_BOTH | NANOGPT[name]
+    assert {key: settings[key] for key in published} == published
+    # its lr_decay_iters equals max_iters
+    assert (settings["decay_steps"] or settings["max_steps"]) == published["max_steps"]
+
+
+@pytest.mark.parametrize(("name", "peer"), [(n, f"nanogpt_{n}") for n in ("shakespeare_char", "shakespeare_char_cpu")])
+def test_the_courses_own_recipes_have_the_same_size_as_nanogpts(name, peer):
+    own, theirs = load_recipe(name).all_settings(), load_recipe(peer).all_settings()
+    for setting in ("n_layer", "n_head", "n_embd", "block_size", "dropout"):
+        assert own[setting] == theirs[setting]
+    assert own["max_steps"] * own["batch_size"] < theirs["max_steps"] * theirs["batch_size"]
+    assert (own["optimizer"], own["position"], own["norm"], own["mlp"]) == ("muon", "rope", "rmsnorm", "relu2")
+
+
+@pytest.mark.parametrize("name", ["numbers_cpu"])
+def test_the_default_recipe_needs_no_download(name):
+    assert load_recipe(name).data.dataset == "numbers"
+
+
+# Wrong ones -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("warmup_step", "warmup_steps"), ("n_heads", "n_head"), ("dropuot", "dropout")]
+)
+def test_an_unknown_setting_is_told_the_nearest_one(typed, meant):
+    with pytest.raises(CourseError, match=f"There is no setting '{typed}': .*({meant})"):
+        Recipe("mine", {typed: 1})
+
+
+def test_the_vocabulary_is_not_a_recipes_to_choose():
+    with pytest.raises(CourseError, match="no setting 'vocab_size'"):
+        Recipe("mine", {"vocab_size": 65})
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"n_layer": 0}, "n_layer should be at least 1"),
+        ({"max_lr": "fast"}, "max_lr should be a finite number"),
+        ({"val_fraction": 2}, "val_fraction should be between 0 and 1"),
+        ({"n_embd": 100, "n_head": 3}, "multiple of n_head"),
+    ],
+)
+def test_values_are_checked_when_a_recipe_is_made(settings, complaint):
+    with pytest.raises(CourseError, match=complaint):
+        Recipe("mine", settings)
+
+
+def test_an_unknown_recipe_is_told_the_nearest():
+    with pytest.raises(CourseError, match="There is no recipe 'shakespear_char': did you mean 'shakespeare_char'"):
+        load_recipe("shakespear_char")
+
+
+# One's own ------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_from_a_path(project):
+    path = project / "mine.toml"
+    path.write_text('dataset = "text:story.txt"\nn_layer = 1\nmax_lr = 1 # a whole number serves\n')
+    for given in (path, str(path), "mine.toml"):
+        recipe = load_recipe(given)
+        assert recipe.name == "mine"
+        assert (recipe.data.dataset, recipe.model(9).n_layer, recipe.train.max_lr) == ("text:story.txt", 1, 1.0)
+
+
+def test_a_path_that_is_not_there_says_from_where_it_is_taken(project):
+    with pytest.raises(CourseError, match=r"no recipe file .*mine\.toml.*taken from " + str(project)):
+        load_recipe("mine.toml")
+
+
+def test_a_recipe_file_with_mistakes(project):
+    path = project / "mine.toml"
+    path.write_text("max_steps = \n")
+    with pytest.raises(CourseError, match="not valid TOML"):
+        load_recipe(path)
+    path.write_text("max_step = 5\n")
+    with pytest.raises(CourseError, match="did you mean 'max_steps'"):
+        load_recipe(path)
+    path.write_text("[train]\nmax_steps = 5\n")  # settings are flat
+    with pytest.raises(CourseError, match="no setting 'train'"):
+        load_recipe(path)
+
+
+def test_replace_changes_a_copy_and_checks_it():
+    recipe = load_recipe("numbers_cpu")
+    changed = recipe.replace(n_layer=3, dropout=0.5)
+    assert (changed.name, changed.model(5).n_layer, changed.model(5).dropout) == ("numbers_cpu", 3, 0.5)
+    untouched = set(recipe.all_settings()) - {"n_layer", "dropout"}
+    assert all(changed.all_settings()[s] == recipe.all_settings()[s] for s in untouched)
+    assert recipe == load_recipe("numbers_cpu")
+    with pytest.raises(CourseError, match="did you mean 'n_layer'"):
+        recipe.replace(n_layers=3)
+    with pytest.raises(CourseError, match="dropout should be"):
+        recipe.replace(dropout=1.5)
