@@ -130,6 +130,8 @@ class DataConfig(Config):
     """How text becomes ids; auto takes what the corpus is meant for."""
     val_fraction: float = 0.1
     """The share of the text, at its end, that is kept for validation."""
+    sha256: str | None = None
+    """The sha256 of the text, as it was when the run began; None where it is not known yet."""
 
     def _check(self) -> None:
         self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")

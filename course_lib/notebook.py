@@ -1,4 +1,4 @@
-"""What all notebooks need: a start that is the same every time, and the library's source on the page."""
+"""What all notebooks need: a start that is the same every time, the library's source on the page, a clean file."""
 
 import inspect
 import os
@@ -50,3 +50,40 @@ def show(thing: Callable[..., Any]) -> Source:
     """
     code = textwrap.dedent(inspect.getsource(thing))
     return Source(f"{thing.__module__}.{thing.__qualname__}", code)
+
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
+
+
+def normalized(notebook: dict[str, Any]) -> dict[str, Any]:
+    """A notebook's JSON without what differs from run to run or belongs to one machine.
+
+    Gone are widgets (their views would point at a kernel that has ended; their text stays), times of
+    execution, the names of a machine's kernel, and what an editor noted. Output to one stream is one piece.
+    """
+    cells = []
+    for cell in notebook["cells"]:
+        kept = {key: value for key, value in cell["metadata"].items() if key in KEPT_CELL_METADATA}
+        cell = cell | {"metadata": kept}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = _normalized_outputs(cell["outputs"])
+        cells.append(cell)
+    metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return notebook | {"cells": cells, "metadata": metadata}
+
+
+def _normalized_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = []
+    for output in outputs:
+        if "data" in output:
+            output = output | {"data": {kind: v for kind, v in output["data"].items() if kind != WIDGET_VIEW}}
+        last = result[-1] if result else {}
+        if output["output_type"] == "stream" and output["name"] == last.get("name"):
+            result[-1] = last | {"text": [*last["text"], *output["text"]]}
+        else:
+            result.append(output)
+    return result

@@ -47,6 +47,14 @@ def lr_at(
     return min_lr + share * (max_lr - min_lr)
 
 
+def scheduled_lr(config: TrainConfig, step: int) -> float:
+    """`lr_at` with the settings of a run; it ends where ``decay_steps`` says, or with the run."""
+    return lr_at(
+        step, max_lr=config.max_lr, min_lr=config.min_lr, warmup_steps=config.warmup_steps, kind=config.schedule,
+        decay_steps=config.decay_steps or config.max_steps, cooldown_steps=config.cooldown_steps,
+    )  # fmt: skip
+
+
 def decay_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
     """Two parameter groups: matrices, which decay, and vectors (norm gains, biases), which do not.
 
@@ -98,11 +106,12 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     Args:
         matrices: (..., R, C). On CUDA the products are in a 16-bit type, elsewhere in float32.
     """
-    x = matrices.to(_product_dtype(matrices))
+    x = matrices.float()
     tall = x.shape[-2] > x.shape[-1]
     if tall:  # the products below are R x R: make R the short side
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # all singular values at most 1
+    x = x.to(_product_dtype(matrices))  # not before: float16 would lose a small gradient and overflow on a large one
     for _ in range(steps):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x

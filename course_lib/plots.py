@@ -74,6 +74,11 @@ def loss_points(rows: Iterable[Any]) -> tuple[Points, Points]:
     return train, val
 
 
+def rounded(loss: float, digits: int = 2) -> str:
+    """A loss to be read: with so many decimal places, or as a power of ten where it has exploded."""
+    return f"{loss:.{digits}f}" if abs(loss) < 1000 else f"{loss:.0e}"
+
+
 def reference_lines(vocab_size: int | None, lines: Mapping[str, float] | None = None) -> dict[str, float]:
     """Label to value: ln V where the vocabulary is known, then ``lines``."""
     if vocab_size is None:
@@ -84,10 +89,11 @@ def reference_lines(vocab_size: int | None, lines: Mapping[str, float] | None = 
 
 def highest(points: Iterable[Points], lines: Mapping[str, float]) -> float:
     """Where the loss axis should end: above every line; a loss beyond twice that runs out of the picture."""
-    losses = [loss for row in points for _, loss in row]
+    worst = max((loss for row in points for _, loss in row), default=0.0)
     top = max(lines.values(), default=0.0)
-    wanted = max([*losses, top], default=1.0)
-    return 1.1 * (min(wanted, 2 * top) if top else wanted) or 1.0
+    if top <= 0:
+        return 1.05 * worst or 1.0
+    return max(1.1 * top, min(1.05 * worst, 2.2 * top))
 
 
 def loss_curve(
@@ -160,8 +166,8 @@ def alt_text(
             sentences.append(f"{who} has no point yet.")
             continue
         sentences.append(
-            f"{who} loss goes from {train[0][1]:.1f} to {train[-1][1]:.1f} in {train[-1][0] + 1} steps"
-            + (f"; validation loss ends at {val[-1][1]:.1f}." if val else ".")
+            f"{who} loss goes from {rounded(train[0][1], 1)} to {rounded(train[-1][1], 1)} in {train[-1][0] + 1} steps"
+            + (f"; validation loss ends at {rounded(val[-1][1], 1)}." if val else ".")
         )
     marks = reference_lines(vocab_size, lines)
     sentences += [f"A dashed line marks {_with_value(label, value)}." for label, value in marks.items()]

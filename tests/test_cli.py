@@ -336,6 +336,13 @@ def test_a_start_that_the_run_cannot_read(text_run: Path, capsys: pytest.Capture
     assert "Cannot read the start from" in refused(capsys, "sample", "text", "--start", "FILE:none.txt")
 
 
+def test_without_a_start_any_vocabulary_will_do(project: Path, capsys: pytest.CaptureFixture) -> None:
+    (project / "line.txt").write_text("all of it in one line, " * 40)
+    assert course(["train", "numbers_cpu", "--dataset", "text:line.txt", "--out-dir", "runs/line", *TINY]) == 0
+    assert len(sampled(capsys, "line", "--max-new-tokens", "5")) == 1 + 5 + 1
+    assert len(sampled(capsys, "line", "--max-new-tokens", "5", "--start=")) == 5 + 1
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [("--temperature=-1", "temperature should be 0"), ("--top-k 0", "top_k should be"), ("--top-p 0", "top_p should")],

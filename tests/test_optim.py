@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from course_lib import optim
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -213,6 +214,18 @@ def test_singular_values_come_near_one_and_directions_stay(shape, seed):
 def test_the_scale_of_the_gradient_does_not_matter(scale):
     matrix = random_matrix(8, 12)
     torch.testing.assert_close(orthogonalize(scale * matrix), orthogonalize(matrix), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
+def test_products_in_16_bits_lose_neither_small_nor_large_gradients(monkeypatch, dtype, scale):
+    """As on CUDA cards; float16 itself ends at 65,504, and below 6e-5 it loses digits."""
+    expected = orthogonalize(random_matrix(32, 48))
+    monkeypatch.setattr(optim, "_product_dtype", lambda matrices: dtype)
+    found = orthogonalize(scale * random_matrix(32, 48))
+    assert found.dtype == torch.float32
+    assert torch.cosine_similarity(found.flatten(), expected.flatten(), dim=0) > 0.999
+    assert found.norm() / expected.norm() == pytest.approx(1, abs=0.02)
 
 
 def test_a_zero_gradient_stays_zero():

@@ -6,6 +6,7 @@ from course_lib import recipes
 from course_lib.config import DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.recipes import FROM_DATA, Recipe, load_recipe, setting_fields
+from course_lib.recipes.build import build_trainer, resume_trainer
 
 NAMES = recipes.names()
 
@@ -175,3 +176,14 @@ def test_replace_changes_a_copy_and_checks_it():
         recipe.replace(n_layers=3)
     with pytest.raises(CourseError, match="dropout should be"):
         recipe.replace(dropout=1.5)
+
+
+def test_a_run_does_not_go_on_with_a_text_that_was_changed(project):
+    path = project / "my.txt"
+    path.write_text("abcdefgh\n" * 200)
+    recipe = load_recipe("numbers_cpu").replace(dataset=f"text:{path}", max_steps=1, block_size=8, batch_size=2)
+    list(build_trainer(recipe, project / "run"))
+    assert resume_trainer(project / "run").step == 1
+    path.write_text("hgfedcba\n" * 200)  # the same characters
+    with pytest.raises(CourseError, match=r"is not the text that .*run was trained on: its sha256 is"):
+        resume_trainer(project / "run")

@@ -9,7 +9,7 @@ that. So a process killed at any instant leaves a whole save. There is no pickle
 is data, and it is checked before it is believed. Only this module writes run directories.
 """
 
-from course_lib.checkpoint.metrics import MetricsLog, read_metrics
+from course_lib.checkpoint.metrics import MetricsLog, amend_last_row, read_metrics
 from course_lib.checkpoint.reading import Run, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_optimizer, load_weights
 from course_lib.checkpoint.writing import create_run, save, settings_of
@@ -17,6 +17,7 @@ from course_lib.checkpoint.writing import create_run, save, settings_of
 __all__ = [
     "MetricsLog",
     "Run",
+    "amend_last_row",
     "create_run",
     "find_run",
     "find_save",

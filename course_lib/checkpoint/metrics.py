@@ -29,6 +29,19 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
+def amend_last_row(run_dir: str | Path, step: int, **values: Any) -> None:
+    """Put values into the last row where it is that of ``step``: a measurement that came later."""
+    rows = read_metrics(run_dir)
+    if rows and rows[-1]["step"] == step:
+        rows[-1] |= values
+        _rewrite(Path(run_dir) / "metrics.jsonl", rows)
+
+
+def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
+    with explained(path):
+        replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
 class MetricsLog:
     """Appends rows to ``metrics.jsonl``, and on request to TensorBoard's files.
 
@@ -43,9 +56,9 @@ class MetricsLog:
         self.path = Path(run_dir) / "metrics.jsonl"
         rows = read_metrics(run_dir)
         kept = [row for row in rows if row["step"] < first_step]
+        if kept != rows or self.path.exists():
+            _rewrite(self.path, kept)
         with explained(self.path):
-            if kept != rows or self.path.exists():
-                replace_file(self.path, "".join(json.dumps(row) + "\n" for row in kept))
             self._file = self.path.open("a", encoding="utf-8")
         self._board = None
         if tensorboard:

@@ -1,6 +1,7 @@
 """Reading a run directory: everything is checked before it is believed."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
             return max(turns, key=lambda p: p.stat().st_mtime_ns)
     whole = [p for p in saves.glob("[0-9]*") if (p / "state.json").is_file()]
     found = [p.name for p in sorted(whole, key=lambda p: p.stat().st_mtime_ns)]
-    there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}" if found else "it has none yet"
+    there = "it has none yet: delete the folder, and start the run again"
+    if found:
+        there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}"
     raise CourseError(f"{run_dir} has no save {which!r}; {there}.")
 
 
@@ -94,11 +97,14 @@ def load(run_dir: str | Path, which: str | int = "last") -> Run:
     return Run(model.eval(), tokenizer, config, read_state(folder), folder)
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """A save's ``state.json``; CourseError where it is damaged or lacks something that is ``needed``."""
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if not isinstance(state, dict) or not isinstance(state["step"], int) or state["step"] < 0:
             raise ValueError("step should be a whole number")
     except (OSError, ValueError, KeyError) as error:
         raise CourseError(f"{folder}/state.json is damaged ({error}). Choose another save.") from error
+    if missing := sorted(set(needed) - state.keys()):
+        raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. Choose another save.")
     return state

@@ -72,7 +72,7 @@ def sample(args: list[str]) -> None:
     if run.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
     start = _read_start(s.start)
-    prompt = torch.tensor([run.tokenizer.encode(start or "\n")], dtype=torch.long)
+    prompt = torch.tensor([_encode_start(run.tokenizer, start)], dtype=torch.long)
     model = run.model.to(find(s.device).device)
     for i in range(s.num_samples):
         print(f"--- sample {i + 1} of {s.num_samples} ---" if s.num_samples > 1 else "", end="\n" * (s.num_samples > 1))
@@ -89,6 +89,16 @@ def _read_start(start: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CourseError(f"Cannot read the start from {path}: {error}.") from error
+
+
+def _encode_start(tokenizer: Any, start: str) -> list[int]:
+    """The ids to go on from; where nothing is given and a new line is unknown, the first token serves."""
+    try:
+        return tokenizer.encode(start or "\n")
+    except CourseError:
+        if start.strip("\n"):
+            raise
+        return [0]
 
 
 def _print_tokens(tokenizer: Any, ids: Any) -> None:
@@ -148,7 +158,7 @@ def doctor(args: list[str]) -> None:
     mirror = os.environ.get("COURSE_DATA")
     print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
     for name, source in SOURCES.items():
-        places = [data_dir(), *([Path(mirror)] if mirror else [])]
+        places = [data_dir(), *([root / Path(mirror).expanduser()] if mirror else [])]
         found = [str(p / name / source.file) for p in places if (p / name / source.file).is_file()]
         print(f"source {name}: {found[0] if found else 'not here yet; it is downloaded when first used'}")
     runs = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))

@@ -128,15 +128,20 @@ def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenize
     except OSError as error:
         raise CourseError(f"Cannot write to {folder.parent}: {error.strerror}. Check its permissions.") from error
     try:
-        scratch.chmod(0o755)
+        new = scratch / "new"
+        new.mkdir()
         for split, row in ids.items():
-            np.asarray(row).astype(manifest["dtype"]).tofile(scratch / f"{split}.bin")
-        tokenizer.save(scratch / "tokenizer.json")
-        (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():  # another text, another split, or damaged
-            shutil.rmtree(folder)
-        os.replace(scratch, folder)
+            np.asarray(row).astype(manifest["dtype"]).tofile(new / f"{split}.bin")
+        tokenizer.save(new / "tokenizer.json")
+        (new / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():  # another text, another split, or damaged: out of the way, and gone only afterwards
+            os.replace(folder, scratch / "old")
+        os.replace(new, folder)
     except OSError as error:
+        if _is_ready(folder, manifest["sha256"], manifest["val_fraction"]):  # another process was faster
+            return
+        if not folder.exists() and (scratch / "old").exists():
+            os.replace(scratch / "old", folder)
         reason = error.strerror or error  # numpy's own OSError of a full disk has no strerror
         raise CourseError(
             f"Cannot write {folder}: {reason}. Free some disk space or check its permissions, then try again."

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from course_lib.config import nearest
 from course_lib.errors import CourseError
-from course_lib.paths import data_dir
+from course_lib.paths import data_dir, project_root
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def find_source(name: str, source: Source | None = None) -> Path:
     here = data_dir() / name / source.file
     tried = [here]
     if mirror := os.environ.get("COURSE_DATA"):
-        tried.append(Path(mirror).expanduser() / name / source.file)
+        # A relative folder is meant from the project's root, wherever a notebook happens to run.
+        tried.append(project_root() / Path(mirror).expanduser() / name / source.file)
     for path in tried:
         if path.is_file():
             _verify(path, source, "Delete it, so that it is fetched afresh, or put the right file there.")
@@ -99,16 +100,17 @@ def download(source: Source, target: Path, attempts: int = 3) -> None:
     part = target.with_name(target.name + ".part")
     if source.sha256 is None:  # nothing would tell the rest of a newer edition from the rest of this one
         part.unlink(missing_ok=True)
-    for attempt in range(attempts):
+    failures = 0
+    while True:
+        before = part.stat().st_size if part.exists() else 0
         try:
             _fetch(source.url, part)
             break
-        except http.client.HTTPException as error:  # a broken answer
-            if attempt == attempts - 1:
-                raise OSError(f"{type(error).__name__}: {error}") from error
-        except OSError:
-            if attempt == attempts - 1:
-                raise
+        except (OSError, http.client.HTTPException) as error:
+            came = part.exists() and part.stat().st_size > before
+            failures = 1 if came else failures + 1  # a slow line that is often cut off still gets there
+            if failures >= attempts:
+                raise error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}") from error
     try:
         _verify(part, source, "What was downloaded is deleted; try again, or provide the file yourself.")
     except CourseError:

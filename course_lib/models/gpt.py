@@ -192,9 +192,10 @@ class GPT(nn.Module):
                 f"block_size should be from 1 to the model's {self.config.block_size}; it is {block_size}. "
                 "A model cannot look further than it was trained to: train one with a larger block_size."
             )
-        smaller = GPT(self.config.replace(block_size=block_size)).to(self.token_embedding.weight)
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn and thrown away
+            smaller = GPT(self.config.replace(block_size=block_size)).to(self.token_embedding.weight)
         weights = self.state_dict()
         if self.position_embedding is not None:
             weights["position_embedding.weight"] = weights["position_embedding.weight"][:block_size]
         smaller.load_state_dict(weights)
-        return smaller
+        return smaller.train(self.training)

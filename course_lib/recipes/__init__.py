@@ -13,7 +13,7 @@ from course_lib.config import DataConfig, GPTConfig, TrainConfig, nearest, read_
 from course_lib.errors import CourseError
 
 GROUPS = (DataConfig, GPTConfig, TrainConfig)
-FROM_DATA = ("vocab_size",)
+FROM_DATA = ("vocab_size", "sha256")
 """Settings that follow from the data, and so are not a recipe's to make."""
 DEFAULT_SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
 

@@ -36,7 +36,7 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
     model = build_model(model_config)
     return Trainer(
         model, batches, config, val_batches=val_batches, tokenizer=prepared.tokenizer, run_dir=run_dir,
-        recipe=recipe.name, data=data,
+        recipe=recipe.name, data=data.replace(sha256=prepared.manifest["sha256"]),
     )  # fmt: skip
 
 
@@ -49,7 +49,13 @@ def resume_trainer(run: str | Path, which: str | int = "last", **changes: Any) -
     run_dir = checkpoint.find_run(run)
     about, tokenizer = checkpoint.read_config(run_dir)
     prepared = _prepare_once(about.data, tokenizer)
-    config = about.train.replace(**changes)
+    if about.data.sha256 not in (None, prepared.manifest["sha256"]):
+        raise CourseError(
+            f"{about.data.dataset} is not the text that {run_dir} was trained on: its sha256 is "
+            f"{prepared.manifest['sha256']}, and was {about.data.sha256}. Put the old text back, or start a new run."
+        )
+    state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
+    config = TrainConfig.from_dict(state.get("train", about.train.to_dict())).replace(**changes)
     batches, val_batches = build_batchers(prepared, config, about.model.block_size)
     return Trainer.resume(run_dir, batches, val_batches, which=which, **changes)
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from course_lib.errors import CourseError
 from course_lib.tokenizers.base import Tokenizer
 
 
@@ -23,8 +24,14 @@ class ByteTokenizer(Tokenizer):
         return 256
 
     def encode_array(self, text: str) -> np.ndarray:
-        # A lone surrogate is no character: Python's own UnicodeEncodeError names it and its place.
-        return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int32)
+        try:
+            content = text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CourseError(
+                f"The text has half a character, a lone surrogate (U+{ord(text[error.start]):04X}), at position "
+                f"{error.start}; it has no UTF-8 form. Take it out."
+            ) from error
+        return np.frombuffer(content, dtype=np.uint8).astype(np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; bytes that are not valid UTF-8 become U+FFFD."""

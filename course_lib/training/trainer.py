@@ -22,10 +22,14 @@ from course_lib.config import DataConfig, RunConfig, TrainConfig
 from course_lib.device import current_world, select
 from course_lib.errors import CourseError
 from course_lib.models import build_model
-from course_lib.optim import build_optimizer, lr_at, set_lr
+from course_lib.optim import build_optimizer, scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
 from course_lib.training.record import Batches, Loss, StepRecord, seed_for
 from course_lib.training.scoring import diverged, explain_memory, mean_loss, next_token_loss, val_windows
+from course_lib.training.setup import adopt, wrap
+
+STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
+"""What a save's ``state.json`` needs for a run to go on from it."""
 
 
 class _Stopped(Exception):
@@ -67,31 +71,23 @@ class Trainer:
         recipe: str = "custom",
         data: DataConfig | None = None,
     ) -> None:
-        # What the batches have decided already is so, and is what the run's config.json should say.
-        drawn = {
-            name: getattr(batches, name) for name in ("batch_size", "grad_accum", "seed") if hasattr(batches, name)
-        }
-        config = config.replace(**drawn)
+        self.world = current_world()
+        config = adopt(config, batches, self.world)
         self.config, self.batches, self.val_batches = config, batches, val_batches
         self.loss, self.tokenizer = loss or next_token_loss, tokenizer
-        self.world = current_world()
         on_card = self.world.backend == "nccl"
         self.compute = select(f"cuda:{self.world.local_rank}" if on_card else config.device, config.precision)
         self.model = model.to(self.compute.device)
+        self.forward_model = wrap(self.model, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
         self.scaler = self.compute.build_scaler()
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
-        forward = torch.compile(self.model) if config.compile else self.model
-        if self.world.size > 1:
-            forward = nn.parallel.DistributedDataParallel(
-                forward, device_ids=[self.world.local_rank] if on_card else None
-            )
-        self.forward_model = forward
         self.step = 0
         self.tokens, self.seconds = 0, 0.0
         self.best_val_loss = math.inf
         self._min_lr = config.min_lr
         self._saved_step: int | None = None
+        self._evaluation_owed = False
         self._stop = threading.Event()
         self._log: checkpoint.MetricsLog | None = None
         self.run_dir = Path(run_dir) if run_dir is not None else None
@@ -109,7 +105,9 @@ class Trainer:
         which: str | int = "last",
         **changes: Any,
     ) -> Self:
-        """Go on with a run from a save; ``changes`` are settings of TrainConfig that should differ from now on.
+        """Go on with a run from a save, with the settings it had then.
+
+        ``changes`` are settings of TrainConfig that differ from now on; the next save keeps them.
 
         Raises:
             CourseError: where the folder is no run, or the save is damaged or of another model.
@@ -117,21 +115,18 @@ class Trainer:
         run_dir = checkpoint.find_run(run_dir)
         about, tokenizer = checkpoint.read_config(run_dir)
         folder = checkpoint.find_save(run_dir, which)
-        state = checkpoint.read_state(folder)
-        if missing := sorted({"tokens", "seconds", "best_val_loss", "max_lr", "dropout", "scaler"} - state.keys()):
-            raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. Choose another save.")
+        state = checkpoint.read_state(folder, needed=STATE)
         model = build_model(about.model)
         checkpoint.load_weights(model, folder)
-        moved = {"max_lr": state["max_lr"], "min_lr": min(about.train.min_lr, state["max_lr"])}
-        config = about.train.replace(**(moved | changes))
+        config = TrainConfig.from_dict(state["train"]).replace(**changes)
         self = cls(model, batches, config, loss, val_batches, tokenizer)
-        self.run_dir, self._min_lr = run_dir, changes.get("min_lr", about.train.min_lr)
+        self.run_dir, self._min_lr = run_dir, changes.get("min_lr", state["min_lr"])
         checkpoint.load_optimizer(self.optimizer, self.model, folder)
         if self.compute.scaler and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
         self.best_val_loss = math.inf if state["best_val_loss"] is None else state["best_val_loss"]
-        self._saved_step = self.step
+        self._saved_step, self._evaluation_owed = self.step, state["evaluation_owed"]
         if state["dropout"] is not None:
             self.change(dropout=state["dropout"])
         return self
@@ -161,6 +156,8 @@ class Trainer:
         return self
 
     def __next__(self) -> StepRecord:
+        if self._evaluation_owed and not self._stop.is_set():
+            self._make_up_evaluation()
         if self.step >= self.config.max_steps or self._stop_agreed():
             self._finish()
             raise StopIteration
@@ -179,7 +176,7 @@ class Trainer:
     def _train_step(self, start: float) -> StepRecord:
         """One optimizer step, with the evaluation that is due after it."""
         step = self.step
-        lr = self.lr(step)
+        lr = scheduled_lr(self.config, step)
         set_lr(self.optimizer, lr)
         self.model.train()
         total = torch.zeros((), device=self.compute.device)
@@ -199,25 +196,17 @@ class Trainer:
         self.scaler.update()
         self.step += 1
         self.tokens += targets * self.world.size
-        val_loss = self.evaluate() if self._is_due(self.config.eval_every) else None
-        best = val_loss is not None and val_loss < self.best_val_loss
-        if best:
-            self.best_val_loss = val_loss
+        due = self.val_batches is not None and self._is_due(self.config.eval_every)
+        val_loss = self.evaluate() if due else None
+        self._evaluation_owed = due and val_loss is None
+        best = self._is_best(val_loss)
         self.seconds += time.perf_counter() - start
         norm = None if norm is None or train_loss is None else float(norm)
         dropout = next((module.p for module in self._dropouts()), None)
         return StepRecord(step, train_loss, val_loss, lr, self.tokens, round(self.seconds, 4), norm, dropout, best)
 
-    def lr(self, step: int) -> float:
-        """The learning rate of ``step``."""
-        c = self.config
-        return lr_at(
-            step, max_lr=c.max_lr, min_lr=c.min_lr, warmup_steps=c.warmup_steps, kind=c.schedule,
-            decay_steps=c.decay_steps or c.max_steps, cooldown_steps=c.cooldown_steps,
-        )  # fmt: skip
-
     def _next_batch(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
-        if self._stop.is_set() and self.world.size == 1:
+        if self._stop_at_once():
             raise _Stopped
         torch.manual_seed(seed_for(self.config.seed, step, self.world.rank * self.micro_steps + micro))
         x, y = self.batches.batch(step, micro)
@@ -254,13 +243,26 @@ class Trainer:
         if self.val_batches is None:
             return None
         windows = val_windows(self.val_batches, self.config.eval_batches)
-        alone = self.world.size == 1
-        value = mean_loss(
-            self.model, windows, self.loss, self.compute, self.world, lambda: alone and self._stop.is_set()
-        )
+        value = mean_loss(self.model, windows, self.loss, self.compute, self.world, self._stop_at_once)
         if value is not None and not math.isfinite(value):
             raise self._diverged(f"The validation loss is {value} after {self.step} steps")
         return value
+
+    def _is_best(self, val_loss: float | None) -> bool:
+        """Whether it is the lowest so far, and remember it if so."""
+        if val_loss is None or val_loss >= self.best_val_loss:
+            return False
+        self.best_val_loss = val_loss
+        return True
+
+    def _make_up_evaluation(self) -> None:
+        """The evaluation that a stop cut short belongs to the run, and is made when it goes on."""
+        val_loss = self.evaluate()
+        self._evaluation_owed = val_loss is None
+        if val_loss is not None and self.run_dir is not None and self.world.is_main:
+            best = self._is_best(val_loss)
+            checkpoint.amend_last_row(self.run_dir, self.step - 1, val_loss=val_loss, best=best)
+            self.save(best)
 
     # ---- keeping -------------------------------------------------------------------------------------
 
@@ -283,7 +285,9 @@ class Trainer:
             "tokens": self.tokens,
             "seconds": self.seconds,
             "best_val_loss": self.best_val_loss if math.isfinite(self.best_val_loss) else None,
-            "max_lr": self.config.max_lr,
+            "train": self.config.to_dict(),
+            "min_lr": self._min_lr,
+            "evaluation_owed": self._evaluation_owed,
             "dropout": next((module.p for module in self._dropouts()), None),
             "scaler": self.scaler.state_dict(),
         }
@@ -297,6 +301,10 @@ class Trainer:
             self._log.close()
             self._log = None
         self.world.barrier()
+
+    def _stop_at_once(self) -> bool:
+        """Whether to stop here and now; several processes can only stop together, between two steps."""
+        return self.world.size == 1 and self._stop.is_set()
 
     def _stop_agreed(self) -> bool:
         """Whether to stop; processes ask one another, so that none is left waiting for the rest."""

@@ -154,7 +154,7 @@ def test_twenty_kills_change_nothing(project: Path) -> None:
                 places = [i for i, name in enumerate(calls[optimizer], 1) if name == kind]
                 how = dict(kill_at=draw.choice(places), torn=draw.random() < 0.5)
             else:
-                how = dict(seconds=draw.uniform(0, times[optimizer]))
+                how = dict(seconds=draw.uniform(0.1, 1) * times[optimizer])
             code = processes.run(run, optimizer, **how)
             plan.append((how, code))
             assert code in (0, KILLED), plan

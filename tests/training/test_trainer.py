@@ -510,8 +510,8 @@ def test_a_resume_that_cannot_be_names_the_reason(project: Path) -> None:
         resume(run, optimizer="muon")
     path = run / "saves" / "2" / "state.json"
     state = json.loads(path.read_text())
-    path.write_text(json.dumps({k: v for k, v in state.items() if k not in ("max_lr", "scaler")}))
-    with pytest.raises(CourseError, match=r"saves/2/state\.json lacks max_lr, scaler.*another save"):
+    path.write_text(json.dumps({k: v for k, v in state.items() if k not in ("train", "scaler")}))
+    with pytest.raises(CourseError, match=r"saves/2/state\.json lacks scaler, train.*another save"):
         resume(run)
 
 
@@ -720,3 +720,43 @@ def test_a_run_directory_for_a_model_that_cannot_be_built_again_is_refused(proje
     with pytest.raises(CourseError, match=r"Linear has none.*run_dir=None"):
         Trainer(nn.Linear(1, 1), Line(), BASE, run_dir=project / "run")
     assert not (project / "run").exists()
+
+
+# ---- what lasts, and what is made up for ---------------------------------------------------------------
+
+
+def test_settings_given_at_a_resume_last_for_the_next_one(project):
+    run = project / "run"
+    list(make(BASE.replace(max_steps=4), run_dir=run))
+    list(resume(run, max_steps=6, grad_clip=0.5))
+    again = resume(run)
+    assert (again.config.max_steps, again.config.grad_clip, again.step) == (6, 0.5, 6)
+
+
+def test_an_evaluation_that_a_stop_cut_short_is_made_when_the_run_goes_on(project):
+    """Cut short after the last step, where no further step would bring another evaluation."""
+    whole, cut = project / "whole", project / "cut"
+    config = BASE.replace(max_steps=4, eval_every=2)
+    list(make(config, run_dir=whole, val_batches=Batcher(VAL, 3, T)))
+
+    trainer = make(config, run_dir=cut, val_batches=Batcher(VAL, 3, T))
+    windows = trainer.val_batches.windows
+
+    def interrupted(max_batches):
+        for batch in windows(max_batches):
+            if trainer.step == 4:
+                trainer.stop()
+            yield batch
+
+    trainer.val_batches.windows = interrupted
+    assert [record.val_loss is None for record in trainer] == [True, False, True, True]
+    assert list(resume(cut)) == []
+    assert rows(whole) == rows(cut)
+    assert rows(cut)[-1]["val_loss"] is not None
+    assert [checkpoint.find_save(run, "best").name.split(".")[0] for run in (whole, cut)] == ["4", "4"]
+
+
+def test_batches_for_another_number_of_processes_are_refused(project):
+    batches = Batcher(list(range(20)) * 10, 4, 8, grad_accum=2, world_size=2)
+    with pytest.raises(CourseError, match=r"There are 1 processes, and the batches are made for 2"):
+        Trainer(make_model(), batches, BASE)

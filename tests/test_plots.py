@@ -1,0 +1,132 @@
+"""Pictures: what stands in the axes is what was measured, and the line of knowing nothing is there."""
+
+import base64
+import math
+
+import pytest
+from matplotlib.colors import to_rgb
+
+from course_lib import plots
+from course_lib.training import StepRecord
+
+
+def record(step: int, train_loss: float | None, val_loss: float | None = None) -> StepRecord:
+    return StepRecord(step, train_loss, val_loss, 0.01, 768 * (step + 1), 0.1 * step, 1.0, 0.0)
+
+
+RECORDS = [record(0, 3.2), record(1, 2.5, 2.25), record(2, None), record(3, 1.5, 1.75)]
+TRAIN, VAL = [(0, 3.2), (1, 2.5), (3, 1.5)], [(2, 2.25), (4, 1.75)]
+
+
+def drawn(figure: plots.Picture) -> dict[str, list[tuple[float, float]]]:
+    """Label to points, for the curves of a figure; lines across it are left out."""
+    lines = figure.axes[0].get_lines()
+    named = [line for line in lines if not line.get_label().startswith("_")]
+    return {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in named}
+
+
+def across(figure: plots.Picture) -> list[float]:
+    """The heights of the lines that run across the whole picture."""
+    return [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_label().startswith("_")]
+
+
+def test_the_axes_hold_the_records():
+    figure = plots.loss_curve(RECORDS, vocab_size=24, title="A run")
+    assert drawn(figure) == {"training": TRAIN, "validation": VAL}
+    axes = figure.axes[0]
+    assert axes.get_title() == "A run"
+    assert axes.get_xlabel() == "completed optimizer steps"
+    assert axes.get_ylabel() == "loss (nats per token)"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "validation"]
+
+
+def test_ln_v_is_drawn_and_named():
+    figure = plots.loss_curve(RECORDS, vocab_size=24)
+    assert across(figure) == [pytest.approx(math.log(24))]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["knowing nothing: ln 24 = 3.18"]
+    low, high = figure.axes[0].get_ylim()
+    assert low == 0
+    assert high > math.log(24)
+
+
+def test_further_lines_are_drawn_too():
+    figure = plots.loss_curve(RECORDS, vocab_size=24, lines={"the floor": 0.32})
+    assert across(figure) == [pytest.approx(math.log(24)), 0.32]
+    assert figure.axes[0].texts[1].get_text() == "the floor"
+    assert "A dashed line marks the floor (0.32)." in figure.alt
+
+
+def test_rows_of_a_log_and_plain_losses_do_as_well():
+    rows = [{"step": r.step, "train_loss": r.train_loss, "val_loss": r.val_loss, "lr": r.lr} for r in RECORDS]
+    assert drawn(plots.loss_curve(rows)) == {"training": TRAIN, "validation": VAL}
+    assert drawn(plots.loss_curve([3.2, 2.5, 1.5])) == {"training": [(0, 3.2), (1, 2.5), (2, 1.5)]}
+
+
+def test_several_runs_have_their_names_and_colors():
+    figure = plots.loss_curve({"first": RECORDS, "second": [2.0, 1.0]}, vocab_size=24)
+    assert drawn(figure) == {"first: training": TRAIN, "first: validation": VAL, "second": [(0, 2.0), (1, 1.0)]}
+    colors = {line.get_label(): line.get_color() for line in figure.axes[0].get_lines()}
+    assert colors["first: training"] == colors["first: validation"] != colors["second"]
+
+
+def test_what_is_missing_or_not_finite_has_no_point():
+    losses = [math.inf, 2.0, math.nan, None, 1.0]
+    assert plots.loss_points(losses) == ([(1, 2.0), (4, 1.0)], [])
+    assert drawn(plots.loss_curve([], vocab_size=24)) == {"training": []}
+    assert "no point yet" in plots.alt_text([])
+
+
+def test_a_loss_that_explodes_leaves_the_rest_readable():
+    top = plots.loss_curve([3.0, 2.0, 1e9], vocab_size=24).axes[0].get_ylim()[1]
+    assert math.log(24) < top < 3 * math.log(24)
+    assert plots.highest([[(0, 7.0)]], {}) == pytest.approx(7.35)
+    assert plots.highest([], {}) == 1
+
+
+def test_an_exploded_loss_is_short_to_read():
+    assert plots.rounded(3.14159) == "3.14"
+    assert plots.rounded(3.14159, 1) == "3.1"
+    assert plots.rounded(1.3e30) == "1e+30"
+
+
+def test_a_logarithmic_axis_bears_a_loss_of_zero():
+    figure = plots.loss_curve([3.0, 0.0, 1.0], vocab_size=24, log=True)
+    assert figure.axes[0].get_yscale() == "log"
+    figure.canvas.draw()
+    assert figure.axes[0].get_ylim()[0] > 0
+
+
+def test_the_picture_in_words():
+    words = plots.alt_text(RECORDS, 24, "A run")
+    assert words == (
+        "A run: loss in nats per token against completed optimizer steps. Training loss goes from 3.2 to 1.5 in 4 "
+        "steps; validation loss ends at 1.8. A dashed line marks knowing nothing: ln 24 = 3.18."
+    )
+    assert "first: training loss goes" in plots.alt_text({"first": RECORDS})
+
+
+def test_a_notebook_gets_a_picture_with_its_words():
+    figure = plots.loss_curve(RECORDS, vocab_size=24, title="A run")
+    bundle, about = figure._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert about["image/png"] == {"width": 672, "height": 346, "alt": figure.alt}
+    assert bundle["text/plain"] == "A run: loss (nats per token) against completed optimizer steps"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.1."""
+
+    def luminance(color: str) -> float:
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_colors_can_be_seen_by_day_and_by_night():
+    figure = plots.loss_curve(RECORDS, vocab_size=24)
+    assert to_rgb(figure.get_facecolor()) == (1, 1, 1), "a ground of its own: the page's may be dark"
+    for color in (plots.TRAIN_COLOR, plots.VAL_COLOR):  # the live chart draws on the page itself
+        assert contrast(color, "white") >= 3
+        assert contrast(color, "#111111") >= 3
