@@ -130,7 +130,7 @@ def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | Non
     torch.manual_seed(0)
     model = GPT(GPTConfig(**size)).to(device).eval()
     prompt = torch.zeros((1, 1), dtype=torch.long, device=device)
-    settings = {"max_new_tokens": 255, "temperature": 0.8, "top_k": 40}
+    settings = {"max_new_tokens": 255, "temperature": 0.8}
     rows: dict[str, Callable[[], object]] = {
         "course": lambda: generate(model, prompt, **settings, seed=1),
         "course without cache": lambda: generate(model, prompt, **settings, seed=1, use_cache=False),

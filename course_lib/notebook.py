@@ -1,11 +1,13 @@
 """What all notebooks need: a start that is the same every time, the library's source on the page, a clean file."""
 
 import inspect
+import json
 import os
 import random
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -87,3 +89,20 @@ def _normalized_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             result.append(output)
     return result
+
+
+def refresh(path: str | Path) -> None:
+    """Run a notebook from the top in a fresh kernel, in its own folder, and store its outputs, normalized.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: where a cell fails; the file then stays as it was.
+    """
+    import nbclient
+    import nbformat
+
+    path = Path(path)
+    notebook = nbformat.read(path, as_version=4)
+    where = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    clean = normalized(json.loads(nbformat.writes(notebook)))
+    path.write_text(json.dumps(clean, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ function draw(svg, data, width, clip) {
   const y = (loss) => bottom - (loss / data.y_max) * (bottom - MARGIN.top);
 
   const area = make(make(svg, "clipPath", { id: clip }), "rect", {});
-  const box = { x: MARGIN.left, y: MARGIN.top, width: right - MARGIN.left, height: bottom - MARGIN.top };
+  const box = { x: MARGIN.left - 6, y: MARGIN.top, width: right - MARGIN.left + 12, height: bottom - MARGIN.top };
   for (const [name, value] of Object.entries(box)) area.setAttribute(name, value);
 
   for (const value of ticks(data.y_max, 5)) {
@@ -65,7 +65,7 @@ function draw(svg, data, width, clip) {
   for (const { label, kind, color, points } of data.marks) {
     if (kind === "line") {
       const path = points.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
-      make(inside, "polyline", { class: "curve", points: path, fill: "none", stroke: color, "stroke-width": 1.5 });
+      make(inside, "polyline", { class: "curve", points: path, fill: "none", stroke: color, "stroke-width": 1.7 });
       make(svg, "line", { x1: legend, x2: legend + 20, y1: 11, y2: 11, stroke: color, "stroke-width": 2 });
     } else {
       for (const [step, loss] of points) make(inside, "circle", { class: "dot", cx: x(step), cy: y(loss), r: 4, fill: color });

@@ -68,8 +68,8 @@ class Controls:
             options=[(f"{value:g}", value) for value in values],
             value=start,
             description=SLIDERS[name][0],
-            style={"description_width": "6.5em"},
-            layout={"width": "25em"},
+            style={"description_width": "7.5em"},
+            layout={"width": "26em"},
         )
         slider.add_class(f"course-lab-{name}")
         return slider

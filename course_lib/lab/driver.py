@@ -24,12 +24,12 @@ def drive_here(
         watch: called a few times a second, and when the run is over, however it ends.
     """
     last = -update_seconds
-    try:
-        with stopping_on_signals(trainer, say=lambda text: None):
+    with stopping_on_signals(trainer, say=lambda text: None):
+        try:
             for record in trainer:
                 records.append(record)
                 if time.monotonic() - last >= update_seconds:
                     watch()
                     last = time.monotonic()
-    finally:
-        watch()
+        finally:
+            watch()

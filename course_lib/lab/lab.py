@@ -54,9 +54,10 @@ class Lab:
         sequences = train.batch_size * train.grad_accum
         per_step = sequences * block_size
         return (
-            f"<p>The model has {weights:,} weights. One step reads {sequences} × {block_size} = {per_step:,} tokens; "
+            "<div style='line-height: 1.6'>"
+            f"The model has {weights:,} weights. One step reads {sequences} × {block_size} = {per_step:,} tokens; "
             f"{train.max_steps:,} steps read {train.max_steps * per_step:,}.<br>"
-            f"In a terminal: <code>{html.escape(command_for(recipe))}</code></p>"
+            f"In a terminal: <code>{html.escape(command_for(recipe))}</code></div>"
         )
 
     def train(self, max_steps: int | None = None) -> LabRun:

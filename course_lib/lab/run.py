@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
 from course_lib.sampling import generate
 from course_lib.tokenizers import Tokenizer
@@ -68,13 +69,13 @@ class LabRun:
         last = self.records[-1]
         parts = [f"step {last.step + 1} of {self.trainer.config.max_steps}"]
         if last.train_loss is not None:
-            parts.append(f"training {last.train_loss:.2f}")
+            parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
-            parts.append(f"validation {self.val_loss:.2f}")
+            parts.append(f"validation {rounded(self.val_loss)}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         return ", ".join(parts)
 
     def __repr__(self) -> str:
-        loss = "" if self.val_loss is None else f", validation loss {self.val_loss:.2f}"
+        loss = "" if self.val_loss is None else f", validation loss {rounded(self.val_loss)}"
         return f"LabRun({len(self.records)} of {self.trainer.config.max_steps} steps{loss}; {self.command()})"

@@ -35,6 +35,13 @@ CONTRASTS = """
 ERROR = ", ".join(f"[data-mime-type='application/vnd.jupyter.{kind}']" for kind in ("error", "stderr"))
 
 
+def open_chapter(page, url: str) -> None:
+    """Open a notebook and wait until its kernel answers."""
+    page.goto(url)
+    page.wait_for_selector(".jp-Notebook .jp-MarkdownCell")
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
+
+
 def run_cells_until(page, source: str) -> None:
     """Shift + Enter from the top, as a learner does, until the cell that holds ``source`` is the next one."""
     page.locator(".jp-Notebook .jp-MarkdownCell").first.click()
@@ -81,7 +88,7 @@ def switch_to_dark(page) -> None:
     page.get_by_role("menuitem", name="Settings", exact=True).click()
     page.locator(".lm-Menu-item", has_text=re.compile("^Theme")).hover()
     page.locator(".lm-Menu-item", has_text=re.compile("^JupyterLab Dark$")).click()
-    page.wait_for_selector("body[data-jp-theme-light='false']")
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
     page.wait_for_timeout(500)
 
 
@@ -97,9 +104,7 @@ def assert_no_errors(page) -> None:
 
 
 def test_move_the_sliders_train_and_stop(jupyterlab, page, tmp_path):
-    page.goto(jupyterlab.page_of("chapters/05_loop.ipynb"))
-    page.wait_for_selector(".jp-Notebook .jp-MarkdownCell")
-    page.wait_for_selector("[data-status='idle']", state="attached")
+    open_chapter(page, jupyterlab.page_of("chapters/05_loop.ipynb"))
     run_cells_until(page, "run = lab.train()")
     readout = page.locator(".course-lab-readout")
     readout.or_(page.locator(ERROR)).first.wait_for(timeout=60_000)
@@ -136,7 +141,7 @@ def test_move_the_sliders_train_and_stop(jupyterlab, page, tmp_path):
     assert max(ys) - min(ys) > 100, "a curve that falls: down is the larger y"
     assert sum(ys[-20:]) / 20 > ys[0] + 100
     assert page.locator(".course-lab-chart circle.dot").count() == 3
-    assert "ln 24 = 3.18" in page.locator(".course-lab-chart svg").inner_text()
+    assert "ln 24 = 3.18" in page.locator(".course-lab-chart svg").text_content()
     alt = page.locator(".course-lab-chart svg[role=img]").get_attribute("aria-label")
     assert re.search(r"Training loss goes from 3\.2 to 0\.\d in 300 steps; validation loss ends at 0\.\d", alt)
     assert_no_errors(page)
@@ -148,15 +153,16 @@ def test_move_the_sliders_train_and_stop(jupyterlab, page, tmp_path):
     page.locator(".jp-OutputArea-output", has_text=f"in a terminal: {command}").wait_for()
     switch_to_dark(page)
     assert_readable(page)
-    page.locator(".course-lab-controls").scroll_into_view_if_needed()
+    page.locator(".course-lab-chart").scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "dark.png")
 
     # The stop button ends a run early, and the cell ends well.
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
-    page.wait_for_function(
-        "() => /^step [1-9]\\\\d* of/.test(document.querySelector('.course-lab-chart .course-lab-status').innerText)"
-    )
+    end = time.monotonic() + 30
+    while not re.match(r"step (?!0 |300 )", status(page)):
+        assert time.monotonic() < end, status(page)
+        page.wait_for_timeout(50)
     page.locator("[data-command='notebook:interrupt-kernel'], jp-button[title*='Interrupt']").first.click()
     page.locator(".jp-OutputArea-output", has_text="What was learned is kept").wait_for()
     stopped = int(re.search(r"^step (\d+) of 300", status(page))[1])
