@@ -127,7 +127,8 @@ def bench(args: list[str]) -> None:
     from course_lib import bench as benches
 
     s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
-    command = "course bench " + " ".join(args)
+    words = [f"course bench {s.name}", "--peer PATH" if s.peer else "", f"--recipe {s.recipe}" if s.recipe else ""]
+    command = " ".join([*filter(None, words), f"--runs {s.runs}"])
     report = benches.run(s.name, command, s.runs, None if s.peer is None else Path(s.peer), s.recipe)
     text = benches.to_json(report)
     if s.out:
