@@ -34,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         cut = server.cuts.pop(0) if server.cuts else None
+        server.sent += len(body[:cut])  # before the client can have it all
         if server.chunked:
             self.wfile.write(
                 b"%x\r\n%b\r\n" % (len(body), body) if cut is None else b"%x\r\n%b" % (len(body), body[:cut])
@@ -41,7 +42,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n" if cut is None else b"")
         else:
             self.wfile.write(body[:cut])
-        server.sent += len(body[:cut])
 
     def log_message(self, *args):
         pass
