@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("COURSE_OFFLINE", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it, and before torch loads
 if mirror := os.environ.get("COURSE_DATA"):  # tests work in folders of their own
     os.environ["COURSE_DATA"] = str(Path(mirror).resolve())
 

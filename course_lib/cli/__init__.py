@@ -34,6 +34,9 @@ def _help(commands: dict[str, Callable[[list[str]], None]]) -> str:
 
 def run(argv: list[str]) -> int:
     """Run one command; a CourseError is printed without a traceback. Returns the exit status."""
+    # torch's threads on Linux spin while they wait for one another. Beside any other busy program that made
+    # training many times slower; a short spin costs nothing on a quiet machine. It counts until torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     commands = _commands()
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help(commands))
