@@ -53,7 +53,7 @@ def test_a_benchmark_beside_a_peer_given_by_its_path(tmp_path: Path):
         "class GPT(torch.nn.Module):\n"
         "    def __init__(self, config):\n"
         "        super().__init__()\n"
-        "    def generate(self, idx, max_new_tokens, temperature, top_k):\n"
+        "    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):\n"
         "        return idx\n"
     )
     result = bench.run("generate", "c", 1, tmp_path)

@@ -179,8 +179,9 @@ def test_a_run_with_another_seed_would_be_noticed(project: Path) -> None:
     processes = Processes()
     assert processes.run(project / "run", "adamw") == 0
     before = result(project / "run")
-    config = project / "run" / "config.json"
-    config.write_text(config.read_text().replace('"max_steps": 30', '"max_steps": 31'))
+    for state in (project / "run" / "saves").glob("*/state.json"):
+        assert '"max_steps": 30' in state.read_text()
+        state.write_text(state.read_text().replace('"max_steps": 30', '"max_steps": 31'))
     assert processes.run(project / "run", "adamw") == 0
     after = result(project / "run")
     for part in ("rows", "last model.safetensors", "last optimizer.safetensors", "last state"):
