@@ -29,12 +29,7 @@ TIED = GPTConfig(block_size=8, vocab_size=11, n_layer=1, n_head=2, n_embd=8)
 MODERN = TIED.replace(position="rope", norm="rmsnorm", mlp="swiglu", tie_weights=False)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_run(folder: Path, config: GPTConfig = TIED, optimizer: str = "adamw") -> tuple[GPT, AnyOptimizer]:

@@ -32,12 +32,7 @@ BASE = TrainConfig(max_steps=10, batch_size=4, max_lr=3e-3, eval_every=0, device
 MUON = dict(optimizer="muon", max_lr=0.02, weight_decay=0.1, schedule="trapezoid", warmup_steps=2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_model(config: GPTConfig = SHAPE) -> GPT:
