@@ -6,18 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.config import nearest
-from course_lib.corpora import numbers_text
+from course_lib.corpora import Grade, numbers_text
 from course_lib.data.sources import find_source
 from course_lib.errors import CourseError
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text by name. ``read`` gives its bytes; ``tokenizer`` is the kind it is meant for."""
+    """A text by name. ``read`` gives its bytes; ``tokenizer`` is the kind it is meant for.
+
+    Of a text that a grammar wrote, more is known: ``lines`` gives for a block_size the losses that no
+    reader can beat (label to nats per token), ``grade`` judges what a model wrote.
+    """
 
     read: Callable[[], bytes]
     tokenizer: str
     about: str
+    start: str = "\n"
+    """What a model is given to begin with: where a line, a poem, a story begins."""
+    lines: Callable[[int], dict[str, float]] | None = None
+    grade: Callable[[str], Grade] | None = None
 
 
 def _source_bytes(name: str) -> bytes:
