@@ -124,7 +124,7 @@ class Config:
 class DataConfig(Config):
     """Which text, and how it becomes numbers."""
 
-    dataset: str = "numbers"
+    dataset: str = "tinytales"
     """What to train on: a corpus by name, text:PATH or bytes:PATH."""
     tokenizer: Literal["auto", "char", "byte"] = "auto"
     """How text becomes ids; auto takes what the corpus is meant for."""

@@ -47,7 +47,7 @@ def refused(capsys: pytest.CaptureFixture, *args: str) -> str:
 def byte_run(project: Path) -> Path:
     """A tiny run on bytes."""
     (project / "some.txt").write_text(TEXT)
-    assert course(["train", "numbers_cpu", "--dataset", "bytes:some.txt", "--out-dir", "runs/bytes", *TINY]) == 0
+    assert course(["train", "tinytales_cpu", "--dataset", "bytes:some.txt", "--out-dir", "runs/bytes", *TINY]) == 0
     return project / "runs" / "bytes"
 
 
@@ -55,7 +55,7 @@ def byte_run(project: Path) -> Path:
 def text_run(project: Path) -> Path:
     """A tiny run on characters."""
     (project / "some.txt").write_text(TEXT)
-    assert course(["train", "numbers_cpu", "--dataset=text:some.txt", "--out-dir", "runs/text", *TINY]) == 0
+    assert course(["train", "tinytales_cpu", "--dataset=text:some.txt", "--out-dir", "runs/text", *TINY]) == 0
     return project / "runs" / "text"
 
 
@@ -93,7 +93,7 @@ def test_train_without_a_recipe_lists_them(capsys: pytest.CaptureFixture) -> Non
 
 def test_the_help_of_a_recipe_shows_its_settings(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
-        course(["train", "numbers_cpu", "--help"])
+        course(["train", "tinytales_cpu", "--help"])
     assert end.value.code == 0
     printed = " ".join(re.sub(r"[\u2500-\u257f]", " ", capsys.readouterr().out).split())  # without the frame
     assert "--block-size" in printed
@@ -112,12 +112,12 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture) -> N
 
 
 def test_prepare_says_what_it_made(project: Path, capsys: pytest.CaptureFixture) -> None:
-    assert course(["prepare", "numbers"]) == 0
+    assert course(["prepare", "tinytales"]) == 0
     folder, counts = capsys.readouterr().out.splitlines()
     assert {p.name for p in Path(folder).iterdir()} == {"train.bin", "val.bin", "tokenizer.json", "manifest.json"}
     assert Path(folder).parent == project / "data" / "prepared"
-    assert counts == "CharTokenizer(vocab_size=24); 935,525 training and 103,948 validation tokens"
-    assert (Path(folder) / "train.bin").stat().st_size == 2 * 935_525
+    assert counts == "CharTokenizer(vocab_size=53); 900,369 training and 100,042 validation tokens"
+    assert (Path(folder) / "train.bin").stat().st_size == 2 * 900_369
     (project / "some.txt").write_text(TEXT)
     assert course(["prepare", "text:some.txt", "--tokenizer", "byte", "--val-fraction=0.25"]) == 0
     assert "ByteTokenizer(vocab_size=256); 1,020 training and 340 validation" in capsys.readouterr().out
@@ -125,11 +125,11 @@ def test_prepare_says_what_it_made(project: Path, capsys: pytest.CaptureFixture)
 
 def test_train_says_what_it_does(project: Path, capsys: pytest.CaptureFixture) -> None:
     before = signal.getsignal(signal.SIGINT)
-    assert course(["train", "numbers_cpu", "--out-dir", "here", *TINY]) == 0
+    assert course(["train", "tinytales_cpu", "--out-dir", "here", *TINY]) == 0
     assert signal.getsignal(signal.SIGINT) is before
     printed = capsys.readouterr().out
-    assert re.search(r"vocabulary 24; ln V = 3\.178", printed)
-    assert "935,525 training tokens; 32 per step; 4 steps" in printed
+    assert re.search(r"vocabulary 53; ln V = 3\.970", printed)
+    assert "900,369 training tokens; 32 per step; 4 steps" in printed
     rows = checkpoint.read_metrics("here")
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     for row in (rows[1], rows[3]):
@@ -137,15 +137,15 @@ def test_train_says_what_it_does(project: Path, capsys: pytest.CaptureFixture) -
     best = min(rows[1]["val_loss"], rows[3]["val_loss"])  # a character is a byte here
     assert f"best: {best:.4f} nats per token ({best / math.log(2):.3f} bits per byte) on part of" in printed
     assert "sample from it with: course sample here" in printed
-    assert settings("here")["recipe"] == "numbers_cpu"
+    assert settings("here")["recipe"] == "tinytales_cpu"
 
 
 def test_without_out_dir_a_run_gets_a_folder_of_its_own(project: Path) -> None:
     for _ in range(2):
-        assert course(["train", "numbers_cpu", *TINY, "--max-steps", "1"]) == 0
+        assert course(["train", "tinytales_cpu", *TINY, "--max-steps", "1"]) == 0
     runs = sorted(p.name for p in (project / "runs").iterdir())
     assert len(runs) == 2
-    assert all(re.fullmatch(r"numbers_cpu-\d{8}-\d{6}(-\d+)?", name) for name in runs)
+    assert all(re.fullmatch(r"tinytales_cpu-\d{8}-\d{6}(-\d+)?", name) for name in runs)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_without_out_dir_a_run_gets_a_folder_of_its_own(project: Path) -> None:
 def test_settings_in_every_spelling(project: Path, args: str, name: str, value: object) -> None:
     (project / "some.txt").write_text(TEXT)
     tiny = [*TINY, "--dataset", "text:some.txt", "--val-fraction", "0.2"]
-    assert course(["train", "numbers_cpu", *tiny, "--max-steps", "1", "--out-dir", "here", *args.split()]) == 0
+    assert course(["train", "tinytales_cpu", *tiny, "--max-steps", "1", "--out-dir", "here", *args.split()]) == 0
     assert settings("here")[name] == value
     assert type(settings("here")[name]) is type(value)
 
@@ -182,7 +182,7 @@ def test_a_recipe_from_a_file(project: Path) -> None:
 
 def test_a_folder_with_a_run_is_refused(text_run: Path, capsys: pytest.CaptureFixture) -> None:
     before = {p: p.read_bytes() for p in text_run.rglob("*") if p.is_file()}
-    message = refused(capsys, "train", "numbers_cpu", "--out-dir", "runs/text", "--dataset", "text:some.txt", *TINY)
+    message = refused(capsys, "train", "tinytales_cpu", "--out-dir", "runs/text", "--dataset", "text:some.txt", *TINY)
     assert "runs/text already holds a run. Go on with it (course train --resume runs/text)" in message
     assert {p: p.read_bytes() for p in text_run.rglob("*") if p.is_file()} == before
 
@@ -190,20 +190,20 @@ def test_a_folder_with_a_run_is_refused(text_run: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("train numbers_cpu --blok-size 3", "has no setting --blok-size: did you mean --block-size?"),
-        ("train numbers_cpu --blok_size=3", "did you mean --block-size?"),
-        ("train numbers_cpu --vocab-size 3", "has no setting --vocab-size"),
-        ("train numbers", "There is no recipe 'numbers': did you mean 'numbers_cpu'?"),
+        ("train tinytales_cpu --blok-size 3", "has no setting --blok-size: did you mean --block-size?"),
+        ("train tinytales_cpu --blok_size=3", "did you mean --block-size?"),
+        ("train tinytales_cpu --vocab-size 3", "has no setting --vocab-size"),
+        ("train tinytales", "There is no recipe 'tinytales': did you mean 'tinytales_cpu'?"),
         ("train mine.toml", "There is no recipe file mine.toml"),
         ("train --max-steps 3", "expects a recipe first"),
-        ("train numbers_cpu --dropout 2", "dropout should be at least 0 and below 1; it is 2.0"),
-        ("train numbers_cpu --n-head 3", "n_embd should be a multiple of n_head"),
-        ("train numbers_cpu --dataset shakespear_char", "did you mean 'shakespeare_char'?"),
-        ("train numbers_cpu --device cuda:99", "sees"),
+        ("train tinytales_cpu --dropout 2", "dropout should be at least 0 and below 1; it is 2.0"),
+        ("train tinytales_cpu --n-head 3", "n_embd should be a multiple of n_head"),
+        ("train tinytales_cpu --dataset shakespear_char", "did you mean 'shakespeare_char'?"),
+        ("train tinytales_cpu --device cuda:99", "sees"),
         ("train --resume none", "none is no run directory"),
         ("train --resume none --blok-size 3", "has no setting --blok-size"),
-        ("prepare numbrs", "did you mean 'numbers'?"),
-        ("prepare numbers --tokenizer word", "'word'"),
+        ("prepare tinytails", "did you mean 'tinytales'?"),
+        ("prepare tinytales --tokenizer word", "'word'"),
         ("prepare text:none.txt", "Cannot read none.txt: No such file"),
         ("sample none --temprature 1", "did you mean --temperature?"),
         ("sampel none", "There is no command 'sampel': did you mean 'sample'?"),
@@ -219,7 +219,7 @@ def test_what_is_wrong_is_named_with_what_is_near(
 
 def test_a_value_of_the_wrong_kind_is_refused(project: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
-        course(["train", "numbers_cpu", "--max-steps", "many"])
+        course(["train", "tinytales_cpu", "--max-steps", "many"])
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert "many" in printed.err + printed.out
@@ -240,7 +240,7 @@ def test_a_value_of_the_wrong_kind_is_refused(project: Path, capsys: pytest.Capt
 )  # fmt: skip
 def test_a_text_that_does_not_serve(project: Path, capsys: pytest.CaptureFixture, content: bytes, message: str) -> None:
     (project / "some.txt").write_bytes(content)
-    assert message in refused(capsys, "train", "numbers_cpu", "--dataset", "text:some.txt", *TINY)
+    assert message in refused(capsys, "train", "tinytales_cpu", "--dataset", "text:some.txt", *TINY)
     assert not (project / "runs").exists()
 
 
@@ -332,7 +332,7 @@ def test_a_start_that_the_run_cannot_read(text_run: Path, capsys: pytest.Capture
 
 def test_without_a_start_any_vocabulary_will_do(project: Path, capsys: pytest.CaptureFixture) -> None:
     (project / "line.txt").write_text("all of it in one line, " * 40)
-    assert course(["train", "numbers_cpu", "--dataset", "text:line.txt", "--out-dir", "runs/line", *TINY]) == 0
+    assert course(["train", "tinytales_cpu", "--dataset", "text:line.txt", "--out-dir", "runs/line", *TINY]) == 0
     assert len(sampled(capsys, "line", "--max-new-tokens", "5")) == 1 + 5 + 1
     assert len(sampled(capsys, "line", "--max-new-tokens", "5", "--start=")) == 5 + 1
 
@@ -380,7 +380,7 @@ def test_doctor_says_what_is_here(text_run: Path, capsys: pytest.CaptureFixture)
 
 
 def endless(*command: str) -> subprocess.Popen:
-    args = ["numbers_cpu", *TINY, "--out-dir", "out", "--max-steps", "1000000", "--eval-every", "0"]
+    args = ["tinytales_cpu", *TINY, "--out-dir", "out", "--max-steps", "1000000", "--eval-every", "0"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *command, "train", *args, "--dropout", "0.1"],

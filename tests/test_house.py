@@ -181,10 +181,10 @@ def test_the_table_of_contents_names_files_that_exist_and_every_chapter():
     assert notebooks <= set(pages)
 
 
-def test_the_first_page_leads_to_every_chapter_that_exists():
+def test_the_first_page_leads_to_every_chapter_that_exists_and_to_the_newcomers_page():
     text = (ROOT / "chapters" / "index.md").read_text(encoding="utf-8")
     links = set(re.findall(r"\]\(([^)]+)\)", text))
-    assert links == {file.name for file in (ROOT / "chapters").glob("*.ipynb")}
+    assert links == {"start.md", *(file.name for file in (ROOT / "chapters").glob("*.ipynb"))}
     rows = re.findall(r"^\| (\d\d) \| (.+?) \|", text, flags=re.MULTILINE)
     assert [number for number, _ in rows] == [f"{n:02}" for n in range(12)]
     for number, title in rows:

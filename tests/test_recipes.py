@@ -13,7 +13,7 @@ NAMES = recipes.names()
 
 def test_the_recipes_that_the_course_names_are_bundled():
     own = {"shakespeare_char", "shakespeare_char_cpu"}
-    assert own | {f"nanogpt_{name}" for name in own} | {"numbers_cpu"} <= set(NAMES)
+    assert own | {f"nanogpt_{name}" for name in own} | {"tinytales_cpu"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,9 +95,9 @@ def test_the_courses_own_recipes_have_the_same_size_as_nanogpts(name, peer):
     assert (own["optimizer"], own["position"], own["norm"], own["mlp"]) == ("muon", "rope", "rmsnorm", "relu2")
 
 
-@pytest.mark.parametrize("name", ["numbers_cpu"])
+@pytest.mark.parametrize("name", ["tinytales_cpu"])
 def test_the_default_recipe_needs_no_download(name):
-    assert load_recipe(name).data.dataset == "numbers"
+    assert load_recipe(name).data.dataset == "tinytales"
 
 
 # Wrong ones -----------------------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ def test_a_recipe_file_with_mistakes(project):
 
 
 def test_replace_changes_a_copy_and_checks_it():
-    recipe = load_recipe("numbers_cpu")
+    recipe = load_recipe("tinytales_cpu")
     changed = recipe.replace(n_layer=3, dropout=0.5)
-    assert (changed.name, changed.model(5).n_layer, changed.model(5).dropout) == ("numbers_cpu", 3, 0.5)
+    assert (changed.name, changed.model(5).n_layer, changed.model(5).dropout) == ("tinytales_cpu", 3, 0.5)
     untouched = set(recipe.all_settings()) - {"n_layer", "dropout"}
     assert all(changed.all_settings()[s] == recipe.all_settings()[s] for s in untouched)
-    assert recipe == load_recipe("numbers_cpu")
+    assert recipe == load_recipe("tinytales_cpu")
     with pytest.raises(CourseError, match="did you mean 'n_layer'"):
         recipe.replace(n_layers=3)
     with pytest.raises(CourseError, match="dropout should be"):
@@ -181,7 +181,7 @@ def test_replace_changes_a_copy_and_checks_it():
 def test_a_run_does_not_go_on_with_a_text_that_was_changed(project):
     path = project / "my.txt"
     path.write_text("abcdefgh\n" * 200)
-    recipe = load_recipe("numbers_cpu").replace(dataset=f"text:{path}", max_steps=1, block_size=8, batch_size=2)
+    recipe = load_recipe("tinytales_cpu").replace(dataset=f"text:{path}", max_steps=1, block_size=8, batch_size=2)
     list(build_trainer(recipe, project / "run"))
     assert resume_trainer(project / "run").step == 1
     path.write_text("hgfedcba\n" * 200)  # the same characters

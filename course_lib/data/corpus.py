@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.config import nearest
-from course_lib.corpora import Grade, numbers_text
+from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.data.sources import find_source
 from course_lib.errors import CourseError
 
@@ -45,6 +45,14 @@ def _holmes_bytes() -> bytes:
 
 
 CORPORA = {
+    "tinytales": Corpus(
+        lambda: tinytales.tinytales_text().encode(),
+        "char",
+        "small stories, 1.0 MB, made by code: needs no download",
+        start="\n\n",
+        lines=tinytales.lines,
+        grade=tinytales.grade,
+    ),
     "numbers": Corpus(
         lambda: numbers_text().encode(), "char", "counting in words, 1.0 MB, made by code: needs no download"
     ),

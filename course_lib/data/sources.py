@@ -73,7 +73,7 @@ def find_source(name: str, source: Source | None = None) -> Path:
     looked = " and ".join(str(path) for path in tried)
     remedy = (
         f"Either download {source.url} on a machine with a network and put it at {here}, or set COURSE_DATA to a "
-        f"folder that holds {name}/{source.file}. Without it, dataset 'numbers' needs no download."
+        f"folder that holds {name}/{source.file}. Without it, dataset 'tinytales' needs no download."
     )
     if os.environ.get("COURSE_OFFLINE") == "1":
         raise CourseError(f"{name} is not at {looked}, and COURSE_OFFLINE=1 forbids a download. {remedy}")

@@ -265,7 +265,7 @@ def test_offline_there_is_no_request_and_one_clear_message(server, here, mirror,
     assert message.startswith(f"thing is not at {here} and {mirror}, and COURSE_OFFLINE=1 forbids a download.")
     assert "Either download http://" in message
     assert "or set COURSE_DATA to a folder that holds thing/file.bin" in message
-    assert "dataset 'numbers' needs no download" in message
+    assert "dataset 'tinytales' needs no download" in message
     assert server.ranges == []
     assert not here.parent.exists()
 
