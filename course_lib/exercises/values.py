@@ -1,0 +1,59 @@
+"""Numbers and rows of a learner, compared with words. No torch."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from course_lib.exercises.calling import described, number
+from course_lib.exercises.exercise import Wrong
+
+
+def need_number(value: Any, what: str) -> float:
+    """``value`` as a float, if it is a plain finite number (numpy's own count as plain).
+
+    Args:
+        what: how to call it, such as "What train_step returned".
+    """
+    if value is None:
+        raise Wrong(f"{what} should be a number; it is None. Does the function end with return?")
+    if type(value).__module__.startswith("torch") and hasattr(value, "item"):
+        remedy = ".item() takes the number out" if value.ndim == 0 else "take the mean first, then .item()"
+        raise Wrong(f"{what} should be a plain number; it is {described(value)}: {remedy}.")
+    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Wrong(f"{what} should be a number; it is {described(value)}.")
+    if not math.isfinite(value):
+        raise Wrong(f"{what} should be a finite number; it is {value}.")
+    return float(value)
+
+
+def near(a: float, b: float, rel: float = 1e-4, abs_: float = 1e-6) -> bool:
+    """Whether two numbers are the same but for rounding."""
+    return math.isclose(a, b, rel_tol=rel, abs_tol=abs_)
+
+
+def first_match(got: float, mistakes: Iterable[tuple[float, str]], rel: float = 1e-4) -> str | None:
+    """Of known mistakes, each the number it leads to and what to say, the words of the first that fits."""
+    return next((words for value, words in mistakes if near(got, value, rel)), None)
+
+
+def same_number(got: Any, expected: float, what: str, mistakes: Iterable[tuple[float, str]] = ()) -> None:
+    """Nothing, if ``got`` is ``expected``; else `Wrong`, with the words of the known mistake that leads there."""
+    value = need_number(got, what)
+    if near(value, expected):
+        return
+    words = first_match(value, mistakes)
+    raise Wrong(f"{what} should be {number(expected)}; it is {number(value)}." + (f" {words}" if words else ""))
+
+
+def same_row(got: Any, expected: Sequence[Any], what: str) -> None:
+    """Nothing, if a list, tuple or text holds what it should; else `Wrong` with the first place that differs."""
+    if isinstance(expected, str) != isinstance(got, str) or not isinstance(got, (list, tuple, str)):
+        kind = "a text" if isinstance(expected, str) else "a list"
+        raise Wrong(f"{what} should be {kind}; it is {described(got)}.")
+    for place, (here, there) in enumerate(zip(got, expected)):
+        if here != there:
+            raise Wrong(f"{what} differs first at place {place} (counted from 0): expected {there!r}, got {here!r}.")
+    if len(got) != len(expected):
+        raise Wrong(f"{what} should have {len(expected)} entries; it has {len(got)}. As far as both go, they agree.")
