@@ -1,8 +1,10 @@
-"""The lab: sliders, a live curve, and the same trainer that the command line and a plain loop drive.
+"""The lab: sliders, buttons, a live curve, and the same trainer that the command line and a plain loop drive.
 
-It is made of parts that know nothing of one another: `controls` (sliders and what they mean), `chart`
-(the live picture), `driver` (runs a trainer and tells others of it), `run` (what is left when it is
-over). `Lab` puts them together. There is no training code here.
+It is made of parts that know nothing of one another: `controls` (sliders and what they mean), `buttons`,
+`chart` (the live picture), `sample` (what the model writes, and how that looks), `tray` (finished runs),
+`driver` (runs a trainer, and listens between two steps), `forecast`. A `session` is one run from its start
+to its end, a `run` what is left of it, a `scene` what is to be seen of it; `view` and `panel` show that.
+`Lab` puts them together. There is no training code here.
 """
 
 try:
@@ -11,9 +13,26 @@ try:
 except ImportError as error:
     raise ImportError("The lab needs two packages that show sliders: pip install ipywidgets anywidget") from error
 
-from course_lib.lab.chart import LossChart
-from course_lib.lab.controls import Controls
+from course_lib.lab.buttons import Buttons
+from course_lib.lab.chart import Curve, LossChart
+from course_lib.lab.controls import Choice, Controls
+from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
 from course_lib.lab.run import LabRun
+from course_lib.lab.sample import SampleView, SampleWriter
+from course_lib.lab.tray import Tray
 
-__all__ = ["Controls", "Lab", "LabRun", "LossChart"]
+__all__ = [
+    "Buttons",
+    "Choice",
+    "Controls",
+    "Curve",
+    "Driver",
+    "Lab",
+    "LabRun",
+    "LossChart",
+    "SampleView",
+    "SampleWriter",
+    "Tray",
+    "drive_here",
+]

@@ -1,93 +1,149 @@
-"""Sliders for the settings of a recipe, and a line that says what they mean."""
+"""Sliders for the settings of a recipe, some of them under a fold, and a line that says what they mean."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
 
+from course_lib.errors import CourseError
 from course_lib.recipes import Recipe
 
-# Per setting: its label, what it means, and the values that its slider offers.
-SLIDERS: dict[str, tuple[str, str, tuple[float, ...]]] = {
-    "block_size": ("block_size", "how many tokens the model sees at once", (8, 16, 32, 64, 128, 256)),
-    "dropout": (
+
+@dataclass(frozen=True)
+class Choice:
+    """What a slider offers: its label, what the setting means, and the usual values."""
+
+    label: str
+    meaning: str
+    values: tuple[float, ...]
+
+
+CHOICES = {
+    "block_size": Choice("block_size", "how many tokens the model sees at once", (8, 16, 32, 64, 128, 256)),
+    "dropout": Choice(
         "dropout",
-        "the share of activations switched off while training",
+        "share of activations switched off in training",
         (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
     ),
-    "max_lr": (
+    "max_lr": Choice(
         "learning rate",
         "how far one step moves the weights",
         (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     ),
+    "n_layer": Choice("depth", "n_layer: how many blocks, one after another", (1, 2, 3, 4, 6, 8)),
+    "n_embd": Choice("width", "n_embd: how many numbers stand for one token", (16, 32, 64, 96, 128, 192, 256, 384)),
+    "batch_size": Choice("batch size", "how many windows one step reads", (1, 2, 4, 8, 12, 16, 24, 32, 64)),
+    "max_steps": Choice(
+        "steps", "max_steps: how often the weights move", (20, 50, 100, 200, 300, 500, 1000, 2000, 5000)
+    ),
 }
+SHOWN = ("block_size", "dropout", "max_lr")
+FOLDED = ("n_layer", "n_embd", "batch_size", "max_steps")
 
 
-def offered(name: str, value: float, largest: float | None = None) -> list[float]:
-    """The values of a slider in order: the usual ones up to ``largest``, and the recipe's own ``value``."""
-    usual = [v for v in SLIDERS[name][2] if largest is None or v <= largest]
-    return sorted({*usual, value})
+def offered(recipe: Recipe, name: str, values: tuple[float, ...], largest: float | None = None) -> list[float]:
+    """The values of a slider in order: the recipe's own, and the usual ones that the recipe could have.
+
+    Args:
+        largest: leaves out the usual values above it.
+    """
+    own = recipe.all_settings()[name]
+    usual = [v for v in values if (largest is None or v <= largest) and _is_valid(recipe, name, v)]
+    return sorted({*usual, own})
+
+
+def _is_valid(recipe: Recipe, name: str, value: float) -> bool:
+    try:
+        recipe.replace(**{name: value})
+    except CourseError:  # such as a width that the heads cannot share
+        return False
+    return True
 
 
 class Controls:
     """Sliders that start at a recipe's values. `recipe` is the recipe with the sliders' values.
 
+    ``widget`` is all of it; ``sliders_widget`` and ``readout`` are its two halves, for those who want
+    something between them.
+
     Args:
         recipe: where the sliders start.
         describe: recipe -> what stands under the sliders, as HTML; made anew whenever one moves.
         names: which settings get a slider.
+        folded: which get one under a fold that opens with a click.
         largest: upper ends, by setting, where the data sets one.
+        moved: told a setting's name and its new value. It should return at once.
+        choices: what each slider offers; add to it for settings that `CHOICES` does not have.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         describe: Callable[[Recipe], str],
-        names: tuple[str, ...] = tuple(SLIDERS),
-        largest: dict[str, float] | None = None,
+        names: tuple[str, ...] = SHOWN,
+        folded: tuple[str, ...] = FOLDED,
+        largest: Mapping[str, float] | None = None,
+        moved: Callable[[str, float], None] = lambda name, value: None,
+        choices: Mapping[str, Choice] = CHOICES,
     ) -> None:
-        self._start, self._describe = recipe, describe
+        self._start, self._describe, self._moved = recipe, describe, moved
+        self.recipe = recipe
+        """The recipe with the sliders' values; made anew when one moves, as checking all settings takes a moment."""
         settings = recipe.all_settings()
-        self.sliders = {
-            name: self._slider(name, offered(name, settings[name], (largest or {}).get(name)), settings[name])
-            for name in names
-        }
-        self._readout = ipywidgets.HTML()
-        rows = [self._row(name, slider) for name, slider in self.sliders.items()]
-        self.widget = ipywidgets.VBox([*rows, self._readout])
-        self.widget.add_class("course-lab-controls")
-        self._readout.add_class("course-lab-readout")
-        for slider in self.sliders.values():
-            slider.observe(self._refresh, names="value")
-        self._refresh()
-
-    @staticmethod
-    def _slider(name: str, values: list[float], start: float) -> ipywidgets.SelectionSlider:
-        slider = ipywidgets.SelectionSlider(
-            options=[(f"{value:g}", value) for value in values],
-            value=start,
-            description=SLIDERS[name][0],
-            style={"description_width": "7.5em"},
-            layout={"width": "26em"},
-        )
-        slider.add_class(f"course-lab-{name}")
-        return slider
-
-    @staticmethod
-    def _row(name: str, slider: ipywidgets.SelectionSlider) -> ipywidgets.HBox:
-        meaning = ipywidgets.HTML(f"<span style='opacity: 0.8'>{html.escape(SLIDERS[name][1])}</span>")
-        return ipywidgets.HBox([slider, meaning], layout={"flex_flow": "row wrap", "align_items": "center"})
+        self.sliders = {}
+        for name in (*names, *folded):
+            values = offered(recipe, name, choices[name].values, (largest or {}).get(name))
+            self.sliders[name] = _slider(name, choices[name], values, settings[name])
+        self.readout = ipywidgets.HTML()
+        self.readout.add_class("course-lab-readout")
+        rows = [_row(self.sliders[name], choices[name].meaning) for name in names]
+        if folded:
+            rows.append(_fold([_row(self.sliders[name], choices[name].meaning) for name in folded]))
+        self.sliders_widget = ipywidgets.VBox(rows)
+        self.sliders_widget.add_class("course-lab-controls")
+        self.widget = ipywidgets.VBox([self.sliders_widget, self.readout])
+        for name, slider in self.sliders.items():
+            slider.observe(lambda change, name=name: self._hear(name, change["new"]), names="value")
+        self.refresh()
 
     @property
     def values(self) -> dict[str, Any]:
         """Setting to value, as the sliders stand now."""
         return {name: slider.value for name, slider in self.sliders.items()}
 
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe with the sliders' values."""
-        return self._start.replace(**self.values)
+    def refresh(self) -> None:
+        """Write anew what stands under the sliders."""
+        self.readout.value = self._describe(self.recipe)
 
-    def _refresh(self, change: object = None) -> None:
-        self._readout.value = self._describe(self.recipe)
+    def _hear(self, name: str, value: float) -> None:
+        self.recipe = self._start.replace(**self.values)
+        self._moved(name, value)
+        self.refresh()
+
+
+def _slider(name: str, choice: Choice, values: list[float], start: float) -> ipywidgets.SelectionSlider:
+    slider = ipywidgets.SelectionSlider(
+        options=[(f"{value:g}", value) for value in values],
+        value=start,
+        description=choice.label,
+        style={"description_width": "6.5em"},
+        layout={"width": "auto"},
+    )
+    slider.add_class(f"course-lab-{name}")
+    return slider
+
+
+def _row(slider: ipywidgets.SelectionSlider, meaning: str) -> ipywidgets.VBox:
+    look = "font-size: 12px; line-height: 1.2; opacity: 0.75; padding-left: 1.2em"
+    words = f"<div style='{look}'>{html.escape(meaning)}</div>"
+    about = ipywidgets.HTML(words, layout={"margin": "-6px 2px 4px 2px"})
+    return ipywidgets.VBox([slider, about])
+
+
+def _fold(rows: list[ipywidgets.Widget]) -> ipywidgets.Accordion:
+    fold = ipywidgets.Accordion([ipywidgets.VBox(rows)], selected_index=None)
+    fold.set_title(0, "More settings")
+    fold.add_class("course-lab-fold")
+    return fold

@@ -1,45 +1,84 @@
-"""`Lab`: a recipe with sliders, and a cell that trains with their values."""
+"""`Lab`: a recipe with sliders, buttons that train in the background, and a cell that trains with their values."""
 
-import html
+import math
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import ClassVar
 
+import ipywidgets
 import torch
-from IPython.display import display
 
 from course_lib.data import load_prepared, prepare
-from course_lib.lab.chart import LossChart
+from course_lib.data.corpus import find_corpus
+from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
-from course_lib.lab.driver import drive_here
+from course_lib.lab.driver import training_thread
+from course_lib.lab.forecast import Forecaster
+from course_lib.lab.panel import Panel
+from course_lib.lab.readout import note, readout
 from course_lib.lab.run import LabRun, command_for
-from course_lib.models import build_model
+from course_lib.lab.scene import curve_of, scene_of
+from course_lib.lab.session import MOVABLE, Session
+from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
-from course_lib.recipes.build import build_trainer
+
+GOING_ON = "A run is going on. It hears the learning rate and dropout; the other settings are for the next run."
+IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
+NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
 
 class Lab:
-    """Shows sliders for block_size, dropout and learning rate; `train` trains with their values.
+    """Sliders, Start, Pause, Step and Stop, a live curve, a growing sample, and a tray of finished runs.
 
-    >>> lab = Lab("numbers_cpu")   # doctest: +SKIP
-    >>> lab                        # the sliders, as the last line of a cell
-    >>> run = lab.train()          # in the next cell: trains, and draws the loss while it does
+    >>> lab = Lab("tinytales_cpu")   # doctest: +SKIP
+    >>> lab                          # the lab, as the last line of a cell
+    >>> run = lab.train()            # or in a cell: trains with the sliders' values, and draws while it does
+
+    Start trains in a thread, so that the notebook stays free; `train` lets its cell wait. Either way a
+    plain `Trainer` does the work. ``runs`` holds every run, in the order in which they began.
 
     Args:
         recipe: a recipe's name, or a `Recipe`.
+        live: whether widgets hear of a training that goes on. They do in JupyterLab, not on Colab, where
+            the lab has no buttons and `train` paints pictures; None finds out.
 
     Raises:
         CourseError: for a recipe that is not there, or a text that cannot be had.
     """
 
-    def __init__(self, recipe: str | Recipe) -> None:
-        start = load_recipe(recipe) if isinstance(recipe, str) else recipe
-        prepared = load_prepared(prepare(start.data.dataset, start.data.tokenizer, start.data.val_fraction))
-        self._vocab_size = prepared.tokenizer.vocab_size
+    _all: ClassVar["weakref.WeakSet[Lab]"] = weakref.WeakSet()
+
+    def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
+        self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        data = self._start.data
+        prepared = load_prepared(prepare(data.dataset, data.tokenizer, data.val_fraction))
+        counts = prepared.manifest["counts"]
+        self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
+        self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
+        self._session: Session | None = None
+        self._thread: threading.Thread | None = None
+        self._in_cell = False
+        self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
+        self._torch_threads = torch.get_num_threads()
+        self._last_number = 0
         self.runs: list[LabRun] = []
-        longest = min(prepared.manifest["counts"].values()) - 1
-        self.controls = Controls(start, self.describe, largest={"block_size": longest})
+        self.panel: Panel | None = None
+        self.is_live = "google.colab" not in sys.modules if live is None else live
+        longest = min(counts.values()) - 1
+        self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
+        if self.is_live:
+            pressed = {"start": self.start, "pause": self.pause, "step": self.step, "stop": self.stop}
+            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self._redraw, self.remove)
+        self._redraw()
+        Lab._all.add(self)
+
+    # ---- settings ------------------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe with the sliders' values: what `train` would train now."""
+        """The recipe with the sliders' values: what `start` or `train` would train now."""
         return self.controls.recipe
 
     def command(self) -> str:
@@ -47,18 +86,107 @@ class Lab:
         return command_for(self.recipe)
 
     def describe(self, recipe: Recipe) -> str:
-        """What the settings of ``recipe`` mean, in numbers, and the command that trains with them; as HTML."""
-        with torch.device("meta"):  # shapes without memory: enough to count
-            weights = sum(p.numel() for p in build_model(recipe.model(self._vocab_size)).parameters())
-        train, block_size = recipe.train, recipe.all_settings()["block_size"]
-        sequences = train.batch_size * train.grad_accum
-        per_step = sequences * block_size
-        return (
-            "<div style='line-height: 1.6'>"
-            f"The model has {weights:,} weights. One step reads {sequences} × {block_size} = {per_step:,} tokens; "
-            f"{train.max_steps:,} steps read {train.max_steps * per_step:,}.<br>"
-            f"In a terminal: <code>{html.escape(command_for(recipe))}</code></div>"
-        )
+        """What the settings of ``recipe`` mean, the forecast, and the command that trains with them; as HTML."""
+        words = readout(recipe, self._vocab_size, self._forecaster, None if self.is_live else self._lines(recipe))
+        if self.is_training:
+            return words + note(IN_A_CELL if self._in_cell else GOING_ON)
+        return words if self.is_live else words + note(NOT_LIVE)
+
+    def _lines(self, recipe: Recipe) -> dict[str, float]:
+        """Losses that no reader of so many tokens can beat, where the text's own grammar tells them."""
+        if self._corpus.lines is None:
+            return {}
+        known = self._lines_of  # read once: another thread may ask for another recipe's
+        if known[0] is not recipe:
+            self._lines_of = known = recipe, self._corpus.lines(recipe.model(self._vocab_size).block_size)
+        return known[1]
+
+    def _moved(self, name: str, value: float) -> None:
+        """A slider was moved: the run in the background hears of it, and the lines of the chart follow."""
+        if self.is_training and not self._in_cell and name in MOVABLE:
+            assert self._session is not None
+            self._session.driver.change(**{name: value})
+        self._redraw()
+
+    # ---- a run in the background: each of these returns at once ------------------------------------------
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a run of this lab goes on, in the background or in a cell; a pause counts as going on."""
+        at_work = self._in_cell or (self._thread is not None and self._thread.is_alive())
+        return at_work and self._session is not None and not self._session.is_over
+
+    def start(self, steps: float = math.inf) -> None:
+        """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
+
+        While a run of this lab goes on, nothing happens. A run of another lab in this notebook is stopped:
+        torch's random numbers are one row for all.
+        """
+        if self.is_training:
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._torch_threads = torch.get_num_threads()
+        before = self._stop_all()
+        session = self._new_session(self.recipe, self._redraw)
+        if steps < math.inf:
+            session.driver.step(int(steps))
+        self._thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Pause the run that goes on; or go on with it, if it pauses."""
+        if self._session is not None:
+            driver = self._session.driver
+            driver.resume() if driver.state == "paused" else driver.pause()
+
+    def step(self) -> None:
+        """Take one step: the next one of a run that pauses, or the first one of a new run."""
+        if self.is_training:
+            assert self._session is not None
+            self._session.driver.step()
+        else:
+            self.start(steps=1)
+
+    def stop(self) -> None:
+        """End the run that goes on, and keep what it learned. Without one, nothing happens."""
+        if self._session is not None:
+            self._session.driver.stop()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the run in the background is over; False where ``seconds`` were not enough."""
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(seconds)
+            return not self._thread.is_alive()
+        return True
+
+    def remove(self, number: int) -> None:
+        """Throw away the run of that number, if it is over."""
+        going = self._session.run if self.is_training and self._session else None
+        self.runs[:] = [run for run in self.runs if run.number != number or run is going]
+        self._redraw()
+
+    def _train_quietly(self, session: Session, before: list[threading.Thread]) -> None:
+        """In a thread no one would see an error: the session keeps it, and the status says it."""
+        try:
+            self._refresh()
+            for thread in before:
+                thread.join()
+            session.go(self.runs.append)
+        except BaseException as error:
+            session.fail(error)
+        finally:
+            self._keep(session)
+
+    def _stop_all(self) -> list[threading.Thread]:
+        """Ask the runs in the background of all labs here to stop; returns their threads, to wait for."""
+        threads = []
+        for lab in list(Lab._all):
+            if lab._thread is not None and lab._thread.is_alive():
+                lab.stop()
+                threads.append(lab._thread)
+        return threads
+
+    # ---- a run in a cell -----------------------------------------------------------------------------
 
     def train(self, max_steps: int | None = None) -> LabRun:
         """Train with the sliders' values in this cell, and draw the loss as it comes.
@@ -69,21 +197,69 @@ class Lab:
             max_steps: how many steps; None means as many as the recipe says.
 
         Raises:
-            CourseError: where training diverges; the steps until then are kept in ``runs[-1]``.
+            CourseError: where training diverges; the steps until then are kept in ``runs[-1]``. Also while
+                a run of this lab goes on in the background.
         """
+        if self.is_training:
+            raise CourseError("A run of this lab is going on. Press Stop, or call lab.stop(), and try again.")
+        for thread in self._stop_all():
+            thread.join()
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
-        run = LabRun(recipe, build_trainer(recipe))
-        self.runs.append(run)
-        chart = LossChart(recipe.train.max_steps, self._vocab_size)
-        chart.show([], run.status())
-        display(chart)
-        drive_here(run.trainer, run.records, lambda: chart.show(run.records, run.status()))
-        if run.trainer.step < recipe.train.max_steps:
+        session = self._new_session(recipe, lambda: self._show_in(view, session))
+        scene = scene_of(session, self._lines(recipe), session.max_steps)
+        view = (LiveView if self.is_live else StillView)(self._vocab_size, scene)
+        view.open()
+        self._in_cell = True
+        try:
+            self._refresh()
+            session.go(self.runs.append)
+        finally:
+            self._in_cell = False
+            self._keep(session)
+        run = session.run
+        assert run is not None
+        if not run.is_complete:
             print(f"Stopped after {run.trainer.step} of {recipe.train.max_steps} steps. What was learned is kept.")
         return run
 
+    # ---- what both share -----------------------------------------------------------------------------
+
+    def _new_session(self, recipe: Recipe, watch: Callable[[], None]) -> Session:
+        self._last_number += 1
+        self._session = Session(recipe, self._corpus, watch, self._last_number)
+        return self._session
+
+    def _show_in(self, view: LiveView | StillView, session: Session) -> None:
+        """Bring the cell that trains up to date, and the lab's own buttons."""
+        current = curve_of(session.run) if session.run else None
+        view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current))
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Bring the lab itself up to date."""
+        if self.panel is not None:
+            shown = self._session.recipe if self._session and self.is_training else self.recipe
+            self.panel.show(self._session, self._in_cell, shown, self._lines(shown), self.runs)
+
+    def _keep(self, session: Session) -> None:
+        """The run is over: it goes to the tray, and teaches the next forecast."""
+        run = session.run
+        if run is not None and run.records:
+            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """A run begins or is over: the words under the sliders change, and the buttons."""
+        self.controls.refresh()
+        self._redraw()
+
+    @property
+    def widget(self) -> ipywidgets.Widget:
+        """What a cell that ends in the lab shows."""
+        return self.controls.widget if self.panel is None else self.panel.widget
+
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.controls.widget.model_id}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         return {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
 
     def __repr__(self) -> str:

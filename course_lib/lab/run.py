@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from course_lib.data.corpus import find_corpus
+from course_lib.lab.driver import Change
 from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
 from course_lib.sampling import generate
@@ -12,17 +14,20 @@ from course_lib.tokenizers import Tokenizer
 from course_lib.training import StepRecord, Trainer
 
 
+def differences(recipe: Recipe) -> dict[str, object]:
+    """The settings in which ``recipe`` differs from the recipe that comes with the course under its name."""
+    bundled = recipe.name in names()
+    usual = load_recipe(recipe.name).all_settings() if bundled else recipe.all_settings()
+    return {name: value for name, value in recipe.all_settings().items() if value != usual[name]}
+
+
 def command_for(recipe: Recipe) -> str:
     """The command line that repeats a run: the recipe's name, and what differs from it.
 
     A recipe that does not come with the course is named as a file, ``NAME.toml``.
     """
-    bundled = recipe.name in names()
-    usual = load_recipe(recipe.name).all_settings() if bundled else recipe.all_settings()
-    words = ["course train", recipe.name if bundled else f"{recipe.name}.toml"]
-    for name, value in recipe.all_settings().items():
-        if value != usual[name]:
-            words.append(f"--{name.replace('_', '-')} {value}")
+    words = ["course train", recipe.name if recipe.name in names() else f"{recipe.name}.toml"]
+    words += [f"--{name.replace('_', '-')} {value}" for name, value in differences(recipe).items()]
     return " ".join(words)
 
 
@@ -33,6 +38,16 @@ class LabRun:
     recipe: Recipe
     trainer: Trainer
     records: list[StepRecord] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    """Settings that were moved while it trained."""
+    error: BaseException | None = None
+    """What ended it, where that was neither its last step nor a stop."""
+    seconds: float = 0.0
+    """How long it took, with chart and sample, pauses left out."""
+    number: int = 1
+    """Which run of its lab it is, counted from 1."""
+    judgment: str = ""
+    """What a judge said of the last sample that was written while it trained; empty without a judge."""
 
     @property
     def model(self) -> nn.Module:
@@ -44,20 +59,31 @@ class LabRun:
         return self.trainer.tokenizer
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all its steps were taken."""
+        return self.trainer.step >= self.recipe.train.max_steps
+
+    @property
     def val_loss(self) -> float | None:
         """The last validation loss, in nats per token; None where none was measured."""
         return next((r.val_loss for r in reversed(self.records) if r.val_loss is not None), None)
 
     def command(self) -> str:
-        """The command line that repeats this run."""
-        return command_for(self.recipe)
+        """The command line that repeats this run; a comment after it says what it cannot repeat."""
+        moved = "; ".join(f"{c.name} moved to {c.value:g} before step {c.step}" for c in self.changes)
+        return command_for(self.recipe) + (f"  # not the whole story: {moved}" if moved else "")
 
-    def sample(self, length: int = 200, start: str = "\n", temperature: float = 1.0, seed: int = 0) -> str:
+    def sample(self, length: int = 200, start: str | None = None, temperature: float = 1.0, seed: int = 0) -> str:
         """What the model writes after ``start``: ``length`` tokens as text, ``start`` left out.
+
+        Args:
+            start: None takes what a text of this kind begins with.
 
         Raises:
             CourseError: where ``start`` is empty or holds what the tokenizer does not know.
         """
+        if start is None:
+            start = find_corpus(self.recipe.data.dataset).start
         prompt = torch.tensor([self.tokenizer.encode(start)], dtype=torch.long)  # (1, T)
         ids = generate(self.model, prompt, length, temperature=temperature, seed=seed)
         return self.tokenizer.decode(ids[0, prompt.shape[1] :].tolist())
@@ -74,6 +100,8 @@ class LabRun:
             parts.append(f"validation {rounded(self.val_loss)}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
+        if self.changes:
+            parts.append("settings moved on the way")
         return ", ".join(parts)
 
     def __repr__(self) -> str:

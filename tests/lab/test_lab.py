@@ -1,119 +1,110 @@
-"""The lab, without a browser: what the sliders say, and that it drives the same trainer as everyone."""
+"""The lab as a whole, without a browser: it drives the same trainer as everyone, from buttons and from cells."""
 
-import itertools
+import functools
 import math
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
+import types
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from course_lib import cli
 from course_lib.checkpoint.metrics import read_metrics
+from course_lib.data import load_prepared, prepare
 from course_lib.errors import CourseError
-from course_lib.lab import Controls, Lab, LossChart
-from course_lib.lab import lab as lab_module
-from course_lib.lab.chart import MOST_POINTS, thinned
-from course_lib.lab.controls import offered
-from course_lib.lab.driver import drive_here
+from course_lib.lab import Lab, LossChart, forecast
+from course_lib.lab import session as session_module
 from course_lib.lab.run import LabRun, command_for
+from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
 
-SMALL = load_recipe("numbers_cpu").replace(
+RECIPE = "tinytales_cpu"
+SMALL = load_recipe(RECIPE).replace(
     n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=2, max_steps=6, eval_every=3, eval_batches=1, device="cpu"
 )
+ENDLESS = SMALL.replace(max_steps=100_000, eval_every=0)
+PATIENCE = 60
+"""Seconds after which a test that waits gives up; a test that passes waits for no more than the work itself."""
 
 
-@pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What the lab displays."""
-    found: list[object] = []
-    monkeypatch.setattr(lab_module, "display", found.append)
-    return found
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab times two small models when it is made; the tests of the forecast do that often enough."""
+    monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: forecast.Speed(1e-11, 1e-3, 2e-3))
 
 
-# Controls -------------------------------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A program that a shell started in the background ignores SIGINT; a notebook's kernel does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
-def test_a_slider_offers_the_usual_values_and_the_recipes_own():
-    assert offered("block_size", 64) == [8, 16, 32, 64, 128, 256]
-    assert offered("block_size", 48, largest=100) == [8, 16, 32, 48, 64]
-    assert offered("max_lr", 0.02).count(0.02) == 1
-    assert offered("dropout", 0.0)[0] == 0
+def wait_until(condition, what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"waited {PATIENCE} s for: {what}"
+        time.sleep(0.005)
 
 
-def test_moving_a_slider_changes_the_recipe_and_the_words():
-    controls = Controls(SMALL, lambda recipe: f"T = {recipe.all_settings()['block_size']}")
-    assert controls.recipe.all_settings() == SMALL.all_settings()
-    assert controls._readout.value == "T = 16"
-    controls.sliders["block_size"].value = 32
-    controls.sliders["dropout"].value = 0.1
-    assert controls.values == {"block_size": 32, "dropout": 0.1, "max_lr": 0.02}
-    assert controls.recipe == SMALL.replace(block_size=32, dropout=0.1, max_lr=0.02)
-    assert controls._readout.value == "T = 32"
+def steps_done(lab: Lab) -> int:
+    return len(lab.runs[-1].records) if lab.runs else 0
 
 
-def test_controls_can_be_built_for_other_settings():
-    controls = Controls(SMALL, lambda recipe: "", names=("max_lr",))
-    assert controls.values == {"max_lr": 0.02}
+def begin(lab: Lab, steps: int = 3) -> None:
+    """Press Start, and wait until so many steps are done."""
+    before = len(lab.runs)
+    lab.panel.buttons.buttons["start"].click()
+    wait_until(lambda: len(lab.runs) > before and steps_done(lab) >= steps, f"{steps} steps")
 
 
-# Chart ----------------------------------------------------------------------------------------------------
+def press(lab: Lab, name: str) -> None:
+    lab.panel.buttons.buttons[name].click()
 
 
-def test_a_curve_is_thinned_only_when_it_is_long():
-    points = [(i, float(i)) for i in range(5000)]
-    assert thinned(points[:MOST_POINTS]) == points[:MOST_POINTS]
-    few = thinned(points)
-    assert len(few) == MOST_POINTS
-    assert (few[0], few[-1]) == (points[0], points[-1])
-    assert {b[0] - a[0] for a, b in itertools.pairwise(few)} <= {8, 9}
+def pressable(lab: Lab) -> set[str]:
+    return {name for name, button in lab.panel.buttons.buttons.items() if not button.disabled}
 
 
-def test_the_chart_holds_the_curve_the_line_and_the_words(project):
-    records = list(build_trainer(SMALL))
-    chart = LossChart(max_steps=6, vocab_size=24, lines={"the floor": 0.3})
-    assert [mark["points"] for mark in chart.data["marks"]] == [[], []]
-    empty = chart.data
-    chart.show(records, "step 6 of 6")
-    train, val = chart.data["marks"]
-    assert train["points"] == [(r.step, r.train_loss) for r in records]
-    assert val["points"] == [(r.step + 1, r.val_loss) for r in records if r.val_loss is not None]
-    assert [point[0] for point in val["points"]] == [3, 6]
-    assert chart.data["lines"] == [
-        {"label": "knowing nothing: ln 24 = 3.18", "value": math.log(24)},
-        {"label": "the floor", "value": 0.3},
-    ]
-    assert chart.data["status"] == "step 6 of 6"
-    assert "in 6 steps" in chart.data["alt"]
-    for end in ("x_max", "y_max"):  # the axes do not move while a good run goes on
-        assert chart.data[end] == empty[end]
-    assert not re.search("0x[0-9a-f]+", repr(chart))
+def chart(lab: Lab) -> dict:
+    return lab.panel.view.chart.data
 
 
-# The whole ------------------------------------------------------------------------------------------------
+def end(lab: Lab) -> None:
+    press(lab, "stop")
+    assert lab.wait(PATIENCE)
+
+
+# Settings -------------------------------------------------------------------------------------------------
 
 
 def test_the_lab_says_what_the_settings_mean(project):
-    lab = Lab("numbers_cpu")
-    words = lab.controls._readout.value
-    weights = build_trainer(load_recipe("numbers_cpu")).model.num_parameters()
-    assert f"{weights:,} weights" in words
-    assert "12 × 64 = 768 tokens; 300 steps read 230,400" in words
-    assert "<code>course train numbers_cpu</code>" in words
+    lab = Lab(RECIPE)
+    recipe = load_recipe(RECIPE)
+    B, T, steps = recipe.train.batch_size, recipe.all_settings()["block_size"], recipe.train.max_steps
+    words = lab.controls.readout.value
+    assert f"{build_trainer(recipe).model.num_parameters():,} weights" in words
+    assert f"{B} × {T} = {B * T:,} tokens; {steps:,} steps read {steps * B * T:,}" in words
+    assert f"<code>course train {RECIPE}</code>" in words
+    assert re.search(r"Forecast:</b> about .* on this machine, (about|less than) \d+ MB of memory", words)
     lab.controls.sliders["block_size"].value = 128
-    assert "12 × 128 = 1,536 tokens" in lab.controls._readout.value
+    assert f"{B} × 128 = {B * 128:,} tokens" in lab.controls.readout.value
 
 
-def test_a_cell_shows_the_sliders_or_a_text_in_their_place(project):
+def test_a_cell_shows_the_lab_or_a_text_in_its_place(project):
     lab = Lab(SMALL)
     bundle = lab._repr_mimebundle_()
-    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == lab.controls.widget.model_id
-    assert bundle["text/plain"] == "Lab('numbers_cpu'): run this cell to see its sliders."
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == lab.panel.widget.model_id
+    assert bundle["text/plain"] == f"Lab({RECIPE!r}): run this cell to see its sliders."
 
 
 def test_block_size_ends_where_the_text_does(project):
@@ -129,19 +120,68 @@ def test_making_a_lab_draws_no_random_numbers(project):
     assert torch.get_rng_state().equal(before)
 
 
+def test_the_floor_moves_with_the_block_size(project, known_text):
+    lab = Lab(SMALL.replace(dataset=known_text, max_steps=2))
+
+    def floors() -> list[tuple[str, float]]:
+        return [(line["label"], line["value"]) for line in chart(lab)["lines"]]
+
+    assert floors()[1:] == [("floor at block_size 16: 0.50", 0.5), ("entropy rate: 0.10", 0.1)]
+    V = load_prepared(prepare(known_text)).tokenizer.vocab_size
+    assert floors()[0] == (f"knowing nothing: ln {V} = {math.log(V):.2f}", pytest.approx(math.log(V)))
+    lab.controls.sliders["block_size"].value = 64
+    assert floors()[1:] == [("floor at block_size 64: 0.12", 0.125), ("entropy rate: 0.10", 0.1)]
+    lab.start()  # and while a run trains, its own block_size counts
+    lab.controls.sliders["block_size"].value = 32
+    lab.wait(PATIENCE)
+    assert floors()[1][1] == 0.25, "the run is over: the slider counts again"
+    begin_paused(lab)
+    assert floors()[1][1] == 0.25
+    lab.controls.sliders["block_size"].value = 8
+    assert floors()[1][1] == 0.25
+    end(lab)
+    assert floors()[1][1] == 1.0
+
+
+def begin_paused(lab: Lab) -> None:
+    """Press Step, and wait for the pause after the first step."""
+    press(lab, "step")
+    wait_until(lambda: chart(lab)["state"] == "paused", "a pause")
+
+
+def test_a_text_without_truths_has_ln_v_alone(project):
+    (project / "own.txt").write_text("one two three four " * 40)
+    lab = Lab(SMALL.replace(dataset="text:own.txt"))
+    assert [line["label"][:15] for line in chart(lab)["lines"]] == ["knowing nothing"]
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert "after 6 steps" in lab.panel.view.sample.widget.value
+    assert "grammatical" not in lab.panel.view.sample.widget.value
+
+
+# A run in a cell ------------------------------------------------------------------------------------------
+
+
+def assert_same_run(run: LabRun, recipe: Recipe) -> None:
+    plain = build_trainer(recipe)
+    assert [(r.train_loss, r.val_loss, r.lr) for r in run.records] == [(r.train_loss, r.val_loss, r.lr) for r in plain]
+    assert all(a.equal(b) for a, b in zip(run.model.parameters(), plain.model.parameters(), strict=True))
+
+
 def test_the_lab_trains_what_a_plain_loop_trains(project, shown):
     lab = Lab(SMALL)
     lab.controls.sliders["dropout"].value = 0.1
     run = lab.train(max_steps=4)
-    plain = build_trainer(SMALL.replace(dropout=0.1, max_steps=4))
-    assert [r.train_loss for r in run.records] == [r.train_loss for r in plain]
-    assert all(a.equal(b) for a, b in zip(run.model.parameters(), plain.model.parameters()))
+    assert_same_run(run, SMALL.replace(dropout=0.1, max_steps=4))
     assert [r.val_loss is not None for r in run.records] == [False, False, True, True]
     assert run.val_loss == run.records[-1].val_loss
     assert lab.runs == [run]
-    (chart,) = shown
-    assert len(chart.data["marks"][0]["points"]) == 4
-    assert chart.data["status"].startswith("step 4 of 4, training ")
+    (view,) = shown
+    assert len(view.chart.data["curve"]["train"]) == 4
+    assert view.chart.data["state"] == "finished"
+    assert view.chart.data["status"].startswith("step 4 of 4, training ")
+    assert "What the model writes after 4 steps" in view.sample.widget.value
+    assert view._repr_mimebundle_()["text/plain"] == "A live chart of the loss: run this cell to see it grow."
 
 
 def test_settings_are_read_when_training_begins_and_each_run_is_new(project, shown):
@@ -155,20 +195,39 @@ def test_settings_are_read_when_training_begins_and_each_run_is_new(project, sho
     assert len(shown) == 2
 
 
+def test_a_cell_that_trains_reads_the_sliders_once(project, shown, monkeypatch):
+    """While it is busy, the kernel hears some of what happens on the page and some not: so it heeds none."""
+    lab, seen = Lab(SMALL), []
+
+    def look_and_move(chart, *args, **kwargs):
+        if lab.is_training and len(lab.runs) == 1 and lab.runs[0].records:
+            seen.append((pressable(lab), lab.controls.readout.value))
+            lab.controls.sliders["max_lr"].value = 0.5
+
+    monkeypatch.setattr(LossChart, "show", look_and_move)
+    run = lab.train()
+    assert_same_run(run, SMALL)
+    assert run.changes == []
+    assert seen[0][0] == set()
+    assert "The sliders are for the next run" in seen[0][1]
+    assert "The sliders are for the next run" not in lab.controls.readout.value
+
+
 def test_the_command_repeats_the_run(project, shown):
     lab = Lab(SMALL)
     lab.controls.sliders["max_lr"].value = 0.05
+    lab.controls.sliders["n_layer"].value = 2
     run = lab.train(max_steps=3)
     program, *words = shlex.split(run.command())
-    assert (program, words[:2]) == ("course", ["train", "numbers_cpu"])
+    assert (program, words[:2]) == ("course", ["train", RECIPE])
     assert cli.run([*words, "--out-dir", "again"]) == 0
     assert [row["train_loss"] for row in read_metrics("again")] == [r.train_loss for r in run.records]
 
 
 def test_the_command_names_only_what_differs():
-    assert command_for(load_recipe("numbers_cpu")) == "course train numbers_cpu"
-    changed = load_recipe("numbers_cpu").replace(dropout=0.1, block_size=32)
-    assert command_for(changed) == "course train numbers_cpu --block-size 32 --dropout 0.1"
+    assert command_for(load_recipe(RECIPE)) == f"course train {RECIPE}"
+    changed = load_recipe(RECIPE).replace(dropout=0.1, block_size=32)
+    assert command_for(changed) == f"course train {RECIPE} --block-size 32 --dropout 0.1"
     assert command_for(Recipe("mine", {"dropout": 0.1})) == "course train mine.toml"
 
 
@@ -184,26 +243,14 @@ def test_a_run_writes_the_same_text_for_the_same_seed(project, shown):
         run.sample(start="Q")
 
 
-# Stops and falls ------------------------------------------------------------------------------------------
-
-
-def test_watchers_are_told_seldom_and_at_the_end(project):
-    records, told = [], []
-    drive_here(build_trainer(SMALL), records, lambda: told.append(len(records)), update_seconds=1000)
-    assert told == [1, 6]
-    told.clear()
-    drive_here(build_trainer(SMALL), [], lambda: told.append(1), update_seconds=0)
-    assert len(told) == 7
-
-
-def test_the_stop_button_ends_a_run_and_keeps_it(project, shown, monkeypatch, capsys):
+def test_the_stop_button_of_the_notebook_ends_a_run_and_keeps_it(project, shown, monkeypatch, capsys):
     """JupyterLab's stop button is a SIGINT, as is Ctrl-C."""
     lab, show, presses = Lab(SMALL), LossChart.show, []
 
-    def show_and_press_stop(chart, records, status):
-        show(chart, records, status)
-        if records and not presses:
-            presses.append(len(records))
+    def show_and_press_stop(chart, current, *args, **kwargs):
+        show(chart, current, *args, **kwargs)
+        if current and current.records and not presses:
+            presses.append(len(current.records))
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(LossChart, "show", show_and_press_stop)
@@ -212,13 +259,13 @@ def test_the_stop_button_ends_a_run_and_keeps_it(project, shown, monkeypatch, ca
     assert signal.getsignal(signal.SIGINT) is before
     assert [r.step for r in run.records] == [0]
     assert run.trainer.step == 1
-    assert shown[0].data["status"].startswith("step 1 of 6")
+    assert (shown[0].chart.data["state"], shown[0].chart.data["status"][:11]) == ("stopped", "step 1 of 6")
     assert capsys.readouterr().out == "Stopped after 1 of 6 steps. What was learned is kept.\n"
+    assert not lab.is_training
 
 
 def test_a_second_press_stops_at_once_and_keeps_it_too(project, shown, monkeypatch):
-    lab = Lab(SMALL)
-    build = lab_module.build_trainer
+    lab, build = Lab(SMALL), session_module.build_trainer
 
     def build_with_two_presses(recipe):
         trainer = build(recipe)
@@ -230,30 +277,459 @@ def test_a_second_press_stops_at_once_and_keeps_it_too(project, shown, monkeypat
         monkeypatch.setattr(trainer, "evaluate", press_twice)
         return trainer
 
-    monkeypatch.setattr(lab_module, "build_trainer", build_with_two_presses)
+    monkeypatch.setattr(session_module, "build_trainer", build_with_two_presses)
     with pytest.raises(KeyboardInterrupt):
         lab.train()
     assert [r.step for r in lab.runs[-1].records] == [0, 1]
-    assert shown[0].data["status"].startswith("step 2 of 6")
+    assert shown[0].chart.data["status"].startswith("step 2 of 6")
+    assert not lab.is_training
+    assert pressable(lab) == {"start", "step"}
+
+
+def test_the_notebooks_stop_button_wakes_a_run_that_pauses_in_a_cell(project, shown, capsys):
+    lab = Lab(SMALL)
+
+    def press_later() -> None:
+        wait_until(lambda: steps_done(lab) >= 1, "a step")
+        lab.pause()
+        wait_until(lambda: shown[0].chart.data["state"] == "paused", "a pause")
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    lab.controls.sliders["max_steps"].value = 5000
+    helper = threading.Thread(target=press_later)
+    helper.start()
+    run = lab.train()
+    helper.join(PATIENCE)
+    assert 1 <= len(run.records) < 5000
+    assert "What was learned is kept" in capsys.readouterr().out
 
 
 def test_a_run_that_diverges_says_so_and_keeps_its_steps(project, shown):
-    lab = Lab(SMALL.replace(optimizer="adamw", zero_init=False, max_lr=1e30, warmup_steps=0, schedule="constant"))
+    wild = SMALL.replace(optimizer="adamw", zero_init=False, max_lr=1e30, warmup_steps=0, schedule="constant")
+    lab = Lab(wild)
     with pytest.raises(CourseError, match="lower max_lr"):
         lab.train()
     records = lab.runs[-1].records
     assert 0 < len(records) < 6
-    assert shown[0].data["status"].startswith(f"step {len(records)} of 6")
+    assert shown[0].chart.data["state"] == "ended by an error"
+    assert shown[0].chart.data["status"].startswith(f"step {len(records)} of 6")
+    assert "lower max_lr" in shown[0].chart.data["status"]
+    # and the same in the background, where no cell would show it
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert (chart(lab)["state"], "lower max_lr" in chart(lab)["status"]) == ("ended by an error", True)
+    assert isinstance(lab.runs[-1].error, CourseError)
+    assert "lower max_lr" in lab.panel.tray.rows[-1]["note"]
+    assert pressable(lab) == {"start", "step"}
 
 
 def test_a_run_without_steps_has_a_status(project):
     run = LabRun(SMALL, build_trainer(SMALL))
     assert run.status() == "step 0 of 6"
     assert run.val_loss is None
-    assert repr(run).startswith("LabRun(0 of 6 steps; course train numbers_cpu --block-size 16 ")
+    assert repr(run).startswith(f"LabRun(0 of 6 steps; course train {RECIPE} --block-size 16 ")
+
+
+# A run in the background ----------------------------------------------------------------------------------
+
+
+def test_start_trains_what_a_plain_loop_trains(project, capsys):
+    lab = Lab(SMALL)
+    lab.controls.sliders["dropout"].value = 0.1
+    begin(lab, 1)
+    assert lab.wait(PATIENCE)
+    (run,) = lab.runs
+    assert_same_run(run, SMALL.replace(dropout=0.1))
+    assert not lab.is_training
+    assert pressable(lab) == {"start", "step"}
+    assert chart(lab)["state"] == "finished"
+    assert len(lab.panel.view.chart.finished[0]["train"]) == 6
+    assert chart(lab)["curve"] is None, "it is over, and shown as a finished one"
+    assert "What the model writes after 6 steps" in lab.panel.view.sample.widget.value
+    assert run.command().endswith("--dropout 0.1 --n-layer 1 --n-head 2 --n-embd 16") or "#" not in run.command()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_start_trains_with_as_many_threads_as_the_cell_would(project):
+    """Two threads sum in another order than one: a run of this size then has other last digits."""
+    recipe = SMALL.replace(n_embd=128, n_head=4, batch_size=16, block_size=64, max_steps=4)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            lab = Lab(recipe)
+            lab.start()
+            assert lab.wait(PATIENCE)
+            assert_same_run(lab.runs[-1], recipe)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_step_pause_and_resume_do_not_change_the_run(project):
+    recipe = SMALL.replace(dropout=0.2, max_steps=40)
+    lab = Lab(recipe)
+    begin_paused(lab)
+    assert steps_done(lab) == 1
+    assert pressable(lab) == {"pause", "step", "stop"}
+    assert lab.panel.buttons.buttons["pause"].description == "Resume"
+    for n in (2, 3):
+        press(lab, "step")
+        wait_until(lambda n=n: steps_done(lab) == n and chart(lab)["state"] == "paused", f"step {n}")
+    press(lab, "pause")
+    assert lab.wait(PATIENCE)
+    assert_same_run(lab.runs[0], recipe)
+
+
+def test_a_rate_moved_on_the_way_is_applied_and_remembered(project):
+    lab = Lab(SMALL.replace(warmup_steps=0, schedule="constant"))
+    begin_paused(lab)
+    lab.controls.sliders["max_lr"].value = 0.005
+    lab.controls.sliders["n_layer"].value = 4  # for the next run
+    assert "the other settings are for the next run" in lab.controls.readout.value
+    press(lab, "pause")
+    assert lab.wait(PATIENCE)
+    (run,) = lab.runs
+    assert [r.lr for r in run.records] == [0.02] + [0.005] * 5
+    assert len(run.model.blocks) == 1
+    assert "settings moved on the way" in run.status()
+    assert "# not the whole story: max_lr moved to 0.005 before step 1" in run.command()
+    assert "max_lr moved" in repr(run)
+    assert "learning rate to 0.005 before step 1" in lab.panel.tray.rows[0]["note"]
+    assert lab.panel.view.chart.finished[0]["notes"] == [[1, "lr 0.005"]]
+    assert "the other settings" not in lab.controls.readout.value
+
+
+def test_dropout_can_be_moved_too(project):
+    lab = Lab(SMALL)
+    begin_paused(lab)
+    lab.controls.sliders["dropout"].value = 0.3
+    press(lab, "pause")
+    assert lab.wait(PATIENCE)
+    assert [r.dropout for r in lab.runs[0].records] == [0.0] + [0.3] * 5
+
+
+def test_pressing_what_makes_no_sense_is_harmless(project):
+    lab = Lab(ENDLESS)
+    for name in ("stop", "pause", "stop"):
+        press(lab, name)
+    assert chart(lab)["state"] == ""
+    begin(lab)
+    press(lab, "start")
+    press(lab, "start")
+    assert len(lab.runs) == 1
+    with pytest.raises(CourseError, match="Press Stop"):
+        lab.train()
+    end(lab)
+    press(lab, "stop")
+    press(lab, "pause")
+    assert chart(lab)["state"] == "stopped"
+    begin(lab, 1)
+    end(lab)
+    assert [run.number for run in lab.runs] == [1, 2]
+
+
+def test_start_right_after_stop_is_heard(project):
+    lab = Lab(ENDLESS)
+    begin(lab)
+    press(lab, "stop")
+    wait_until(lambda: "start" in pressable(lab), "buttons")
+    begin(lab, 1)
+    end(lab)
+    assert len(lab.runs) == 2
+
+
+def test_a_run_that_cannot_be_built_says_why(project, monkeypatch):
+    def refuse(recipe):
+        raise CourseError("no such thing")
+
+    lab = Lab(SMALL)
+    monkeypatch.setattr(session_module, "build_trainer", refuse)
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert (chart(lab)["state"], chart(lab)["status"]) == ("ended by an error", "no such thing")
+    assert lab.runs == []
+    assert pressable(lab) == {"start", "step"}
+
+
+def test_an_interrupt_of_the_notebook_leaves_a_run_in_the_background_whole(project):
+    lab = Lab(ENDLESS)
+    begin(lab)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    steps = steps_done(lab)
+    wait_until(lambda: steps_done(lab) > steps, "the run going on")
+    end(lab)
+    assert pressable(lab) == {"start", "step"}
+
+
+def test_an_interrupt_between_the_press_and_the_thread_leaves_no_broken_state(project, monkeypatch):
+    lab = Lab(SMALL)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        lab.start()
+    monkeypatch.undo()
+    assert not lab.is_training
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert lab.runs[-1].is_complete
+
+
+def test_another_labs_run_is_stopped_and_kept(project):
+    """torch has one row of random numbers for all: two runs at once would draw each other's."""
+    first, second = Lab(ENDLESS), Lab(SMALL.replace(dropout=0.2))
+    begin(first)
+    second.start()
+    assert second.wait(PATIENCE)
+    assert first.wait(PATIENCE)
+    assert chart(first)["state"] == "stopped"
+    assert_same_run(second.runs[0], SMALL.replace(dropout=0.2))
+
+
+# How soon -------------------------------------------------------------------------------------------------
+
+SOON = 0.3
+BUSY = load_recipe(RECIPE).replace(
+    n_layer=4, n_head=4, n_embd=128, batch_size=16, block_size=64, max_steps=100_000, eval_batches=None, eval_every=0,
+    device="cpu",
+)  # fmt: skip
+
+
+def stop_time(lab: Lab) -> float:
+    """Seconds from the click until the thread is over and the buttons are back."""
+    start = time.perf_counter()
+    press(lab, "stop")
+    assert lab.wait(PATIENCE)
+    seconds = time.perf_counter() - start
+    assert pressable(lab) == {"start", "step"}
+    return seconds
+
+
+def soonest(attempt, times: int = 3) -> float:
+    """The best of a few: what else the machine does must not decide. What waits for the wrong thing is never soon."""
+    best = math.inf
+    for _ in range(times):
+        best = min(best, attempt())
+        if best < SOON:
+            break
+    return best
+
+
+def test_stop_in_the_middle_of_a_step(project):
+    lab = Lab(BUSY)
+
+    def attempt() -> float:
+        begin(lab, 2)
+        return stop_time(lab)
+
+    assert soonest(attempt) < SOON
+
+
+def test_stop_in_an_evaluation_of_the_whole_split(project, monkeypatch):
+    """The split is endless here: who waits for the evaluation waits forever."""
+    lab, build, scoring = Lab(BUSY.replace(eval_every=1)), session_module.build_trainer, threading.Event()
+
+    def build_with_an_endless_split(recipe):
+        trainer = build(recipe)
+        batch = trainer.val_batches.batch(0)
+
+        def windows(max_batches=None):
+            scoring.set()
+            while True:
+                yield batch
+
+        trainer.val_batches.windows = windows
+        return trainer
+
+    monkeypatch.setattr(session_module, "build_trainer", build_with_an_endless_split)
+
+    def attempt() -> float:
+        scoring.clear()
+        lab.start()
+        assert scoring.wait(PATIENCE)
+        return stop_time(lab)
+
+    assert soonest(attempt) < SOON
+    assert lab.runs[-1].trainer.step == 1
+
+
+def test_stop_while_the_last_sample_is_written(project, monkeypatch):
+    lab = Lab(BUSY.replace(max_steps=1))
+    endless = functools.partial(session_module.SampleWriter, length=100_000)
+    monkeypatch.setattr(session_module, "SampleWriter", endless)
+
+    def attempt() -> float:
+        lab.start()
+        wait_until(lambda: chart(lab)["state"] == "writing a last sample", "the sample")
+        return stop_time(lab)
+
+    assert soonest(attempt) < SOON
+    assert lab.runs[-1].is_complete
+
+
+def test_stop_while_paused(project):
+    lab = Lab(BUSY)
+
+    def attempt() -> float:
+        begin_paused(lab)
+        return stop_time(lab)
+
+    assert soonest(attempt) < SOON
+
+
+def test_pause_is_soon_too(project):
+    lab = Lab(BUSY)
+
+    def attempt() -> float:
+        begin(lab, 2)
+        start = time.perf_counter()
+        press(lab, "pause")
+        wait_until(lambda: chart(lab)["state"] == "paused", "a pause")
+        seconds = time.perf_counter() - start
+        end(lab)
+        return seconds
+
+    assert soonest(attempt) < SOON
+
+
+# The tray -------------------------------------------------------------------------------------------------
+
+
+def test_finished_runs_lie_in_the_tray_and_over_one_another(project, shown, known_text):
+    lab = Lab(SMALL.replace(dataset=known_text))
+    lab.train()
+    lab.controls.sliders["max_lr"].value = 0.05
+    begin(lab, 1)
+    assert lab.wait(PATIENCE)
+    rows = lab.panel.tray.rows
+    assert [row["label"] for row in rows] == ["run 1", "run 2"]
+    assert [row["about"] for row in rows] == ["as the recipe says", "learning rate 0.05"]
+    for row, run in zip(rows, lab.runs, strict=True):
+        assert row["numbers"].startswith(f"6 steps, validation {run.val_loss:.3f}, ")
+        assert run.judgment in row["numbers"]
+        assert re.fullmatch(r"\d+ of \d+ sentences grammatical|no whole sentence yet", run.judgment)
+    assert lab.panel.tray.checked == [1, 2]
+    assert len(lab.panel.view.chart.finished) == 2
+    lab.panel.tray.set_state({"checked": [2]})  # as the page sends it
+    (only,) = lab.panel.view.chart.finished
+    assert only["color"] == rows[1]["style"]["color"] != rows[0]["style"]["color"]
+    lab.panel.tray._handle_custom_msg({"remove": 2}, [])
+    assert [run.number for run in lab.runs] == [1]
+    assert lab.panel.view.chart.finished == []
+
+
+def test_the_look_of_a_removed_run_is_free_for_another_and_numbers_go_on(project, shown):
+    lab = Lab(SMALL)
+    for _ in range(3):
+        lab.train(max_steps=1)
+    looks = [tuple(row["style"].values()) for row in lab.panel.tray.rows]
+    lab.remove(2)
+    lab.train(max_steps=1)
+    assert [row["label"] for row in lab.panel.tray.rows] == ["run 1", "run 3", "run 4"]
+    assert [tuple(row["style"].values()) for row in lab.panel.tray.rows] == [looks[0], looks[2], looks[1]]
+
+
+def test_the_seventh_run_takes_the_place_of_the_first_in_the_chart(project, shown):
+    lab = Lab(SMALL.replace(eval_every=0))
+    for _ in range(7):
+        lab.train(max_steps=1)
+    assert lab.panel.tray.checked == [2, 3, 4, 5, 6, 7]
+    assert len(lab.panel.tray.rows) == 7
+
+
+def test_a_run_that_goes_on_is_not_in_the_tray_and_cannot_be_removed(project):
+    lab = Lab(SMALL)
+    begin_paused(lab)
+    lab.remove(1)
+    assert [run.number for run in lab.runs] == [1]
+    assert lab.panel.tray.rows == []
+    end(lab)
+    assert lab.panel.tray.rows[0]["numbers"].startswith("stopped after 1 of 6 steps")
+
+
+def test_a_finished_run_teaches_the_forecast(project, monkeypatch):
+    lab = Lab(SMALL.replace(max_steps=20))
+    taught = []
+    monkeypatch.setattr(lab._forecaster, "learn", lambda *what: taught.append(what))
+    lab.start()
+    assert lab.wait(PATIENCE)
+    (run,) = lab.runs
+    assert taught == [(run.recipe, 20, run.records[-1].seconds)]
+
+
+# Where widgets hear nothing -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list["Place"]:
+    found: list[Place] = []
+
+    def display(thing: object, display_id: bool = False) -> "Place":
+        assert display_id
+        found.append(Place(thing))
+        return found[-1]
+
+    monkeypatch.setattr("course_lib.lab.view.display", display)
+    return found
+
+
+class Place:
+    """A place in a cell's output that can be painted anew."""
+
+    def __init__(self, thing: object) -> None:
+        self.things = [thing]
+
+    def update(self, thing: object) -> None:
+        self.things.append(thing)
+
+
+def test_on_colab_a_cell_trains_and_paints_pictures_in_place(project, places, known_text, capsys):
+    lab = Lab(SMALL.replace(dataset=known_text), live=False)
+    assert lab.panel is None
+    assert lab.widget is lab.controls.widget
+    assert "run lab.train() in the next cell" in lab.controls.readout.value
+    assert "floor at block_size 16: 0.50 nats" in lab.controls.readout.value
+    run = lab.train()
+    assert_same_run(run, SMALL.replace(dataset=known_text))
+    pictures, words = places
+    assert len(pictures.things) == len(words.things) >= 2
+    assert "6 steps" in pictures.things[-1].alt
+    assert "finished: step 6 of 6" in words.things[-1].data
+    assert "What the model writes after 6 steps" in words.things[-1].data
+    assert capsys.readouterr().out == ""
+
+
+def test_on_colab_the_stop_button_ends_the_cell(project, places, monkeypatch, capsys):
+    lab, build = Lab(ENDLESS, live=False), session_module.build_trainer
+
+    def build_with_a_press(recipe):
+        trainer = build(recipe)
+        batch = trainer.batches.batch
+        trainer.batches.batch = lambda step, micro: (
+            signal.raise_signal(signal.SIGINT) if step == 3 else None,
+            batch(step, micro),
+        )[1]
+        return trainer
+
+    monkeypatch.setattr(session_module, "build_trainer", build_with_a_press)
+    run = lab.train()
+    assert len(run.records) == 4
+    assert "Stopped after 4 of 100000 steps" in capsys.readouterr().out
+    assert lab.runs == [run]
+
+
+def test_colab_is_known_by_its_own_module(project, monkeypatch):
+    assert Lab(SMALL).is_live
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    assert not Lab(SMALL).is_live
+    assert Lab(SMALL, live=True).is_live
 
 
 def test_without_widgets_the_lab_says_what_to_install():
     code = "import sys; sys.modules['anywidget'] = None; import course_lib.lab"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "pip install ipywidgets anywidget" in done.stderr
+
+
+def test_a_view_shows_itself(project, shown):
+    Lab(SMALL).train(max_steps=1)
+    assert isinstance(shown[0], LiveView)

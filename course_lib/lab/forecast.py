@@ -1,0 +1,189 @@
+"""How long a run will take and how much memory it will need, said before it starts.
+
+Time is counted work over measured speed: multiplications from the shapes, and the moment that each layer
+costs however small it is. Short trials on this machine give the speed of both. Memory is counted:
+weights, gradients, optimizer state, and what the forward pass keeps for the backward pass.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from course_lib.config import GPTConfig
+from course_lib.data import Batcher
+from course_lib.device import find
+from course_lib.models import build_model
+from course_lib.recipes import Recipe
+from course_lib.training import Trainer
+
+LOGIT_COPIES = 3
+"""Logits, their logarithms, and the gradient of one of them."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a machine can do, in seconds: per operation, per layer at any size, and per step at any depth."""
+
+    per_flop: float
+    per_layer: float
+    per_step: float
+
+
+def sketch(recipe: Recipe, vocab_size: int) -> nn.Module:
+    """The recipe's model as shapes without memory: enough to count."""
+    with torch.device("meta"):
+        return build_model(recipe.model(vocab_size))
+
+
+def muon_flops(model: nn.Module) -> float:
+    """Multiplications and additions of one Muon step: five rounds over each hidden matrix, qkv as three."""
+    total = 0.0
+    for name, p in model.named_parameters():
+        if p.ndim == 2 and "embedding" not in name and "head" not in name.split("."):
+            splits = 3 if name.endswith("qkv.weight") else 1
+            rows, columns = sorted((p.shape[0] // splits, p.shape[1]))
+            total += splits * 5 * (4 * rows**2 * columns + 2 * rows**3)
+    return total
+
+
+def step_flops(recipe: Recipe, vocab_size: int) -> float:
+    """Floating-point operations of one training step, the optimizer's among them."""
+    model, train = sketch(recipe, vocab_size), recipe.train
+    tokens = train.batch_size * train.grad_accum * recipe.model(vocab_size).block_size
+    return _flops_per_token(model) * tokens + (muon_flops(model) if train.optimizer == "muon" else 0.0)
+
+
+def step_seconds(recipe: Recipe, vocab_size: int, speed: Speed) -> float:
+    """How long one training step takes."""
+    passes = recipe.model(vocab_size).n_layer * recipe.train.grad_accum
+    return step_flops(recipe, vocab_size) * speed.per_flop + passes * speed.per_layer + speed.per_step
+
+
+def seconds_for(recipe: Recipe, vocab_size: int, val_tokens: int, speed: Speed) -> float:
+    """How long the whole run takes: all steps, and the evaluations between them."""
+    train, block_size = recipe.train, recipe.model(vocab_size).block_size
+    evaluations = 1 + ((train.max_steps - 1) // train.eval_every if train.eval_every else 0)
+    scored = val_tokens
+    if train.eval_batches is not None:
+        scored = min(val_tokens, train.eval_batches * train.batch_size * block_size)
+    forward = _flops_per_token(sketch(recipe, vocab_size)) / 3 * scored  # the backward pass is two thirds
+    return train.max_steps * step_seconds(recipe, vocab_size, speed) + evaluations * forward * speed.per_flop
+
+
+def memory_for(recipe: Recipe, vocab_size: int) -> float:
+    """Bytes that training adds to what Python and torch take: a count, a little below what the system shows."""
+    model = sketch(recipe, vocab_size)
+    matrices = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name)
+    weights = sum(p.numel() for p in model.parameters())
+    state = matrices + 2 * (weights - matrices) if recipe.train.optimizer == "muon" else 2 * weights
+    shape = recipe.model(vocab_size)
+    tokens = recipe.train.batch_size * shape.block_size
+    return 4.0 * (2 * weights + state + tokens * kept_per_token(shape))
+
+
+def kept_per_token(shape: GPTConfig) -> float:
+    """How many numbers the forward pass of a GPT keeps per token, for its backward pass."""
+    per_layer = 16.0 + 3.0 * (shape.position == "rope" or shape.qk_norm)  # in units of C: what each part reads
+    per_layer += 2.0 * (shape.norm == "rmsnorm") + 2.75 * (shape.mlp == "swiglu")
+    outside = 2.0 + (shape.norm == "rmsnorm")
+    attention = 0
+    if shape.dropout:  # attention then keeps its T x T weights: before, after, and which were dropped
+        attention, per_layer, outside = 3 * shape.n_head * shape.block_size, per_layer + 2, outside + 1
+    in_layers = shape.n_layer * (per_layer * shape.n_embd + attention)
+    return in_layers + outside * shape.n_embd + LOGIT_COPIES * shape.vocab_size
+
+
+def _flops_per_token(model: nn.Module) -> float:
+    count: Callable[[], float] | None = getattr(model, "flops_per_token", None)
+    return count() if count else 6.0 * sum(p.numel() for p in model.parameters())
+
+
+# ---- the trials --------------------------------------------------------------------------------------
+
+
+def measured_speed(recipe: Recipe, vocab_size: int) -> Speed:
+    """Short trials with models of the recipe's form: two tiny ones, and one that is busy multiplying.
+
+    Random numbers are as they were afterwards, and nothing is kept.
+    """
+    width, batch_size = (512, 32) if find(recipe.train.device).kind == "cuda" else (128, 8)
+    trial = recipe.replace(n_head=2, dropout=0.0, grad_accum=1, block_size=8, batch_size=1, n_embd=32, compile=False)
+    trial = trial.replace(max_lr=1e-9, min_lr=0.0, log_every=1)  # a rate that explodes is the run's to show, not theirs
+    thin, deep = trial.replace(n_layer=1), trial.replace(n_layer=4)
+    busy = trial.replace(n_layer=1, n_embd=width, block_size=64, batch_size=batch_size)
+    one, four, much = (_trial(r, vocab_size) for r in (thin, deep, busy))
+    per_layer = max(four - one, 0.1 * one) / 3
+    flops = step_flops(busy, vocab_size) - step_flops(thin, vocab_size)
+    return Speed(max(much - one, 0.1 * one) / flops, per_layer, max(one - per_layer, 0.0))
+
+
+def _trial(recipe: Recipe, vocab_size: int, times: int = 5) -> float:
+    """Seconds of one training step: the shortest of a few, as others may want the processor too."""
+    config, block_size = recipe.train.replace(max_steps=times), recipe.model(vocab_size).block_size
+    device = find(config.device)
+    with torch.random.fork_rng(devices=[device.device] if device.kind == "cuda" else []):
+        batches = Batcher([0] * (block_size + 1), config.batch_size, block_size, device=device.device)
+        trainer = Trainer(build_model(recipe.model(vocab_size)), batches, config)
+        seconds = []
+        for _ in range(times):
+            start = time.perf_counter()
+            next(trainer)  # reads the loss, and so waits for the device
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+class Forecaster:
+    """Forecasts for one kind of run, right from the start, and better after each run that was measured.
+
+    Args:
+        recipe: whose form the trials take.
+        val_tokens: how many tokens the validation split has.
+    """
+
+    def __init__(self, recipe: Recipe, vocab_size: int, val_tokens: int) -> None:
+        self._vocab_size, self._val_tokens = vocab_size, val_tokens
+        self._speed = measured_speed(recipe, vocab_size)
+        self._correction = 1.0
+
+    def seconds(self, recipe: Recipe) -> float:
+        """How long a run takes."""
+        return self._correction * seconds_for(recipe, self._vocab_size, self._val_tokens, self._speed)
+
+    def memory(self, recipe: Recipe) -> float:
+        """Bytes that a run needs beyond what Python and torch take."""
+        return memory_for(recipe, self._vocab_size)
+
+    def learn(self, recipe: Recipe, steps: int, seconds: float) -> None:
+        """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing."""
+        if steps >= 10:
+            self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
+
+
+# ---- in words ----------------------------------------------------------------------------------------
+
+
+def about_seconds(seconds: float) -> str:
+    """No more precise than a forecast is: "about 40 s", "about 3 minutes"."""
+    if seconds < 1.5:
+        return "about a second"
+    if seconds < 10:
+        return f"about {seconds:.0f} s"
+    if seconds < 90:
+        return f"about {5 * round(seconds / 5)} s"
+    for size, unit in ((60, "minutes"), (3600, "hours"), (86400, "days")):
+        if seconds < 90 * size or unit == "days":
+            digits = ".0f" if seconds > 9.5 * size else ".2g"
+            return f"about {seconds / size:{digits}} {unit}"
+    raise AssertionError("days take all that is left")
+
+
+def about_bytes(count: float) -> str:
+    """To two digits, in MB or GB."""
+    megabytes = count / 1e6
+    if megabytes < 1:
+        return "less than 1 MB"
+    rounded = float(f"{megabytes:.2g}")
+    return f"about {rounded:.0f} MB" if rounded < 1000 else f"about {rounded / 1000:.1f} GB"

@@ -1,0 +1,105 @@
+"""What a cell that ends in `lab` shows, put together from the parts."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets
+
+from course_lib.lab.buttons import Buttons
+from course_lib.lab.controls import Controls
+from course_lib.lab.readout import in_numbers, moved_on_the_way, what_differs
+from course_lib.lab.run import LabRun
+from course_lib.lab.scene import Scene, curve_of, scene_of
+from course_lib.lab.session import Session
+from course_lib.lab.style import run_style
+from course_lib.lab.tray import Tray, TrayRow
+from course_lib.lab.view import LiveView
+from course_lib.recipes import Recipe
+
+MOST_OVERLAID = 6
+"""Runs that are laid over one another unasked; more can be checked by hand."""
+
+
+class Panel:
+    """Sliders and buttons at the left, the chart and the sample at the right, the tray of runs below.
+
+    Args:
+        controls: the sliders.
+        pressed: what the buttons do; see `Buttons`.
+        start: the recipe that runs are compared with in words.
+        vocab_size: V, for the line at ln V.
+        changed: called when other runs shall be laid over one another: it should have `show` called.
+        removed: called with the number of a run to throw away.
+    """
+
+    def __init__(
+        self,
+        controls: Controls,
+        pressed: dict[str, Callable[[], None]],
+        start: Recipe,
+        vocab_size: int,
+        changed: Callable[[], None],
+        removed: Callable[[int], None],
+    ) -> None:
+        self._start, self._drawing = start, threading.RLock()
+        self._styles: dict[int, int] = {}
+        self._in_tray: list[int] = []
+        self.buttons, self.tray = Buttons(pressed), Tray(changed, removed)
+        self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}))
+        narrow, wide = {"flex": "1 1 300px", "max_width": "400px"}, {"flex": "3 1 480px", "min_width": "0"}
+        left = ipywidgets.VBox([controls.sliders_widget, self.buttons.widget, controls.readout], layout=narrow)
+        right = ipywidgets.VBox([self.view.widget], layout=wide)
+        both = ipywidgets.Box([left, right], layout={"flex_flow": "row wrap", "grid_gap": "0 24px"})
+        self.widget = ipywidgets.VBox([both, self.tray], layout={"overflow": "hidden"})
+        self.widget.add_class("course-lab")
+
+    def show(
+        self, session: Session | None, in_cell: bool, recipe: Recipe, lines: Mapping[str, float], runs: Sequence[LabRun]
+    ) -> None:
+        """Bring everything up to date. Any thread may call it.
+
+        Args:
+            session: the run that goes on, or the last one.
+            in_cell: whether it is shown in a cell of its own.
+            recipe: that of the run that goes on, or else the sliders' values.
+            lines: the reference lines that belong to it.
+            runs: all runs; those that are over lie in the tray.
+        """
+        with self._drawing:
+            going = session is not None and not session.is_over
+            over = [run for run in runs if not (going and run is session.run)]
+            self._fill_tray(over)
+            finished = [curve_of(run, self._style(run)) for run in over if run.number in self.tray.checked]
+            if session is None or in_cell:
+                state = "training in a cell" if going else ""
+                scene = Scene(recipe.train.max_steps, lines, None, finished, state)
+            else:
+                current = curve_of(session.run, self._style(session.run)) if going and session.run else None
+                max_steps = session.max_steps if going else recipe.train.max_steps
+                scene = scene_of(session, lines, max_steps, current, finished)
+            self.view.show(scene)
+            self.buttons.show("idle" if not going else "in a cell" if in_cell else session.state)
+
+    def _fill_tray(self, over: Sequence[LabRun]) -> None:
+        """One row per run that is over; a new one is checked, and the oldest unchecked where it gets too many."""
+        numbers = [run.number for run in over]
+        if numbers == self._in_tray:
+            return
+        checked = [number for number in self.tray.checked if number in numbers]
+        checked += [number for number in numbers if number not in self._in_tray]
+        self._in_tray = numbers
+        self._styles = {number: style for number, style in self._styles.items() if number in numbers}
+        self.tray.put([self._row(run) for run in over], sorted(checked)[-MOST_OVERLAID:])
+
+    def _row(self, run: LabRun) -> TrayRow:
+        error = f"Ended by an error: {run.error}" if run.error else ""
+        note = " ".join(filter(None, [moved_on_the_way(run), error]))
+        about = what_differs(run.recipe, self._start)
+        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note)
+
+    def _style(self, run: LabRun) -> dict[str, str]:
+        """Each run keeps its look; that of a run thrown away is free for another."""
+        if run.number not in self._styles:
+            taken = set(self._styles.values())
+            self._styles[run.number] = next(i for i in range(len(taken) + 1) if i not in taken)
+        return run_style(self._styles[run.number])

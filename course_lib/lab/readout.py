@@ -1,0 +1,74 @@
+"""What a recipe's settings mean, in numbers and words."""
+
+import html
+from collections.abc import Mapping
+
+from course_lib.lab.controls import CHOICES
+from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, sketch
+from course_lib.lab.run import LabRun, command_for
+from course_lib.recipes import Recipe
+
+
+def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapping[str, float] | None = None) -> str:
+    """Weights, tokens, the forecast of time and memory, and the command line that does the same; as HTML.
+
+    Args:
+        lines: losses to say in words, where no chart shows them as lines.
+    """
+    weights = sum(p.numel() for p in sketch(recipe, vocab_size).parameters())
+    train, block_size = recipe.train, recipe.all_settings()["block_size"]
+    sequences = train.batch_size * train.grad_accum
+    per_step = sequences * block_size
+    compiling = ", and the time that torch.compile takes" if train.compile else ""
+    sentences = [
+        f"The model has {weights:,} weights. One step reads {sequences} × {block_size} = {per_step:,} tokens; "
+        f"{train.max_steps:,} steps read {train.max_steps * per_step:,}.",
+        f"<b>Forecast:</b> {about_seconds(forecaster.seconds(recipe))} on this machine{compiling}, "
+        f"{about_bytes(forecaster.memory(recipe))} of memory.",
+        *(f"{html.escape(label)}: {value:.2f} nats." for label, value in (lines or {}).items()),
+        f"In a terminal: <code>{html.escape(command_for(recipe))}</code>",
+    ]
+    return f"<div style='line-height: 1.45; overflow-wrap: anywhere'>{'<br>'.join(sentences)}</div>"
+
+
+def note(text: str) -> str:
+    """A sentence that stands out a little; as HTML."""
+    return f"<div style='line-height: 1.45; font-style: italic'>{html.escape(text)}</div>"
+
+
+def what_differs(recipe: Recipe, start: Recipe) -> str:
+    """The settings of ``recipe`` that are not those of ``start``, such as "block_size 32, learning rate 0.01"."""
+    usual = start.all_settings()
+    words = [
+        f"{_label(name)} {written(value)}"
+        for name, value in recipe.all_settings().items()
+        if value != usual[name]
+    ]
+    return ", ".join(words) or "as the recipe says"
+
+
+def in_numbers(run: LabRun) -> str:
+    """How far a run came, how good it is and how long it took."""
+    steps = len(run.records)
+    planned = run.recipe.train.max_steps
+    parts = [f"{steps:,} steps" if run.is_complete else f"stopped after {steps:,} of {planned:,} steps"]
+    if run.val_loss is not None:
+        parts.append(f"validation {run.val_loss:.3f}" if run.val_loss < 1000 else f"validation {run.val_loss:.0e}")
+    if run.records:
+        parts.append(f"{run.records[-1].seconds:.0f} s")
+    return ", ".join(filter(None, [*parts, run.judgment]))
+
+
+def moved_on_the_way(run: LabRun) -> str:
+    """What was moved while the run went on; empty where nothing was."""
+    moves = [f"{_label(change.name)} to {written(change.value)} before step {change.step}" for change in run.changes]
+    return f"Moved on the way: {'; '.join(moves)}." if moves else ""
+
+
+def _label(name: str) -> str:
+    return CHOICES[name].label if name in CHOICES else name
+
+
+def written(value: object) -> str:
+    """A value as the sliders write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,173 @@
+"""What the model writes while it learns: written in small pieces, shown with what a judge says of it."""
+
+import copy
+import html
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import ipywidgets
+import torch
+from torch import Tensor, nn
+
+from course_lib.corpora import Grade
+from course_lib.errors import CourseError
+from course_lib.sampling import stream
+from course_lib.tokenizers import Tokenizer
+
+LENGTH = 240
+"""Tokens in one sample: a few sentences."""
+REST_SECONDS = 3.0
+"""How long a finished sample stays before the next one begins: time to read its end."""
+
+
+class SampleWriter:
+    """Lets a model write token by token, one sample after another, in between other work.
+
+    A sample is written by a copy of the model as it was when the sample began: a mixture of many states
+    would be the text of no model at all. Every sample draws the same random numbers, from a generator of
+    its own, so what differs is what was learned, and the training draws what it would have drawn anyway.
+
+    Args:
+        start: what the model is given to begin with.
+        oldest: after so many steps of training a sample is given up for a new one, even where it is not whole;
+            or after as many as the model had behind it, where that is more: at first it learns the fastest.
+        clock: seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,
+        start: str = "\n",
+        length: int = LENGTH,
+        temperature: float = 1.0,
+        seed: int = 0,
+        oldest: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._tokenizer, self._length = model, tokenizer, length
+        self._temperature, self._seed, self._oldest, self._clock = temperature, seed, oldest, clock
+        self._prompt = torch.tensor([_encoded(tokenizer, start)], dtype=torch.long)  # (1, T)
+        # A start of line breaks is only where a text begins; a start in words belongs to the text.
+        self._shown_start = start if start.strip() else ""
+        self.step: int | None = None
+        """After how many steps of training the model was what it was when this sample began."""
+        self._ids: list[int] = []
+        self._tokens: Iterator[Tensor] = iter(())
+        self._ended: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The sample so far."""
+        return self._shown_start + self._tokenizer.decode(self._ids)
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self._ids) >= self._length
+
+    def begin(self, step: int) -> None:
+        """Start a new sample by the model as it is now, after ``step`` steps."""
+        frozen = copy.deepcopy(self._model).eval()
+        self.step, self._ids, self._ended = step, [], None
+        self._tokens = stream(frozen, self._prompt, self._length, self._temperature, seed=self._seed)
+
+    def write(self, step: int) -> bool:
+        """Write one more token, or begin the next sample; False where neither is due.
+
+        Args:
+            step: how many steps the training has taken by now.
+        """
+        if self.step is None or step - self.step >= max(self._oldest, self.step):
+            self.begin(step)
+            return True
+        token = next(self._tokens, None)
+        if token is not None:
+            self._ids.append(int(token[0, 0]))
+            return True
+        if self._ended is None:
+            self._ended = self._clock()
+        if step == self.step or self._clock() - self._ended < REST_SECONDS:
+            return False
+        self.begin(step)
+        return True
+
+    def finish(self, step: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Write a whole sample by the model as it is now, token after token until ``stopped`` says so."""
+        if self.step != step:
+            self.begin(step)
+        for token in self._tokens:
+            self._ids.append(int(token[0, 0]))
+            if stopped():
+                return
+
+
+def _encoded(tokenizer: Tokenizer, start: str) -> list[int]:
+    """The ids to go on from; where a tokenizer does not know ``start``, its first token serves."""
+    try:
+        return tokenizer.encode(start) or [0]
+    except CourseError:
+        return [0]
+
+
+# ---- the picture of it -------------------------------------------------------------------------------
+
+GOOD, FAULTY = "✓", "✗"
+CSS = """<style>
+.course-lab-heading { font: 13px sans-serif; color: var(--jp-ui-font-color1, inherit); }
+.course-lab-text { white-space: pre-wrap; overflow-wrap: anywhere; color: var(--jp-ui-font-color1, inherit);
+  font: 13px/1.55 var(--jp-code-font-family, monospace); min-height: 9.5em; }
+.course-lab-text .good { text-decoration: underline 2px #009E73; text-underline-offset: 3px; }
+.course-lab-text .faulty { text-decoration: underline wavy 1.2px #D55E00; text-underline-offset: 3px; }
+.course-lab-text .sign { display: inline-block; width: 1.3em; font-weight: bold; }
+.course-lab-text .good-sign { color: #009E73; }
+.course-lab-text .faulty-sign { color: #D55E00; }
+.course-lab-text .cursor { opacity: 0.6; }
+</style>"""
+
+
+def in_words(grade: Grade) -> str:
+    """The share of grammatical sentences, such as "7 of 9 sentences grammatical"."""
+    if not grade.sentences:
+        return "no whole sentence yet"
+    good = sum(part.is_grammatical for part in grade.sentences)
+    return f"{good} of {len(grade.sentences)} sentences grammatical"
+
+
+def marked(text: str, grade: Grade | None) -> str:
+    """``text`` as HTML, each whole sentence with a sign and an underline that say what the judge said."""
+    pieces, end = [], 0
+    for part in grade.sentences if grade else ():
+        pieces.append(html.escape(text[end : part.start]))
+        kind, sign, says = ("good", GOOD, "grammatical") if part.is_grammatical else ("faulty", FAULTY, str(part.fault))
+        sentence = text[part.start : part.end]
+        body = sentence.rstrip("\n")
+        pieces.append(
+            f'<span class="sign {kind}-sign" role="img" aria-label="{html.escape(says)}">{sign}</span>'
+            f'<span class="{kind}" title="{html.escape(says)}">{html.escape(body)}</span>{sentence[len(body) :]}'
+        )
+        end = part.end
+    return "".join([*pieces, html.escape(text[end:])])
+
+
+class SampleView:
+    """Shows a sample as it grows."""
+
+    def __init__(self) -> None:
+        self.widget = ipywidgets.HTML()
+        self.widget.add_class("course-lab-sample")
+        self.show("", None, "")
+
+    def show(self, text: str, grade: Grade | None, about: str, growing: bool = False) -> None:
+        """``about`` is a line over the text: who wrote it, and when."""
+        self.widget.value = sample_html(text, grade, about, growing)
+
+
+def sample_html(text: str, grade: Grade | None, about: str, growing: bool = False) -> str:
+    """The sample under a line that says whose it is, with its share of grammatical sentences."""
+    share = f": <b>{in_words(grade)}</b>" if grade else ""
+    cursor = '<span class="cursor">▌</span>' if growing else ""
+    return (
+        f'{CSS}<div class="course-lab-heading">{html.escape(about)}{share}</div>'
+        f'<div class="course-lab-text">{marked(text, grade)}{cursor}</div>'
+    )

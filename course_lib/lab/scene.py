@@ -1,0 +1,50 @@
+"""All that is to be seen of a run at one moment, gathered from where it is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from course_lib.corpora import Grade
+from course_lib.lab.chart import Curve
+from course_lib.lab.forecast import about_seconds
+from course_lib.lab.readout import written
+from course_lib.lab.run import LabRun
+from course_lib.lab.session import Session
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a view shows; what is left out is empty."""
+
+    max_steps: int
+    lines: Mapping[str, float]
+    current: Curve | None = None
+    finished: Sequence[Curve] = ()
+    state: str = ""
+    status: str = ""
+    sample: str = ""
+    grade: Grade | None = None
+    about_sample: str = ""
+    is_growing: bool = False
+
+
+def curve_of(run: LabRun, style: Mapping[str, str] | None = None) -> Curve:
+    """A run as a curve, with a note where a setting was moved."""
+    notes = [(c.step, f"{'lr' if c.name == 'max_lr' else c.name} {written(c.value)}") for c in run.changes]
+    return Curve(run.records, f"run {run.number}", style, notes)
+
+
+def scene_of(
+    session: Session,
+    lines: Mapping[str, float],
+    max_steps: int,
+    current: Curve | None = None,
+    finished: Sequence[Curve] = (),
+) -> Scene:
+    """How a run stands; ``max_steps`` is where the axis ends, ``current`` and ``finished`` are the curves to show."""
+    status, left = session.status, session.seconds_left()
+    if left is not None:
+        status += f", {about_seconds(left)} left"
+    text, grade, about, growing = session.sample()
+    return Scene(
+        max_steps, lines, current, finished, session.state_in_words, status, text, grade, about, growing
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+// The tray of finished runs: see tray.py for what a row holds.
+
+const NS = "http://www.w3.org/2000/svg";
+const INK =
+  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
+
+function make(parent, tag, properties = {}, text) {
+  const node = document.createElement(tag);
+  Object.assign(node, properties);
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+// A piece of the run's line with its marker: what the chart's legend shows too.
+function swatch(parent, { color, dash, marker }) {
+  const svg = document.createElementNS(NS, "svg");
+  for (const [name, value] of Object.entries({ width: 34, height: 14, "aria-hidden": "true" })) svg.setAttribute(name, value);
+  const line = document.createElementNS(NS, "line");
+  const path = document.createElementNS(NS, "path");
+  for (const [name, value] of Object.entries({ x1: 1, x2: 33, y1: 7, y2: 7, stroke: color, "stroke-width": 2, "stroke-dasharray": dash }))
+    line.setAttribute(name, value);
+  for (const [name, value] of Object.entries({ d: marker, fill: color, transform: "translate(17 7)" })) path.setAttribute(name, value);
+  svg.append(line, path);
+  parent.appendChild(svg);
+}
+
+function row(model, data) {
+  const item = document.createElement("li");
+  item.style.cssText = "display: flex; gap: 0.6em; align-items: baseline; padding: 3px 0;";
+  const label = make(item, "label", {});
+  label.style.cssText = "display: flex; gap: 0.5em; align-items: center; white-space: nowrap; cursor: pointer;";
+  const box = make(label, "input", { type: "checkbox", value: data.key, checked: model.get("checked").includes(data.key) });
+  box.style.margin = "0";
+  box.setAttribute("aria-label", `show ${data.label} in the chart`);
+  box.addEventListener("change", () => {
+    const others = model.get("checked").filter((key) => key !== data.key);
+    model.set("checked", box.checked ? [...others, data.key] : others);
+    model.save_changes();
+  });
+  swatch(label, data.style);
+  make(label, "b", {}, data.label);
+  const words = make(item, "span", { className: "course-lab-tray-words" }, `${data.about}; ${data.numbers}`);
+  words.style.cssText = "flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere;";
+  if (data.note) make(words, "i", {}, ` ${data.note}`);
+  const remove = make(item, "button", { type: "button", title: `remove ${data.label}` }, "remove");
+  remove.style.cssText =
+    `font: inherit; color: ${INK}; background: none; border: 1px solid var(--jp-border-color2, #999); border-radius: 3px; cursor: pointer;`;
+  remove.setAttribute("aria-label", `remove ${data.label}`);
+  remove.addEventListener("click", () => model.send({ remove: data.key }));
+  return item;
+}
+
+function render({ model, el }) {
+  const frame = make(el, "div", { className: "course-lab-tray-frame" });
+  frame.style.cssText = `font: 13px sans-serif; color: ${INK};`;
+  const redraw = () => {
+    frame.replaceChildren();
+    const rows = model.get("rows");
+    if (!rows.length) {
+      make(frame, "div", {}, "Finished runs will lie here, to be laid over one another.").style.opacity = "0.75";
+      return;
+    }
+    make(frame, "div", {}, "Finished runs (check a run to see its curve)").style.opacity = "0.75";
+    const list = make(frame, "ul", {});
+    list.style.cssText = "list-style: none; margin: 0; padding: 0; max-height: 14em; overflow-y: auto;";
+    for (const data of rows) list.appendChild(row(model, data));
+  };
+  // A box that was checked by hand keeps its place and the focus: only its sign follows.
+  const check = () => {
+    for (const box of frame.querySelectorAll("input")) box.checked = model.get("checked").includes(Number(box.value));
+  };
+  model.on("change:rows", redraw);
+  model.on("change:checked", check);
+  redraw();
+  return () => {
+    model.off("change:rows", redraw);
+    model.off("change:checked", check);
+  };
+}
+
+export default { render };

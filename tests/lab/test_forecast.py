@@ -1,0 +1,167 @@
+"""The forecast: what it counts, against counts made otherwise; how it moves; how it is said. Nothing here is timed."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from course_lib.lab.forecast import (
+    Forecaster,
+    Speed,
+    about_bytes,
+    about_seconds,
+    measured_speed,
+    memory_for,
+    muon_flops,
+    seconds_for,
+    step_flops,
+    step_seconds,
+)
+from course_lib.losses import cross_entropy
+from course_lib.models import build_model
+from course_lib.optim import build_optimizer, orthogonalize
+from course_lib.recipes import load_recipe
+
+RECIPE = "tinytales_cpu"
+USUAL = load_recipe(RECIPE).replace(
+    n_layer=2, n_head=4, n_embd=64, batch_size=8, block_size=32, device="cpu",
+    eval_batches=None,
+)  # fmt: skip
+SPEED = Speed(per_flop=1e-11, per_layer=1e-3, per_step=2e-3)
+V = 30
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("n_layer", (1, 2, 4, 8)), ("n_embd", (32, 64, 128, 256)), ("batch_size", (1, 4, 16, 64)),
+        ("block_size", (8, 32, 128, 512)),
+    ],
+)  # fmt: skip
+def test_more_takes_longer_and_needs_more_memory(name, values, optimizer):
+    recipes = [USUAL.replace(optimizer=optimizer, **{name: value}) for value in values]
+    for of in (lambda r: seconds_for(r, V, 10_000, SPEED), lambda r: memory_for(r, V)):
+        found = [of(recipe) for recipe in recipes]
+        assert found == sorted(found)
+        assert len(set(found)) == len(found)
+
+
+def test_time_grows_with_the_steps_and_the_evaluations():
+    once = seconds_for(USUAL.replace(max_steps=100, eval_every=0), V, 10_000, SPEED)
+    twice = seconds_for(USUAL.replace(max_steps=200, eval_every=0), V, 10_000, SPEED)
+    evaluation = 2 * once - twice
+    assert twice - once == pytest.approx(100 * step_seconds(USUAL, V, SPEED))
+    often = seconds_for(USUAL.replace(max_steps=100, eval_every=10), V, 10_000, SPEED)
+    assert often == pytest.approx(once + 9 * evaluation), "after steps 10 to 90, and the last one is counted already"
+    few = seconds_for(USUAL.replace(max_steps=100, eval_every=0, eval_batches=1), V, 10_000, SPEED)
+    assert few - 100 * step_seconds(USUAL, V, SPEED) == pytest.approx(evaluation * 8 * 32 / 10_000)
+    assert step_seconds(USUAL.replace(grad_accum=3), V, SPEED) < 3 * step_seconds(USUAL, V, SPEED)
+
+
+def counted_flops(work) -> int:
+    """torch's own count of the multiplications and additions in matrix products."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # it counts no other attention
+        work()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_layer": 3, "n_embd": 96}, {"block_size": 256, "batch_size": 2}])
+def test_the_count_of_operations_is_torchs_own(changes):
+    recipe = USUAL.replace(**changes)
+    torch.manual_seed(0)
+    model = build_model(recipe.model(V))
+    shape = (recipe.train.batch_size, recipe.model(V).block_size)
+    idx = torch.zeros(shape, dtype=torch.long)
+    truth = counted_flops(lambda: cross_entropy(model(idx), idx).backward())
+    assert step_flops(recipe.replace(optimizer="adamw"), V) == pytest.approx(truth, rel=0.05)
+
+
+def test_muons_count_is_torchs_own():
+    torch.manual_seed(0)
+    model = build_model(USUAL.model(V))
+    truth = 0
+    for name, p in model.named_parameters():
+        if p.ndim == 2 and "blocks" in name:
+            for matrix in p.detach().chunk(3) if "qkv" in name else (p.detach(),):
+                truth += counted_flops(lambda matrix=matrix: orthogonalize(matrix))
+    assert muon_flops(model) == pytest.approx(truth, rel=0.01)
+    assert step_flops(USUAL, V) - step_flops(USUAL.replace(optimizer="adamw"), V) == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"n_layer": 4, "n_embd": 128, "block_size": 64, "batch_size": 16}, {"dropout": 0.1},
+        {"position": "learned", "norm": "layernorm", "qk_norm": False, "mlp": "gelu", "tie_weights": True},
+    ],
+)  # fmt: skip
+def test_memory_is_what_the_tensors_of_a_step_take(changes, optimizer):
+    """Weights, gradients, the optimizer's state and what the backward pass keeps, each storage counted once."""
+    recipe = USUAL.replace(optimizer=optimizer, **changes)
+    torch.manual_seed(0)
+    model = build_model(recipe.model(V))
+    chosen = build_optimizer(model, recipe.train)
+    idx = torch.zeros((recipe.train.batch_size, recipe.model(V).block_size), dtype=torch.long)
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = cross_entropy(model(idx), idx)
+    activations = sum(storage.nbytes() for storage in kept.values())
+    loss.backward()
+    chosen.step()
+    optimizers = getattr(chosen, "optimizers", [chosen])
+    states = [t for o in optimizers for state in o.state.values() for t in state.values() if torch.is_tensor(t)]
+    gradients = [p.grad for p in model.parameters()]
+    truth = activations + sum(t.nbytes for t in [*states, *gradients])
+    assert memory_for(recipe, V) == pytest.approx(truth, rel=0.1)
+
+
+def test_the_trials_give_usable_speeds_and_draw_no_random_numbers():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    speed = measured_speed(USUAL, V)
+    assert torch.get_rng_state().equal(before)
+    for value in (speed.per_flop, speed.per_layer):
+        assert math.isfinite(value)
+        assert value > 0
+    assert speed.per_step >= 0
+
+
+def test_a_run_that_was_measured_corrects_the_next_forecast():
+    forecaster = Forecaster(USUAL, V, 10_000)
+    recipe = USUAL.replace(max_steps=100)
+    at_first = forecaster.seconds(recipe)
+    forecaster.learn(recipe, 3, 1000.0)
+    assert forecaster.seconds(recipe) == at_first, "three steps teach nothing"
+    forecaster.learn(recipe, 50, 3 * forecaster.seconds(recipe.replace(max_steps=50)))
+    assert forecaster.seconds(recipe) == pytest.approx(3 * at_first)
+    assert forecaster.seconds(USUAL.replace(n_layer=8, max_steps=100)) > 3 * at_first
+    forecaster.learn(recipe, 100, 12.5)
+    assert forecaster.seconds(recipe) == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "about a second"), (4.4, "about 4 s"), (12.4, "about 10 s"), (41, "about 40 s"), (88, "about 90 s"),
+        (125, "about 2.1 minutes"), (1000, "about 17 minutes"), (7200, "about 2 hours"), (10 * 86400, "about 10 days"),
+    ],
+)  # fmt: skip
+def test_time_is_said_as_roughly_as_it_is_known(seconds, words):
+    assert about_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(2e5, "less than 1 MB"), (31.7e6, "about 32 MB"), (347e6, "about 350 MB"), (2.34e9, "about 2.3 GB")],
+)
+def test_memory_is_said_to_two_digits(count, words):
+    assert about_bytes(count) == words
