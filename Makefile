@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; \
 	done)
 ARGS ?=
+CHAPTER ?=
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -20,7 +21,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-slow test-browser bench lint clean install moved
+.PHONY: help lab test test-slow test-browser refresh bench lint clean install moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,9 @@ test-slow: install ## run the long tests: kills, fuzzing, two processes
 
 test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
 	$(RUN) -m pytest -m browser tests $(ARGS)
+
+refresh: install ## run a chapter afresh, store its outputs, show what changed: make refresh CHAPTER=05
+	$(RUN) -m course_lib.notebook "$(CHAPTER)"
 
 bench: install ## measure speed on this machine
 	$(RUN) -m course_lib bench $(ARGS)

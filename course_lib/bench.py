@@ -42,6 +42,7 @@ PEER_CPU = (
 PEER_ARGS = {"shakespeare_char_cpu": PEER_CPU.split(), "shakespeare_char": []}
 
 Runs = dict[str, list[float]]
+Measure = Callable[[int, str | None], tuple[str, Runs, dict[str, Any]]]
 
 
 def machine() -> dict[str, Any]:
@@ -252,10 +253,25 @@ def _run(command: list[str], folder: Path, more: dict[str, str]) -> tuple[float,
 BENCHMARKS = {"generate": bench_generate, "step": bench_step, "recipe": bench_recipe}
 
 
-def run(name: str, command: str, runs: int, peer: Path | None = None, recipe: str | None = None) -> dict[str, Any]:
-    """The benchmark ``name``; CourseError for an unknown one or fewer than one run."""
-    if name not in BENCHMARKS:
-        raise CourseError(f"There is no benchmark {name!r}: {nearest(name, list(BENCHMARKS))}")
+def run(
+    name: str,
+    command: str,
+    runs: int,
+    peer: Path | None = None,
+    recipe: str | None = None,
+    more: dict[str, Measure] | None = None,
+) -> dict[str, Any]:
+    """The benchmark ``name``; CourseError for an unknown one or fewer than one run.
+
+    Args:
+        more: measurements from elsewhere, by name: ``measure(runs, recipe)`` -> (unit, rows, details).
+    """
+    more = more or {}
+    if name not in BENCHMARKS and name not in more:
+        raise CourseError(f"There is no benchmark {name!r}: {nearest(name, [*BENCHMARKS, *more])}")
     if runs < 1:
         raise CourseError(f"runs should be at least 1; it is {runs}.")
-    return BENCHMARKS[name](command, runs, peer, recipe)
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](command, runs, peer, recipe)
+    unit, rows, details = more[name](runs, recipe)
+    return report(name, command, unit, rows, **details)

@@ -1,14 +1,22 @@
 """What all notebooks need: a start that is the same every time, the library's source on the page, a clean file."""
 
+import difflib
 import inspect
 import json
 import os
 import random
 import sys
 import textwrap
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from course_lib.errors import CourseError
+from course_lib.paths import project_root, replace_file
+from course_lib.reference import Record, recorded
+
+__all__ = ["Record", "Source", "changes", "find_chapter", "normalized", "recorded", "refresh", "setup", "show"]
 
 
 def setup(seed: int = 0, threads: int = 2) -> None:
@@ -91,8 +99,10 @@ def _normalized_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def refresh(path: str | Path) -> None:
+def refresh(path: str | Path) -> list[str]:
     """Run a notebook from the top in a fresh kernel, in its own folder, and store its outputs, normalized.
+
+    The file is replaced as a whole, and only if something is different. Returns what has changed, in words.
 
     Raises:
         nbclient.exceptions.CellExecutionError: where a cell fails; the file then stays as it was.
@@ -101,8 +111,97 @@ def refresh(path: str | Path) -> None:
     import nbformat
 
     path = Path(path)
+    before = json.loads(path.read_text(encoding="utf-8"))
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(path.parent)}}
     nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
-    clean = normalized(json.loads(nbformat.writes(notebook)))
-    path.write_text(json.dumps(clean, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    after = normalized(json.loads(nbformat.writes(notebook)))
+    if after != before:
+        replace_file(path, json.dumps(after, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return changes(before, after)
+
+
+MOST_CHANGED_LINES = 12
+KINDS_OF_TEXT = (("text/plain", "text/markdown"), ("text/html",))
+"""What is compared first, and what only where that is the same: HTML says again what the plain text says."""
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What a notebook's outputs show that they did not show before: a few lines for each cell that differs."""
+    old = {cell.get("id"): cell for cell in before["cells"] if cell["cell_type"] == "code"}
+    found = []
+    for number, cell in enumerate((cell for cell in after["cells"] if cell["cell_type"] == "code"), 1):
+        stored = _normalized_outputs(old.get(cell["id"], {}).get("outputs", []))
+        name = f"cell {number} ({cell['id']})"
+        if "nbval-ignore-output" in cell["metadata"].get("tags", []):
+            name += ", which is not compared"
+        diffs = (_diff(_shown(stored, kinds), _shown(cell["outputs"], kinds)) for kinds in KINDS_OF_TEXT)
+        if lines := next(filter(None, diffs), []):
+            more = [f"... and {len(lines) - MOST_CHANGED_LINES} more"] if len(lines) > MOST_CHANGED_LINES else []
+            found.append("\n    ".join([f"{name}:", *lines[:MOST_CHANGED_LINES], *more]))
+        elif _pictures(stored) != _pictures(cell["outputs"]):
+            found.append(f"{name}: picture redrawn")
+    if not found and normalized(before) | {"metadata": None} != after | {"metadata": None}:
+        found.append("no output differs; counts or details of the file do")
+    return found
+
+
+def _diff(old: list[str], new: list[str]) -> list[str]:
+    """The lines that went, with a minus, and those that came, with a plus."""
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=0))[2:]
+    return [line for line in lines if not line.startswith("@@")]
+
+
+def _shown(outputs: list[dict[str, Any]], kinds: Sequence[str]) -> list[str]:
+    """Outputs as lines of text."""
+    lines: list[str] = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            lines += "".join(output["text"]).splitlines()
+        elif output["output_type"] == "error":
+            lines.append(f"{output['ename']}: {output['evalue']}")
+        for kind in kinds:
+            lines += "".join(output.get("data", {}).get(kind, "")).splitlines()
+    return lines
+
+
+def _pictures(outputs: list[dict[str, Any]]) -> list[str]:
+    return ["".join(output["data"]["image/png"]) for output in outputs if "image/png" in output.get("data", {})]
+
+
+def find_chapter(name: str) -> Path:
+    """The notebook of a chapter: ``05``, ``05_loop`` or its path; CourseError names what there is."""
+    path = Path(name)
+    if path.suffix == ".ipynb" and path.is_file():
+        return path
+    folder = project_root() / "chapters"
+    known = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    fitting = [path for stem, path in known.items() if stem == name or stem.split("_")[0] == name.zfill(2)]
+    if not name or not fitting:
+        there = ", ".join(stem.split("_")[0] for stem in known) or f"none in {folder}"
+        asked = f"There is no chapter {name!r}" if name else "CHAPTER is missing"
+        raise CourseError(f"{asked}; there is: {there}. Say, for example: make refresh CHAPTER=05")
+    return fitting[0]
+
+
+def main(argv: Sequence[str]) -> int:
+    """``make refresh CHAPTER=05``: refresh a chapter and say what changed. Returns the exit status."""
+    from nbclient.exceptions import CellExecutionError
+
+    try:
+        path = find_chapter(argv[0].strip() if argv else "")
+        print(f"Running {path.name} from the top; what it prints is stored, not shown.", flush=True)
+        start = time.monotonic()
+        found = refresh(path)
+    except CourseError as error:
+        print(f"refresh: {error}", file=sys.stderr)
+        return 2
+    except CellExecutionError as error:
+        print(f"refresh: a cell failed, and the file stays as it was.\n{error}", file=sys.stderr)
+        return 1
+    print(f"{time.monotonic() - start:.0f} seconds.", *(found or ["Nothing has changed."]), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

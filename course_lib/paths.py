@@ -1,5 +1,7 @@
-"""Where a project keeps its files."""
+"""Where a project keeps its files, and how a file is replaced so that it is always whole."""
 
+import contextlib
+import os
 from pathlib import Path
 
 
@@ -23,3 +25,28 @@ def data_dir() -> Path:
 def runs_dir() -> Path:
     """``<root>/runs``: one folder per training run."""
     return project_root() / "runs"
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file's content, or a folder's list of names, has reached the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows has no such call for folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a small file atomically: a reader sees the old text or the new, never a part."""
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        sync(scratch)
+        os.replace(scratch, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    sync(path.parent)

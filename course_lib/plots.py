@@ -14,6 +14,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course_lib.errors import CourseError
+
 OKABE_ITO = {
     "blue": "#0072B2",
     "vermillion": "#D55E00",
@@ -25,10 +27,13 @@ OKABE_ITO = {
 }
 TRAIN_COLOR, VAL_COLOR = OKABE_ITO["blue"], OKABE_ITO["vermillion"]
 RUN_COLORS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
+BAND_COLOR = "#D9D9D9"
 X_LABEL, Y_LABEL = "completed optimizer steps", "loss (nats per token)"
 
 Points = list[tuple[int, float]]
 """(completed steps, loss in nats per token)"""
+Bands = Mapping[str, Sequence[Sequence[Any]]]
+"""What a band is called, to the rows of the runs that it spans, such as one run for each seed."""
 
 
 class Picture(Figure):
@@ -87,6 +92,21 @@ def reference_lines(vocab_size: int | None, lines: Mapping[str, float] | None = 
     return {f"knowing nothing: ln {vocab_size} = {value:.2f}": value} | dict(lines or {})
 
 
+def band_points(runs: Sequence[Sequence[Any]], of: str = "train_loss") -> tuple[Points, Points]:
+    """The lowest and the highest loss of several runs, at the steps that all of them have.
+
+    Args:
+        of: ``train_loss`` or ``val_loss``.
+    """
+    kinds = ("train_loss", "val_loss")
+    if of not in kinds:
+        raise CourseError(f"A band is of train_loss or of val_loss; this is {of!r}.")
+    curves = [dict(loss_points(run)[kinds.index(of)]) for run in runs]
+    steps = sorted(set.intersection(*map(set, curves))) if curves else []
+    lowest = [(step, min(curve[step] for curve in curves)) for step in steps]
+    return lowest, [(step, max(curve[step] for curve in curves)) for step in steps]
+
+
 def highest(points: Iterable[Points], lines: Mapping[str, float]) -> float:
     """Where the loss axis should end: above every line; a loss beyond twice that runs out of the picture."""
     worst = max((loss for row in points for _, loss in row), default=0.0)
@@ -102,11 +122,13 @@ def loss_curve(
     title: str = "",
     lines: Mapping[str, float] | None = None,
     log: bool = False,
+    bands: Bands | None = None,
+    bands_of: str = "train_loss",
 ) -> Picture:
     """The loss of one run, or of several by name, against completed steps.
 
     Training loss is a thin line, validation loss is dots; a dashed line stands at ln V, the loss of
-    knowing nothing.
+    knowing nothing. A band is a gray strip behind them.
 
     Args:
         rows: see `loss_points`; or a dict from a run's name to its rows.
@@ -114,32 +136,52 @@ def loss_curve(
         title: what the picture shows.
         lines: further horizontal lines, label to value.
         log: whether the loss axis is logarithmic; losses of zero and less then have no place.
+        bands: what other runs came to, by name: a strip from their lowest to their highest loss.
+        bands_of: which loss of theirs, ``train_loss`` or ``val_loss``.
     """
     runs = {str(name): loss_points(run) for name, run in _named(rows).items()}
     marks = reference_lines(vocab_size, lines)
+    strips = {label: band_points(several, bands_of) for label, several in (bands or {}).items()}
     figure = Picture(figsize=(7, 3.6), facecolor="white", layout="constrained")
-    figure.alt = alt_text(rows, vocab_size, title, lines)
+    figure.alt = alt_text(rows, vocab_size, title, lines, bands, bands_of)
     figure.caption = f"{title or 'A loss curve'}: {Y_LABEL} against {X_LABEL}"
     axes = figure.add_subplot(facecolor="white", xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
+    for label, (low, high) in strips.items():
+        axes.fill_between(*_columns(low), _columns(high)[1], color=BAND_COLOR, linewidth=2, label=label)
     for (name, (train, val)), color in zip(runs.items(), itertools.cycle(RUN_COLORS)):
         alone = len(runs) == 1
         _draw_run(axes, name, train, val, color, VAL_COLOR if alone else color)
-    for label, value in marks.items():
-        axes.axhline(value, color="#595959", linestyle="--", linewidth=1.0)
-        axes.annotate(
-            label, (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 4), textcoords="offset points",
-            ha="right", va="bottom", fontsize=9, color="#404040", bbox=dict(facecolor="white", alpha=0.8, lw=0, pad=1),
-        )  # fmt: skip
+    _draw_lines(axes, marks)
     if log:
         axes.set_yscale("log", nonpositive="mask")
     else:
-        axes.set_ylim(0, highest([points for run in runs.values() for points in run], marks))
+        curves = [*runs.values(), *strips.values()]
+        axes.set_ylim(0, highest([points for pair in curves for points in pair], marks))
     axes.margins(x=0.02)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _draw_lines(axes: Axes, marks: Mapping[str, float]) -> None:
+    """Dashed lines with their names, where a curve that falls from left to right leaves room.
+
+    The name of a high line stands over its right end. The names of low ones, such as two floors, interrupt
+    their lines, in turn at the left end and at the right, so that they cover neither one another nor the curve.
+    """
+    top = max(marks.values(), default=0.0)
+    low = sorted((value for value in marks.values() if value < top / 2), reverse=True)
+    for label, value in marks.items():
+        axes.axhline(value, color="#595959", linestyle="--", linewidth=1.0)
+        at_left = value in low and low.index(value) % 2 == 0
+        axes.annotate(
+            label, (0 if at_left else 1, value), xycoords=("axes fraction", "data"), textcoords="offset points",
+            xytext=(4 if at_left else -4, 0 if value in low else 4), ha="left" if at_left else "right",
+            va="center_baseline" if value in low else "bottom", fontsize=9, color="#404040",
+            bbox=dict(facecolor="white", alpha=0.8, lw=0, pad=1),
+        )  # fmt: skip
 
 
 def _draw_run(axes: Axes, name: str, train: Points, val: Points, color: str, val_color: str) -> None:
@@ -156,6 +198,8 @@ def alt_text(
     vocab_size: int | None = None,
     title: str = "",
     lines: Mapping[str, float] | None = None,
+    bands: Bands | None = None,
+    bands_of: str = "train_loss",
 ) -> str:
     """What `loss_curve` shows, in words."""
     sentences = [f"{title or 'A loss curve'}: loss in nats per token against completed optimizer steps."]
@@ -169,6 +213,11 @@ def alt_text(
             f"{who} loss goes from {rounded(train[0][1], 1)} to {rounded(train[-1][1], 1)} in {train[-1][0] + 1} steps"
             + (f"; validation loss ends at {rounded(val[-1][1], 1)}." if val else ".")
         )
+    for label, several in (bands or {}).items():
+        low, high = band_points(several, bands_of)
+        if low:
+            ends = [f"{rounded(low[i][1], 1)} to {rounded(high[i][1], 1)}" for i in (0, -1)]
+            sentences.append(f"A gray band, {label}, spans {ends[0]} at first and {ends[1]} in the end.")
     marks = reference_lines(vocab_size, lines)
     sentences += [f"A dashed line marks {_with_value(label, value)}." for label, value in marks.items()]
     return " ".join(sentences)

@@ -59,3 +59,37 @@ def test_a_benchmark_beside_a_peer_given_by_its_path(tmp_path: Path):
     result = bench.run("generate", "c", 1, tmp_path)
     assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
     assert result["details"]["max_new_tokens"] == 255
+
+
+def test_a_measurement_from_elsewhere_gets_the_same_report():
+    asked: list[object] = []
+
+    def measure(runs: int, recipe: str | None) -> tuple[str, dict[str, list[float]], dict[str, object]]:
+        asked.extend((runs, recipe))
+        return "tokens per second", {"course": [90.0, 95.0, 99.0], "plain loop": [100.0, 100.0, 100.0]}, {"steps": 3}
+
+    result = bench.run("lab", "course bench lab", 3, recipe="a_recipe", more={"lab": measure})
+    assert asked == [3, "a_recipe"]
+    assert result["ratios"] == {"course vs plain loop": 0.95}
+    assert (result["benchmark"], result["details"]) == ("lab", {"steps": 3})
+    with pytest.raises(CourseError, match="did you mean 'lab'"):
+        bench.run("labb", "c", 1, more={"lab": measure})
+
+
+@pytest.mark.slow
+def test_the_lab_is_measured_in_a_kernel(project: Path):
+    from course_lib.lab.bench import measure_lab
+
+    unit, rows, details = measure_lab(2, steps=4)
+    assert (unit, details["steps"]) == ("tokens per second", 4)
+    assert set(rows) == {"course", "plain loop"}
+    assert [len(values) for values in rows.values()] == [2, 2]
+    assert all(value > 0 for values in rows.values() for value in values)
+
+
+@pytest.mark.slow
+def test_a_measurement_that_fails_says_why(project: Path):
+    from course_lib.lab.bench import measure_lab
+
+    with pytest.raises(CourseError, match="no recipe 'none'"):
+        measure_lab(1, recipe="none", steps=4)

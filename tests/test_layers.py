@@ -20,11 +20,11 @@ FLOORS = {
     "errors": -2,
     "paths": -1,
     **dict.fromkeys(["config", "device"], 0),
-    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim"], 1),
+    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop"], 3),
     **dict.fromkeys(["plots", "exercises", "notebook", "recipes"], 4),
-    **dict.fromkeys(["lab", "bench"], 5),
+    **dict.fromkeys(["lab", "bench", "records"], 5),
     "cli": 6,
     "__main__": 7,
 }

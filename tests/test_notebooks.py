@@ -1,94 +1,32 @@
-"""The rules that every notebook keeps, checked on the files. (`pytest --nbval` runs them and compares.)"""
+"""The chapters: each keeps the rules of `notebook_rules`, starts anywhere, runs twice and leaves nothing behind."""
 
 import copy
+import hashlib
 import importlib.util
 import json
-import random
-import re
+import os
 import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import torch
 from IPython.core.inputtransformer2 import TransformerManager
-from nbclient.exceptions import CellExecutionError
+from notebook_rules import code_cells, problems, problems_of_exercises, source, without_exercises
 
-from course_lib import losses
-from course_lib.notebook import WIDGET_VIEW, normalized, refresh, setup, show
-from course_lib.training import Trainer
+from course_lib.exercises import Exercise, exercises_of
+from course_lib.notebook import WIDGET_VIEW, normalized
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "chapters").glob("*.ipynb"))
 
-MOST_LINES = 15
-MOST_CELLS = 45
-MOST_IGNORED = 3
-WORDS_PER_LINE = (4, 8)
-MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")
-NOT_EVERYWHERE = re.compile(r"^:{3,}|\{ref\}|\{numref\}|\{eq\}", re.MULTILINE)
-ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
-
 
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def source(cell: dict) -> str:
-    return "".join(cell["source"])
-
-
-def prose(notebook: dict) -> str:
-    """The sentences of a notebook: its Markdown without code, tables, exercises and sources."""
-    text = "\n\n".join(source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-    text = re.sub(r"^## Exercises\n.*?(?=^## |\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^\*\*Sources\.\*\* .*?(?=\n\n|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^\|.*$|`[^`\n]*`", "", text, flags=re.MULTILINE)
-
-
-def problems(notebook: dict) -> list[str]:
-    """Each broken rule in one sentence."""
-    cells = notebook["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    found = [problem for cell in code for problem in problems_of_cell(cell)]
-    counts = [cell["execution_count"] for cell in code]
-    if counts != list(range(1, len(code) + 1)):
-        found.append(f"execution counts are {counts}: run it from the top in a fresh kernel")
-    if len(cells) > MOST_CELLS:
-        found.append(f"{len(cells)} cells: at most {MOST_CELLS}")
-    ignored = sum("nbval-ignore-output" in cell["metadata"].get("tags", []) for cell in code)
-    if ignored > MOST_IGNORED:
-        found.append(f"{ignored} cells are not compared: at most {MOST_IGNORED}")
-    if len({cell["id"] for cell in cells}) < len(cells):
-        found.append("two cells have one id")
-    text = json.dumps(notebook, ensure_ascii=False)
-    found += [f"a path of one machine: {path}" for path in MACHINE_PATH.findall(text)]
-    found += [f"an address in memory: {address}" for address in ADDRESS.findall(text)]
-    markdown = "\n\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
-    found += [f"markup that one of the three places does not show: {sign}" for sign in NOT_EVERYWHERE.findall(markdown)]
-    if notebook != normalized(notebook):
-        found.append("not normalized: see course_lib.notebook.normalized")
-    return found
-
-
-def problems_of_cell(cell: dict) -> list[str]:
-    found, name, tags = [], cell["id"], cell["metadata"].get("tags", [])
-    lines = source(cell).splitlines()
-    if len(lines) > MOST_LINES:
-        found.append(f"{name}: {len(lines)} lines, at most {MOST_LINES}")
-    if lines and lines[-1].rstrip().endswith(";"):
-        found.append(f"{name}: a semicolon at the end hides a value here and shows it in the test")
-    for output in cell["outputs"]:
-        if output["output_type"] == "error" and "raises-exception" not in tags:
-            found.append(f"{name}: a stored error without the tag raises-exception")
-        if output.get("name") == "stderr":
-            found.append(f"{name}: a stored warning")
-        if "image/png" in output.get("data", {}) and not cell["metadata"].get("mystnb", {}).get("image", {}).get("alt"):
-            found.append(f"{name}: a picture without alternative text (metadata: mystnb.image.alt)")
-    return found
 
 
 # The chapters ---------------------------------------------------------------------------------------------
@@ -99,26 +37,9 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_keeps_the_rules(path):
-    assert problems(read(path)) == []
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_there_is_as_much_prose_as_the_code_needs(path):
-    notebook = read(path)
-    lines = [line for cell in notebook["cells"] if cell["cell_type"] == "code" for line in source(cell).splitlines()]
-    n_lines = sum(bool(line.strip()) for line in lines)
-    n_words = sum(any(sign.isalnum() for sign in word) for word in prose(notebook).split())
-    assert WORDS_PER_LINE[0] <= n_words / n_lines <= WORDS_PER_LINE[1], f"{n_words} words, {n_lines} lines"
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_begins_as_all_do(path):
-    first, second = read(path)["cells"][:2]
-    assert source(first).startswith(f"# {path.stem[:2]} ")
-    assert re.search(r"\n\n\*\*.+\?\*\*\n\n", source(first)), "one question, in bold"
-    assert "minutes" in source(first)
-    assert second["id"] == "setup"
+def test_a_chapter_keeps_the_rules(path):
+    number = path.stem[:2]
+    assert problems(read(path), number, exercises_of(number)) == []
 
 
 def test_all_set_up_cells_say_the_same():
@@ -175,13 +96,78 @@ def test_the_set_up_cell_says_what_to_do_where_there_is_no_wheel(monkeypatch, tm
         run_set_up(monkeypatch, tmp_path, {"course_lib"}, {})
 
 
+# Run twice, from the wheel, in a folder of their own -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the library as its wheel brings it, and nothing of the checkout."""
+    checkout, wheels, site = (tmp_path_factory.mktemp(name) for name in ("checkout", "wheels", "site"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    shutil.copytree(ROOT / "course_lib", checkout / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [*build, "--no-build-isolation", "--wheel-dir", str(wheels), str(checkout)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def files_of(folder: Path, apart: tuple[str, ...] = ()) -> dict[str, str]:
+    """Every file below ``folder``, with a digest of what is in it; the folders ``apart`` are left out."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in apart
+    }
+
+
+@pytest.mark.slow
+def test_the_wheel_has_every_file_of_the_library(installed):
+    here = {name for name in files_of(ROOT / "course_lib") if "__pycache__" not in name}
+    assert here - files_of(installed / "course_lib").keys() == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_runs_twice_and_leaves_nothing_behind(path, installed, tmp_path):
+    """Without a mirror of the real corpora at first, and then with one, where there is one: it must not matter."""
+    (tmp_path / "chapters").mkdir()
+    shutil.copy(path, tmp_path / "chapters")
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
+    before = files_of(tmp_path)
+    environment = os.environ | {"COURSE_OFFLINE": "1", "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    mirror = environment.pop("COURSE_DATA", None)
+    nbval = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", f"chapters/{path.name}"]
+    which = [sys.executable, "-c", "import course_lib; print(course_lib.__file__)"]
+    where = subprocess.run(which, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert Path(where.strip()).is_relative_to(installed), "the wheel is what runs"
+    for _ in range(2):
+        done = subprocess.run(nbval, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert files_of(tmp_path, apart=("data", "runs")) == before
+        environment |= {"COURSE_DATA": mirror} if mirror else {}
+
+
 # The rules, proved on planted mistakes --------------------------------------------------------------------
 
 
-def code_cell(text: str, count: int, *outputs: dict, name: str = "", **metadata: object) -> dict:
+def code_cell(text: str, *outputs: dict, name: str = "", **metadata: object) -> dict:
     lines = text.splitlines(keepends=True)
-    cell = {"cell_type": "code", "execution_count": count, "id": name or f"cell-{count}", "metadata": metadata}
-    return cell | {"outputs": list(outputs), "source": lines}
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": name,
+        "metadata": metadata,
+        "outputs": list(outputs),
+    } | {"source": lines}
+
+
+def text_cell(text: str, name: str = "") -> dict:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text.splitlines(keepends=True)}
 
 
 def stream(text: str, name: str = "stdout") -> dict:
@@ -192,129 +178,192 @@ def display(**data: object) -> dict:
     return {"data": data, "metadata": {}, "output_type": "display_data"}
 
 
+def numbered(cells: list[dict]) -> list[dict]:
+    """With ids where they are missing and with the counts of a run from the top."""
+    for i, cell in enumerate(cells):
+        cell["id"] = cell["id"] or f"cell-{i}"
+    for count, cell in enumerate(code_cells(cells), 1):
+        cell["execution_count"] = count
+    return cells
+
+
 ALT = {"image": {"alt": "a falling curve"}}
 ERROR = {"ename": "ValueError", "evalue": "no", "output_type": "error", "traceback": []}
 PICTURE = display(**{"image/png": "abc", "text/plain": "a picture"})
-SOUND = normalized({
-    "cells": [
-        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# 05 The loop"]},
-        code_cell("print(1)", 1, stream("1\n")),
-        code_cell("1 / 0", 2, ERROR, tags=["raises-exception"]),
-        code_cell("figure", 3, PICTURE, mystnb=ALT),
-    ],
-    "metadata": {},
-    "nbformat": 4,
-    "nbformat_minor": 5,
-})  # fmt: skip
+BLANK = display(**{"text/plain": "Not attempted yet."})
+FOLDED = display(**{"text/plain": "Hints for 05-1: click to unfold."})
+EXERCISES = [
+    Exercise(f"05-{i + 1}", title, difficulty, 5 * (i + 1), f"attempt_{i + 1}", "a number", ("think",), str)
+    for i, (title, difficulty) in enumerate([("A count", "easy"), ("A step", "medium")])
+]
 
 
-def planted(**kinds: object) -> dict:
-    """The sound notebook with one more cell, or something changed."""
-    notebook = copy.deepcopy(SOUND)
-    notebook["cells"] += kinds.get("cells", [])
-    notebook["metadata"] |= kinds.get("metadata", {})
+def sound() -> dict:
+    """A small chapter that keeps every rule."""
+    words = "In this part you read twelve words, no more and no less."
+    cells = [
+        text_cell("# 05 The loop\n\n**What are the five steps?**\n\nAbout 45 minutes. You need Python."),
+        code_cell("import os", name="setup"),
+        *(cell for i in range(10) for cell in (text_cell(f"## Part {i}\n\n{words}"), code_cell("x = 1\nx"))),
+        code_cell("1 / 0", ERROR, tags=["raises-exception"]),
+        text_cell("## Break it: a fault\n\nThe sign, the cure, and what both have to do with one another."),
+        code_cell("figure", PICTURE, mystnb=ALT),
+        text_cell("## Exercises\n\n### 05-1 A count (easy, 5 minutes)\n\nCount." + " Many words." * 100),
+        code_cell('attempt_1 = ...\ncheck("05-1", attempt_1)', BLANK, name="check-1"),
+        code_cell('hint("05-1")', FOLDED, name="hint-1"),
+        text_cell("### 05-2 A step (medium, 10 minutes)\n\nTake one."),
+        code_cell('def attempt_2():\n    ...\n\n\ncheck("05-2", attempt_2)', BLANK, name="check-2"),
+        code_cell('hint("05-2")', FOLDED, name="hint-2"),
+        text_cell("## What to remember\n\n- All of it.\n\n**Sources.** A book, and many words about it." + " w" * 200),
+    ]
+    return normalized({"cells": numbered(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+Change = Callable[[list[dict]], object]
+
+
+def planted(change: Change, recount: bool = True) -> dict:
+    """The sound chapter with a mistake in it."""
+    notebook = sound()
+    change(notebook["cells"])
+    if recount:
+        numbered(notebook["cells"])
     return notebook
 
 
-PLANTED = {
-    "a cell that was not run": ([code_cell("1", None)], "execution counts"),
-    "a cell that was run twice": ([code_cell("1", 5)], "execution counts"),
-    "a long cell": ([code_cell("1\n" * 16, 4)], "16 lines"),
-    "a semicolon": ([code_cell("plot();", 4)], "semicolon"),
-    "an error": ([code_cell("1 / 0", 4, ERROR)], "raises-exception"),
-    "a warning": ([code_cell("f()", 4, stream("UserWarning", "stderr"))], "warning"),
-    "a picture for those alone who see": ([code_cell("figure", 4, PICTURE)], "alternative text"),
-    "a path in an output": ([code_cell("p", 4, stream("in /home/me/x\n"))], "a path of one machine"),
-    "an address": ([code_cell("f", 4, stream("<f at 0x7f0a1b2c3d>\n"))], "an address"),
-    "a widget": ([code_cell("lab", 4, display(**{WIDGET_VIEW: {}, "text/plain": "Lab"}))], "not normalized"),
-    "times of execution": ([code_cell("1", 4, execution={"iopub.execute_input": "x"})], "not normalized"),
-    "an id twice": ([code_cell("1", 4, name="title")], "one id"),
-    "a colon fence": (
-        [{"cell_type": "markdown", "id": "m", "metadata": {}, "source": ["::::{note}\n", "x\n", "::::"]}],
-        "markup",
-    ),
-    "too many cells": ([code_cell("1", n) for n in range(4, 50)], "at most 45"),
-    "too many that are not compared": (
-        [code_cell("1", n, tags=["nbval-ignore-output"]) for n in range(4, 8)],
+def added(*cells: dict, at: int = 3) -> Change:
+    """More cells in the middle."""
+    return lambda found: found.__setitem__(slice(at, at), copy.deepcopy(list(cells)))
+
+
+def rewritten(old: str, new: str) -> Change:
+    """Some words replaced by others, wherever they stand in a source."""
+
+    def change(cells: list[dict]) -> None:
+        assert any(old in source(cell) for cell in cells)
+        for cell in cells:
+            cell["source"] = source(cell).replace(old, new).splitlines(keepends=True)
+
+    return change
+
+
+def of(name: str, change: Callable[[dict], object]) -> Change:
+    return lambda cells: change(next(cell for cell in cells if cell["id"] == name))
+
+
+def without(name: str) -> Change:
+    return lambda cells: cells.remove(next(cell for cell in cells if cell["id"] == name))
+
+
+def moved_apart(cells: list[dict]) -> None:
+    """The heading of the exercises inside the cell before it."""
+    (place,) = (i for i, cell in enumerate(cells) if source(cell).startswith("## Exercises"))
+    cells[place]["source"] = ["Some words first.\n", "\n", *cells[place]["source"]]
+
+
+PLANTED: dict[str, tuple[Change, str]] = {
+    "a long cell": (added(code_cell("1\n" * 16)), "16 lines"),
+    "a semicolon": (added(code_cell("plot();")), "semicolon"),
+    "an error": (added(code_cell("1 / 0", ERROR)), "without the tag raises-exception"),
+    "an error that no longer comes": (added(code_cell("1", tags=["raises-exception"])), "and no stored error"),
+    "a mistyped tag": (added(code_cell("1", tags=["nbval-ignore-outputs"])), "unknown tag nbval-ignore-outputs"),
+    "a cell that is never run": (added(code_cell("1", tags=["nbval-skip"])), "unknown tag nbval-skip"),
+    "a warning": (added(code_cell("f()", stream("UserWarning", "stderr"))), "warning"),
+    "a picture for those alone who see": (added(code_cell("figure", PICTURE)), "alternative text"),
+    "a path in an output": (added(code_cell("p", stream("in /home/me/x\n"))), "a path of one machine"),
+    "an address": (added(code_cell("f", stream("<f at 0x7f0a1b2c3d>\n"))), "an address"),
+    "a widget": (added(code_cell("lab", display(**{WIDGET_VIEW: {}, "text/plain": "Lab"}))), "not normalized"),
+    "times of execution": (added(code_cell("1", execution={"iopub.execute_input": "x"})), "not normalized"),
+    "an id twice": (added(code_cell("1", name="setup")), "one id"),
+    "a colon fence": (added(text_cell("::::{note}\nx\n::::")), "markup"),
+    "four that are not compared": (
+        added(*(code_cell("1", tags=["nbval-ignore-output"]) for _ in range(4))),
         "4 cells are not compared",
     ),
+    "too many cells": (added(*(code_cell("1") for _ in range(20))), "46 cells without the exercises: 25 to 45"),
+    "too few cells": (lambda cells: cells.__delitem__(slice(2, 6)), "22 cells without the exercises: 25 to 45"),
+    "too little prose": (
+        rewritten("In this part you read twelve words, no more and no less.", "Look."),
+        "words of prose for",
+    ),
+    "too much prose": (rewritten("no less.", "no less." + " And then some more." * 4), "words of prose for"),
+    "another number": (rewritten("# 05 The loop", "# 06 The loop"), "should begin with # 05"),
+    "no question": (rewritten("**What are the five steps?**", "The five steps."), "one question, in bold"),
+    "no time": (rewritten("About 45 minutes. ", ""), "how many minutes"),
+    "no needs": (rewritten("You need Python.", ""), "what is needed"),
+    "no set-up": (of("setup", lambda cell: cell.update(id="start")), "with the id setup"),
+    "no sources": (rewritten("**Sources.**", "Sources:"), "sources should end the last cell"),
+    "nothing broken": (rewritten("## Break it: a fault", "## A fault"), "no part that begins with ## Break it"),
+    "no recap": (rewritten("## What to remember", "## The end"), "there should be one part Exercises"),
+    "exercises in the middle": (
+        lambda cells: cells.insert(3, text_cell("## Exercises\n\nHere already.")),
+        "there should be one part Exercises",
+    ),
+    "a part after the break": (
+        lambda cells: cells.insert(-7, text_cell("## One more thing\n\nBy the way.")),
+        "stands another part: One more thing",
+    ),
+    "exercises in the cell of another part": (moved_apart, "## Exercises should begin a cell"),
+    "a heading without minutes": (rewritten("(easy, 5 minutes)", "(easy)"), "heading should read"),
+    "another difficulty": (rewritten("(easy, 5 minutes)", "(hard, 5 minutes)"), "the library does not"),
+    "other minutes": (rewritten("(easy, 5 minutes)", "(easy, 6 minutes)"), "the chapter does not"),
+    "another title": (rewritten("05-1 A count", "05-1 Count"), "the chapter says ('05-1', 'Count'"),
+    "an exercise that the library lacks": (rewritten("05-2", "05-3"), "the library does not"),
+    "no check": (without("check-1"), "one cell that ends in its check"),
+    "no hint": (without("hint-2"), "one cell that ends in its hint"),
+    "a check of something else": (rewritten('check("05-1", attempt_1)', 'check("05-1", x)'), "ends in its check"),
+    "a check in the middle": (
+        rewritten('check("05-1", attempt_1)', 'check("05-1", attempt_1)\nprint("done")'),
+        "ends in its check",
+    ),
+    "an answer that was left in": (
+        of("check-1", lambda cell: cell.update(outputs=[display(**{"text/plain": "Right. Because."})])),
+        "not attempted yet; it says 'Right. Because.'",
+    ),
+    "a check that was not run": (of("check-1", lambda cell: cell.update(outputs=[])), "not attempted yet; it says ''"),
+    "a solution in the open": (added(code_cell('solution("05-1")'), at=-1), "a solution lies open"),
 }
 
 
-def test_a_sound_notebook_has_no_problem():
-    assert problems(SOUND) == []
+def test_a_sound_chapter_has_no_problem():
+    assert problems(sound(), "05", EXERCISES) == []
 
 
-@pytest.mark.parametrize(("cells", "complaint"), PLANTED.values(), ids=PLANTED)
-def test_a_planted_mistake_is_found(cells, complaint):
-    found = problems(planted(cells=cells))
+@pytest.mark.parametrize(("change", "complaint"), PLANTED.values(), ids=PLANTED)
+def test_a_planted_mistake_is_found(change, complaint):
+    found = problems(planted(change), "05", EXERCISES)
     assert [problem for problem in found if complaint in problem], found
 
 
+@pytest.mark.parametrize("count", [None, 7])
+def test_a_cell_that_was_not_run_or_not_in_order_is_found(count):
+    notebook = planted(of("setup", lambda cell: cell.update(execution_count=count)), recount=False)
+    (found,) = problems(notebook, "05", EXERCISES)
+    assert found.startswith("execution counts are [")
+
+
 def test_a_kernel_of_one_machine_is_found():
-    assert problems(planted(metadata={"kernelspec": {"name": "my-venv"}})) == [
-        "not normalized: see course_lib.notebook.normalized"
-    ]
+    notebook = sound() | {"metadata": {"kernelspec": {"name": "my-venv"}}}
+    assert problems(notebook, "05", EXERCISES) == ["not normalized: see course_lib.notebook.normalized"]
 
 
-# course_lib.notebook --------------------------------------------------------------------------------------
+def test_exercises_in_another_order_or_none_at_all_are_found():
+    assert [p for p in problems_of_exercises(sound(), EXERCISES[::-1]) if "another order" in p]
+    assert len([p for p in problems_of_exercises(sound(), []) if "the library does not" in p]) == 2
+    bare = planted(lambda cells: cells.__delitem__(slice(-7, -1)))
+    assert without_exercises(bare["cells"])[1] == []
+    assert len([p for p in problems_of_exercises(bare, EXERCISES) if "the chapter does not" in p]) == 2
 
 
-def test_normalizing_joins_pieces_of_one_stream_and_keeps_the_rest():
-    cell = code_cell(
-        "f()", 1, stream("a\n"), stream("b\n"), stream("c\n", "stderr"), PICTURE, tags=["t"], scrolled=True
-    )
-    notebook = {"cells": [cell], "metadata": {"widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
-    before = copy.deepcopy(notebook)
-    (clean,) = normalized(notebook)["cells"]
-    assert clean["outputs"] == [stream("a\nb\n"), stream("c\n", "stderr"), PICTURE]
-    assert clean["metadata"] == {"tags": ["t"]}
-    assert notebook == before, "the argument stays as it was"
-    assert normalized(normalized(notebook)) == normalized(notebook)
-
-
-def test_refreshing_runs_a_notebook_and_stores_what_comes(tmp_path):
-    path = tmp_path / "05_small.ipynb"
-    cells = ["import os\nprint(os.listdir())", "display({'text/plain': 'a'}, raw=True)\n2"]
-    notebook = normalized(planted() | {"cells": [code_cell(text, 7, name=f"c{i}") for i, text in enumerate(cells)]})
-    path.write_text(json.dumps(notebook))
-    refresh(path)
-    stored = read(path)
-    assert problems(stored) == []
-    first, second = stored["cells"]
-    assert first["outputs"] == [stream("['05_small.ipynb']\n")]
-    assert [output["data"] for output in second["outputs"]] == [{"text/plain": ["a"]}, {"text/plain": ["2"]}]
-    before = path.read_text().replace("import os", "1 / 0")
-    path.write_text(before)
-    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
-        refresh(path)
-    assert path.read_text() == before
-
-
-def test_setup_makes_numbers_repeat_and_limits_the_threads():
-    threads = torch.get_num_threads()
-    try:
-        setup(seed=3, threads=1)
-        first = random.random(), torch.rand(2).tolist()
-        assert torch.get_num_threads() == 1
-        setup(seed=3)
-        assert (random.random(), torch.rand(2).tolist()) == first
-        setup(seed=4)
-        assert (random.random(), torch.rand(2).tolist()) != first
-    finally:
-        torch.set_num_threads(threads)
-
-
-def test_notebook_itself_loads_no_torch():
-    code = "import course_lib.notebook, sys; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
-
-
-def test_show_gives_the_source_as_it_stands():
-    source = show(losses.cross_entropy)
-    markdown = source._repr_markdown_()
-    assert markdown.startswith("`course_lib.losses.cross_entropy`\n\n```python\ndef cross_entropy(")
-    assert markdown.endswith("targets.flatten())\n```")
-    assert repr(source).startswith("course_lib.losses.cross_entropy\n\ndef")
-    method = show(Trainer.stop)._repr_markdown_()
-    assert "\ndef stop(self) -> None:\n    " in method, "a method stands at the margin"
+def test_what_is_left_behind_is_found(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "a").write_text("1")
+    before = files_of(tmp_path)
+    (tmp_path / "data" / "new").write_text("1")
+    assert files_of(tmp_path, apart=("data", "runs")) == before
+    (tmp_path / "chapters" / "data").write_text("1")
+    assert files_of(tmp_path, apart=("data", "runs")) != before
+    (tmp_path / "chapters" / "data").unlink()
+    (tmp_path / "chapters" / "a").write_text("2")
+    assert files_of(tmp_path, apart=("data", "runs")) != before

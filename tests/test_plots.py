@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from course_lib import plots
+from course_lib.errors import CourseError
 from course_lib.training import StepRecord
 
 
@@ -130,3 +131,60 @@ def test_the_colors_can_be_seen_by_day_and_by_night():
     for color in (plots.TRAIN_COLOR, plots.VAL_COLOR):  # the live chart draws on the page itself
         assert contrast(color, "white") >= 3
         assert contrast(color, "#111111") >= 3
+
+
+# Bands ----------------------------------------------------------------------------------------------------
+
+SEEDS = [
+    [record(0, 3.0), record(1, 2.0, 2.5), record(2, 1.0, 1.5)],
+    [record(0, 3.4), record(1, 1.8, 2.7), record(2, None, 1.25)],
+    [record(0, 3.2), record(1, 1.9, 2.6), record(2, 1.2, 1.75), record(3, 9.0)],
+]
+
+
+def strip(figure: plots.Picture) -> set[tuple[float, float]]:
+    """The corners of the one gray band."""
+    (band,) = figure.axes[0].collections
+    return {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
+
+
+def test_a_band_spans_the_lowest_to_the_highest_at_the_steps_that_all_have():
+    assert plots.band_points(SEEDS) == ([(0, 3.0), (1, 1.8)], [(0, 3.4), (1, 2.0)])
+    assert plots.band_points(SEEDS, "val_loss") == ([(2, 2.5), (3, 1.25)], [(2, 2.7), (3, 1.75)])
+    assert plots.band_points([]) == ([], [])
+    with pytest.raises(CourseError, match="train_loss or of val_loss; this is 'validation'"):
+        plots.band_points(SEEDS, "validation")
+
+
+def test_a_band_is_drawn_behind_the_curve_with_its_name():
+    figure = plots.loss_curve(RECORDS, vocab_size=24, bands={"3 seeds": SEEDS})
+    assert strip(figure) == {(0, 3.0), (0, 3.4), (1, 1.8), (1, 2.0)}
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["3 seeds", "training", "validation"]
+    assert axes.collections[0].get_zorder() < min(line.get_zorder() for line in axes.get_lines())
+    assert drawn(figure) == {"training": TRAIN, "validation": VAL}
+    assert strip(plots.loss_curve(RECORDS, bands={"a": SEEDS}, bands_of="val_loss")) == {
+        (2, 2.5), (2, 2.7), (3, 1.25), (3, 1.75),
+    }  # fmt: skip
+
+
+def test_a_band_is_told_in_words_and_has_room():
+    high = [[record(0, 5.0), record(1, 5.0)], [record(0, 6.0), record(1, 4.0)]]
+    figure = plots.loss_curve([3.0, 2.0], vocab_size=24, bands={"2 seeds": high})
+    assert "A gray band, 2 seeds, spans 5.0 to 6.0 at first and 4.0 to 5.0 in the end." in figure.alt
+    assert figure.axes[0].get_ylim()[1] > 6.0
+    assert "gray band" not in plots.alt_text([3.0], bands={"none": [[], []]})
+    plots.loss_curve([3.0], bands={"none": [[], []]}).canvas.draw()
+    assert "spans 2.5 to 2.7 at first" in plots.alt_text([3.0], bands={"s": SEEDS}, bands_of="val_loss")
+
+
+def test_the_names_of_the_lines_cover_neither_one_another_nor_the_end_of_the_curve():
+    losses = [3.2 * 0.98**step + 0.36 for step in range(300)]
+    lines = {"the floor for 64 characters: 0.32": 0.32, "the entropy rate: 0.19": 0.19}
+    figure = plots.loss_curve(losses, vocab_size=40, lines=lines)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+    curve = [axes.transData.transform(point) for point in enumerate(losses)]
+    assert not [box for box in boxes for x, y in curve if box.contains(x, y)]

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from course_lib.checkpoint.writing import explained, replace_file
+from course_lib.checkpoint.writing import explained
 from course_lib.errors import CourseError
+from course_lib.paths import replace_file
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:

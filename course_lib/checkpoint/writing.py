@@ -17,6 +17,7 @@ from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
 from course_lib.config import MODEL_CONFIGS, Config, RunConfig
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
+from course_lib.paths import replace_file, sync
 from course_lib.tokenizers import Tokenizer
 
 
@@ -37,31 +38,6 @@ def explained(path: Path) -> Iterator[None]:
             f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. What was saved before is whole. Free "
             "some disk space or check the folder's permissions, then go on with: course train --resume RUN"
         ) from error
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file's content, or a folder's list of names, has reached the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows has no such call for folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a small file atomically: a reader sees the old text or the new, never a part."""
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        sync(scratch)
-        os.replace(scratch, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise
-    sync(path.parent)
 
 
 def settings_of(model: nn.Module) -> Config:

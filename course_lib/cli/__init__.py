@@ -10,13 +10,14 @@ from course_lib.errors import CourseError
 
 
 def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from course_lib.cli import commands, train
+    from course_lib.cli import commands, record, train
 
     return {
         "prepare": commands.prepare,
         "train": train.train,
         "sample": commands.sample,
         "bench": commands.bench,
+        "record": record.record,
         "doctor": commands.doctor,
     }
 

@@ -115,7 +115,7 @@ def _print_tokens(tokenizer: Any, ids: Any) -> None:
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate or recipe.")]
+    name: Annotated[Positional[str], arg(help="What to measure: step, generate, recipe or lab.")]
     peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
@@ -123,17 +123,24 @@ class BenchSettings:
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed on this machine, on request beside a peer: bench step|generate|recipe [--peer PATH]."""
+    """Measure speed on this machine, on request beside a peer: bench step|generate|recipe|lab [--peer PATH]."""
     from course_lib import bench as benches
 
     s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
     words = [f"course bench {s.name}", "--peer PATH" if s.peer else "", f"--recipe {s.recipe}" if s.recipe else ""]
     command = " ".join([*filter(None, words), f"--runs {s.runs}"])
-    report = benches.run(s.name, command, s.runs, None if s.peer is None else Path(s.peer), s.recipe)
+    peer = None if s.peer is None else Path(s.peer)
+    report = benches.run(s.name, command, s.runs, peer, s.recipe, more={"lab": _measure_lab})
     text = benches.to_json(report)
     if s.out:
         Path(s.out).write_text(text, encoding="utf-8")
     print(text, end="")
+
+
+def _measure_lab(runs: int, recipe: str | None) -> Any:
+    from course_lib.lab.bench import measure_lab  # it needs the packages that show sliders
+
+    return measure_lab(runs, recipe)
 
 
 @dataclass

@@ -1,0 +1,112 @@
+"""What takes longer than a chapter may: named measurements, made by ``course record`` and kept for the chapters.
+
+Each measurement takes a recipe and a number of seeds, and returns the seconds of each run and the details that
+its record keeps. To add one: a function of that form, and a name in `RECORDINGS`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from course_lib.config import nearest
+from course_lib.data.corpus import find_corpus
+from course_lib.errors import CourseError
+from course_lib.recipes import Recipe, load_recipe
+from course_lib.recipes.build import build_trainer
+from course_lib.reference import thinned
+from course_lib.sampling import generate
+from course_lib.training import Trainer
+
+SAMPLES, SAMPLE_LENGTH = 8, 1500
+Measured = tuple[list[float], dict[str, Any]]
+"""The seconds of each run, and the details by name; a list has one entry for each seed."""
+
+
+def measure_seeds(recipe: Recipe, n_seeds: int) -> Measured:
+    """The recipe, trained from seeds 1 to ``n_seeds``: what a learner's own run can be held against."""
+    details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "seeds": []}
+    seconds = []
+    max_steps = recipe.train.max_steps
+    with tqdm(total=n_seeds * max_steps, unit="step", smoothing=0.1) as bar:
+        for seed in range(1, n_seeds + 1):
+            bar.set_description(f"{recipe.name}, seed {seed} of {n_seeds}")
+            trainer = build_trainer(recipe.replace(seed=seed))
+            rows = []
+            for record in trainer:
+                rows.append(dataclasses.asdict(record))
+                bar.update()
+            details["seeds"].append(seed)
+            seconds.append(rows[-1]["seconds"])
+            for name, value in _outcome(trainer, rows, recipe.data.dataset, seed).items():
+                details.setdefault(name, []).append(value)
+    return seconds, details
+
+
+def _outcome(trainer: Trainer, rows: list[dict[str, Any]], dataset: str, seed: int) -> dict[str, Any]:
+    """What one run came to; the share of sentences where the text has a grammar that can judge them."""
+    outcome = {"val_loss": round(rows[-1]["val_loss"], 4)}
+    if find_corpus(dataset).grade is not None:
+        outcome["sentence_share"] = round(sentence_share(trainer, dataset, seed), 4)
+    return outcome | {"rows": thinned(rows)}
+
+
+def sentence_share(trainer: Trainer, dataset: str, seed: int) -> float:
+    """The share of grammatical sentences among those that the model writes at temperature 1, in several samples.
+
+    A model that has not finished a sentence in all that has written none that is grammatical: 0.
+    """
+    corpus, tokenizer = find_corpus(dataset), trainer.tokenizer
+    assert corpus.grade is not None
+    assert tokenizer is not None
+    prompt = torch.tensor([tokenizer.encode(corpus.start)] * SAMPLES)
+    ids = generate(trainer.model, prompt, SAMPLE_LENGTH, temperature=1.0, seed=seed)[:, prompt.shape[1] :]
+    grades = [corpus.grade(tokenizer.decode(row)) for row in ids.tolist()]
+    verdicts = [part.is_grammatical for grade in grades for part in grade.sentences]
+    return sum(verdicts) / len(verdicts) if verdicts else 0.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A measurement by name. ``recipe`` None asks for one; the record is then named after it."""
+
+    about: str
+    minutes: float
+    """About how long it takes on two CPU cores."""
+    measure: Callable[[Recipe, int], Measured]
+    recipe: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Settings in which it differs from the recipe."""
+
+
+RECORDINGS = {
+    "chapter_05": Recording(
+        "the run of chapter 05, from several seeds", 3, measure_seeds, "tinytales_cpu",
+        {"max_steps": 300, "eval_every": 150, "eval_batches": 16},
+    ),
+    "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),
+    "tinytales_2200": Recording(
+        "tinytales_cpu with twice the steps, from several seeds", 11, measure_seeds, "tinytales_cpu",
+        {"max_steps": 2200},
+    ),
+    "seeds": Recording("the recipe that --recipe names, from several seeds", 5, measure_seeds),
+}
+
+
+def plan(name: str, recipe: str | None, n_seeds: int) -> tuple[str, Callable[[], Measured]]:
+    """The name that the record will have, and what makes it; CourseError for what does not go together."""
+    if name not in RECORDINGS:
+        raise CourseError(f"There is no recording {name!r}: {nearest(name, list(RECORDINGS))}")
+    if n_seeds < 1:
+        raise CourseError(f"seeds should be at least 1; it is {n_seeds}.")
+    recording = RECORDINGS[name]
+    if recording.recipe is None and recipe is None:
+        raise CourseError(f"course record {name} also needs --recipe: a recipe by name, or a .toml file.")
+    if recording.recipe is not None and recipe is not None:
+        raise CourseError(f"{name} is always made with {recording.recipe}. For another: course record seeds --recipe R")
+    chosen = load_recipe(recording.recipe or str(recipe)).replace(**recording.changes)
+    title = name if recording.recipe else f"{chosen.name}_{name}"
+    return title, lambda: recording.measure(chosen, n_seeds)

@@ -1,0 +1,161 @@
+"""``course record``: what it measures, under which name, and that it asks for what it needs before it begins."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import records, reference
+from course_lib.cli import run as course
+from course_lib.corpora import Grade, Part
+from course_lib.data import corpus
+from course_lib.data.corpus import CORPORA, Corpus
+from course_lib.errors import CourseError
+from course_lib.recipes import Recipe, load_recipe, names
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = Recipe("tiny", dict(
+    dataset="numbers", n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=2, max_steps=25, eval_every=10,
+    eval_batches=1, device="cpu",
+))  # fmt: skip
+
+
+def test_each_seed_is_a_run_of_the_recipe(project):
+    seconds, details = records.measure_seeds(TINY, 2)
+    assert len(seconds) == 2
+    assert details["recipe"] == "tiny"
+    assert details["settings"] == TINY.settings
+    assert details["seeds"] == [1, 2]
+    for rows, loss in zip(details["rows"], details["val_loss"], strict=True):
+        assert [row["step"] for row in rows] == [0, 9, 10, 19, 20, 24]
+        assert rows[-1]["val_loss"] == loss
+        assert rows[0]["train_loss"] == pytest.approx(math.log(24), abs=0.2)
+    assert details["rows"][0] != details["rows"][1]
+    assert "sentence_share" not in details, "nobody can judge these sentences"
+    assert records.measure_seeds(TINY, 1)[1]["rows"] == details["rows"][:1], "the same for a seed"
+    assert not (project / "runs").exists()
+
+
+def test_where_a_grammar_can_judge_its_verdict_is_kept(project, monkeypatch):
+    graded: list[str] = []
+
+    def grade(text: str) -> Grade:
+        graded.append(text)
+        return Grade(text, (Part(0, 5, None), Part(5, 9, "a fault"), Part(9, 12, "a fault")), ())
+
+    monkeypatch.setitem(CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", start="one", grade=grade))
+    monkeypatch.setattr(records, "SAMPLE_LENGTH", 40)
+    monkeypatch.setattr(records, "SAMPLES", 2)
+    details = records.measure_seeds(TINY.replace(dataset="judged"), 2)[1]
+    assert details["sentence_share"] == [0.3333, 0.3333]
+    assert [len(text) for text in graded] == [40] * 4, "two samples of each seed; the prompt is not judged"
+    assert len(set(graded)) == 4
+    trainer = records.build_trainer(TINY.replace(dataset="judged"))
+    for seed in (1, 2, 1):
+        records.sentence_share(trainer, "judged", seed)
+    assert graded[4:6] == graded[8:10] != graded[6:8], "the draws are the seed's"
+
+
+def test_a_model_that_finishes_no_sentence_has_no_right_one(project, monkeypatch):
+    monkeypatch.setitem(
+        CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", grade=lambda text: Grade(text, (), ()))
+    )
+    trainer = records.build_trainer(TINY.replace(dataset="judged"))
+    assert records.sentence_share(trainer, "judged", seed=1) == 0.0
+
+
+def test_every_recording_has_a_recipe_that_exists():
+    for name, recording in records.RECORDINGS.items():
+        assert recording.minutes > 0
+        if recording.recipe in names():
+            assert records.plan(name, None, 1)[0] == name
+    assert records.plan("seeds", "numbers_cpu", 1)[0] == "numbers_cpu_seeds"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("tinytale_seeds", None, 5), "did you mean 'tinytales_seeds'"),
+        (("seeds", None, 5), "also needs --recipe"),
+        (("seeds", "number_cpu", 5), "did you mean 'numbers_cpu'"),
+        (("tinytales_seeds", "numbers_cpu", 5), "always made with tinytales_cpu"),
+        (("tinytales_seeds", None, 0), "seeds should be at least 1"),
+    ],
+)
+def test_what_does_not_go_together_is_told_at_once(asked, words):
+    with pytest.raises(CourseError, match=words):
+        records.plan(*asked)
+
+
+@pytest.fixture
+def tiny_file(project: Path) -> Path:
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in TINY.settings.items()]
+    (project / "tiny.toml").write_text("".join(lines))
+    return project / "tiny.toml"
+
+
+def test_the_command_keeps_a_record_that_a_notebook_can_read(project, tiny_file, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "BUNDLED", project / "nowhere" / "course_lib" / "reference")
+    assert course(["record", "seeds", "--recipe", str(tiny_file), "--seeds", "1"]) == 0
+    path = project / "data" / "reference" / "tiny_seeds.json"
+    assert str(path) in capsys.readouterr().out
+    record = reference.recorded("tiny_seeds")
+    assert record.content["command"] == "course record seeds --recipe tiny.toml --seeds 1", "no path of one machine"
+    assert record.content["benchmark"] == "tiny_seeds"
+    assert {"machine", "versions", "date"} <= record.content.keys()
+    assert record.values("seeds") == [1]
+    assert len(record.content["runs"]["course"]) == 1
+
+
+def test_a_recording_that_is_cut_off_leaves_the_old_one(project, tiny_file, monkeypatch, capsys):
+    out = project / "kept.json"
+    command = ["record", "seeds", "--recipe", str(tiny_file), "--seeds", "1", "--out", str(out)]
+    assert course(command) == 0
+    before = out.read_text()
+    batches = 0
+
+    def stop(*args):
+        nonlocal batches
+        batches += 1
+        if batches > 5:
+            raise KeyboardInterrupt
+        return torch.zeros(2, 16, dtype=torch.long), torch.zeros(2, 16, dtype=torch.long)
+
+    monkeypatch.setattr("course_lib.data.batcher.Batcher.batch", stop)
+    assert course(command) == 130
+    assert batches == 6
+    assert out.read_text() == before
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_first_step(project, tiny_file, monkeypatch, capsys):
+    def too_late(*args):
+        raise AssertionError("it has begun to measure")
+
+    monkeypatch.setitem(records.RECORDINGS, "seeds", records.Recording("x", 1, too_late))
+    assert course(["record", "seeds", "--recipe", str(tiny_file), "--out", str(project)]) == 2
+    assert "Cannot write" in capsys.readouterr().err
+
+
+def test_without_a_name_it_lists_what_there_is(project, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "BUNDLED", project / "reference")
+    (project / "reference").mkdir()
+    assert course(["record"]) == 0
+    printed = capsys.readouterr().out
+    for name, recording in records.RECORDINGS.items():
+        assert f"  {name}" in printed
+        assert f"about {recording.minutes:g} minutes" in printed
+    assert "not recorded yet" in printed
+
+
+def test_an_unknown_record_is_told(capsys):
+    assert course(["record", "tinytale_seeds"]) == 2
+    assert "did you mean 'tinytales_seeds'" in capsys.readouterr().err
+
+
+def test_the_corpus_module_is_the_one_that_is_patched():
+    """The fixtures above plant a corpus; this would be in vain if records looked elsewhere."""
+    assert records.find_corpus is corpus.find_corpus
+    assert load_recipe("numbers_cpu").data.dataset == "numbers"
