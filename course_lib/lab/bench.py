@@ -10,7 +10,7 @@ from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 
 RECIPE = "tinytales_cpu"
-STEPS = 150
+STEPS = 100
 PATIENCE = 3600.0
 """Seconds that a benchmark may take in all."""
 
@@ -56,12 +56,12 @@ def measure_lab(runs: int, recipe: str | None = None, steps: int = STEPS) -> Mea
 def take_turns(runs: int, recipe: str, steps: int) -> dict[str, list[float]]:
     """Tokens per second of the lab and of a plain loop, in turn, after one turn that does not count.
 
-    Both train the same model for as many steps, an evaluation of the whole split at the end; starting up
-    and the sample after the end are left out. Who comes first in a turn changes from turn to turn.
+    Both train the same model for as many steps; starting up, all but a moment of evaluation, and the sample
+    after the end are left out. Who comes first in a turn changes from turn to turn.
     """
     from course_lib.lab.lab import Lab
 
-    chosen = load_recipe(recipe).replace(max_steps=steps)
+    chosen = load_recipe(recipe).replace(max_steps=steps, eval_batches=1)
     lab = Lab(chosen)
     rows: dict[str, list[float]] = {"course": [], "plain loop": []}
     for turn in range(runs + 1):

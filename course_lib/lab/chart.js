@@ -10,7 +10,6 @@ const INK =
   "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
 const PAPER =
   "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
-let charts = 0;
 
 function make(parent, tag, attributes, text) {
   const node = document.createElementNS(NS, tag);
@@ -167,7 +166,8 @@ function draw(svg, data, finished, width, clip) {
 }
 
 function render({ model, el }) {
-  const clip = `course-lab-clip-${charts++}`;
+  // Each widget loads this file anew, so a counter would begin again: two charts of one name cut each other off.
+  const clip = `course-lab-clip-${Math.random().toString(36).slice(2)}`;
   const frame = document.createElement("div");
   frame.className = "course-lab-chart";
   frame.style.cssText = `width: 100%; max-width: 900px; min-height: ${HEIGHT + 40}px; color: ${INK};`;

@@ -11,7 +11,7 @@ import traitlets
 from course_lib import plots
 from course_lib.training import StepRecord
 
-MOST_POINTS = 600
+MOST_POINTS = 400
 """A curve of more points is thinned: the screen has no more room, and each update sends them all."""
 
 PLAIN = {"color": plots.TRAIN_COLOR, "dash": "", "marker": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"}
@@ -57,9 +57,8 @@ class LossChart(anywidget.AnyWidget):
 
     def __init__(self, max_steps: int, vocab_size: int | None = None, lines: Mapping[str, float] | None = None) -> None:
         self._vocab_size = vocab_size
-        self._sent: list[Curve] = []
-        picture = self._picture(None, [], max_steps, lines or {}, "", "")
-        super().__init__(data=picture, finished=[])
+        self._traced: list[_Trace] = []
+        super().__init__(data=self._picture([], max_steps, lines or {}, "", ""), finished=[])
 
     def show(
         self,
@@ -78,47 +77,71 @@ class LossChart(anywidget.AnyWidget):
             state: a word or two on how things stand; read out to those who cannot see it change.
             status: numbers, beside it.
         """
-        picture = self._picture(current, finished, max_steps, lines or {}, state, status)
+        are_new = [trace.curve for trace in self._traced] != list(finished)
+        if are_new:
+            self._traced = [_Trace(curve) for curve in finished]
+        growing = [_Trace(current)] if current else []
+        longest = max((len(curve.records) for curve in finished), default=0)
+        x_max = max(longest, max_steps if current or not finished else 0)
+        picture = self._picture(growing, x_max, lines or {}, state, status)
         with self.hold_sync():  # one message, so one picture
-            if list(finished) != self._sent:
-                self._sent = list(finished)
-                self.finished = [_drawn(curve) for curve in finished]
+            if are_new:
+                self.finished = [trace.drawn() for trace in self._traced]
             self.data = picture
 
     def _picture(
-        self, current: Curve | None, finished: Sequence[Curve], max_steps: int, lines: Mapping[str, float],
-        state: str, status: str,
-    ) -> dict[str, Any]:  # fmt: skip
-        curves = [*finished, *([current] if current else [])]
+        self, growing: "list[_Trace]", x_max: int, lines: Mapping[str, float], state: str, status: str
+    ) -> dict[str, Any]:
+        traces = [*self._traced, *growing]
         marks = plots.reference_lines(self._vocab_size, lines)
-        points = [points for curve in curves for points in plots.loss_points(curve.records)]
-        longest = max((len(curve.records) for curve in finished), default=0)
         return {
-            "curve": _drawn(current) if current else None,
+            "curve": growing[0].drawn() if growing else None,
             "lines": [{"label": _with_value(label, value), "value": value} for label, value in marks.items()],
-            "legend": _legend(curves),
-            "x_max": max(longest, max_steps if current or not finished else 0, 1),
-            "y_max": plots.highest(points, marks),
+            "legend": _legend([trace.curve for trace in traces]),
+            "x_max": max(x_max, 1),
+            "y_max": plots.highest([points for trace in traces for points in (trace.train, trace.val)], marks),
             "x_label": plots.X_LABEL,
             "y_label": plots.Y_LABEL,
             "state": state,
             "status": status,
-            "alt": _in_words(curves, self._vocab_size, lines),
+            "alt": self._in_words(traces, lines),
         }
+
+    def _in_words(self, traces: "list[_Trace]", lines: Mapping[str, float]) -> str:
+        rows: Any = {trace.curve.label: trace.ends() for trace in traces}
+        if len(traces) <= 1:
+            rows = traces[0].ends() if traces else []
+        words = plots.alt_text(rows, self._vocab_size, "Live loss chart", lines)
+        for curve in (trace.curve for trace in traces):
+            of = f" in {curve.label}" if len(traces) > 1 else ""
+            words += "".join(f" At step {step}{of}: {note}." for step, note in curve.notes)
+        return words
 
     def __repr__(self) -> str:
         return "A live chart of the loss: run this cell to see it grow."
 
 
-def _drawn(curve: Curve) -> dict[str, Any]:
-    """A curve as ``chart.js`` wants it; five digits are finer than any screen."""
-    train, val = plots.loss_points(curve.records)
-    return {
-        **(curve.style or PLAIN),
-        "train": [[x, float(f"{y:.5g}")] for x, y in thinned(train)],
-        "val": [[x, float(f"{y:.5g}")] for x, y in thinned(val)],
-        "notes": [list(note) for note in curve.notes],
-    }
+class _Trace:
+    """A curve with its points, found once for all that is to be known of them."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
+        self.train, self.val = plots.loss_points(curve.records)
+
+    def drawn(self) -> dict[str, Any]:
+        """The curve as ``chart.js`` wants it; five digits are finer than any screen."""
+        return {
+            **(self.curve.style or PLAIN),
+            "train": [[x, float(f"{y:.5g}")] for x, y in thinned(self.train)],
+            "val": [[x, float(f"{y:.5g}")] for x, y in thinned(self.val)],
+            "notes": [list(note) for note in self.curve.notes],
+        }
+
+    def ends(self) -> list[dict[str, Any]]:
+        """As few rows as tell in words how the curve begins and ends."""
+        row = {"train_loss": None, "val_loss": None}
+        found = [row | {"step": x, "train_loss": y} for x, y in (*self.train[:1], *self.train[-1:])]
+        return [*found, *(row | {"step": x - 1, "val_loss": y} for x, y in self.val[-1:])]
 
 
 def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
@@ -132,14 +155,3 @@ def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
 
 def _with_value(label: str, value: float) -> str:
     return label if f"{value:.2f}" in label else f"{label}: {value:.2f}"
-
-
-def _in_words(curves: Sequence[Curve], vocab_size: int | None, lines: Mapping[str, float]) -> str:
-    rows: Any = {curve.label: curve.records for curve in curves} if len(curves) > 1 else []
-    if len(curves) == 1:
-        rows = curves[0].records
-    words = plots.alt_text(rows, vocab_size, "Live loss chart", lines)
-    for curve in curves:
-        of = f" in {curve.label}" if len(curves) > 1 else ""
-        words += "".join(f" At step {step}{of}: {note}." for step, note in curve.notes)
-    return words

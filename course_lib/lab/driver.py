@@ -6,6 +6,8 @@ carried out by the thread that trains; so nothing ever changes in the middle of 
 """
 
 import contextlib
+import ctypes
+import os
 import queue
 import threading
 import time
@@ -23,7 +25,7 @@ Aside = Callable[[], bool]
 
 UPDATE_SECONDS = 0.25
 """How often watchers are told: often enough to look alive, seldom enough to cost nothing."""
-SHARE = 0.04
+SHARE = 0.03
 """What may be done beside the training (pictures, samples), as a share of the time that training takes."""
 
 
@@ -209,6 +211,18 @@ def drive_here(driver: Driver, trainer: Trainer) -> None:
     """
     with heeding_signals(driver, trainer):
         driver.drive(trainer)
+
+
+def let_helpers_go() -> None:
+    """End the helper threads that torch keeps for the calling thread; it gets new ones when it computes again.
+
+    GNU's OpenMP keeps helpers for each thread that has computed. As soon as there are more of them than cores,
+    all sleep between two tasks instead of waiting awake: on two cores, with the idle helper of the main
+    thread around, a training in another thread was a third slower. Elsewhere this does nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another OpenMP, or another system
+        openmp = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+        openmp.omp_pause_resource_all(1)  # OpenMP 5.0, section 3.2.44; 1 is omp_pause_soft
 
 
 def training_thread(work: Callable[[], None], torch_threads: int) -> threading.Thread:

@@ -14,7 +14,7 @@ from course_lib.data import load_prepared, prepare
 from course_lib.data.corpus import find_corpus
 from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
-from course_lib.lab.driver import training_thread
+from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import note, readout
@@ -130,6 +130,7 @@ class Lab:
         session = self._new_session(self.recipe, self._redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
+        let_helpers_go()
         self._thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
         self._thread.start()
 

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.browser
 
 def test_from_the_top_to_the_lab_and_start(jupyterlab, page, tmp_path):
     open_notebook(page, jupyterlab.page_of("chapters/05_loop.ipynb"))
-    run_cells_until(page, "run = lab.train()")
+    run_cells_until(page, "run = lab.train(")
     lab = page.locator(".course-lab")
     lab.or_(page.locator(ERROR)).first.wait_for(timeout=180_000)
     assert_no_errors(page)

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.lab.driver import SHARE, Change, Driver, drive_here, training_thread
+from course_lib.lab.driver import SHARE, Change, Driver, drive_here, let_helpers_go, training_thread
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import Trainer
@@ -183,6 +184,22 @@ def test_a_thread_counts_torchs_threads_as_its_caller_does():
     assert thread.daemon
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_idle_helpers_of_the_main_thread_are_let_go():
+    """They would make the training thread's own sleep between two tasks, where there are few cores."""
+    if "libgomp" not in Path("/proc/self/maps").read_text():
+        pytest.skip("this torch computes with another OpenMP")
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    matrix = torch.ones(2000, 2000)
+    total = (matrix + 1).sum()
+    with_helpers = len(list(Path("/proc/self/task").iterdir()))
+    let_helpers_go()
+    assert len(list(Path("/proc/self/task").iterdir())) <= with_helpers - 3
+    assert (matrix + 1).sum() == total
+    torch.set_num_threads(before)
+
+
 # Beside the training ---------------------------------------------------------------------------------------
 
 
@@ -210,18 +227,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.mark.parametrize(("picture", "piece"), [(0.002, 0.001), (0.3, 0.001), (0.002, 0.03), (0.05, 0.02)])
 def test_pictures_and_samples_together_keep_to_their_share(clock, picture, piece):
-    """10 s of training. However long a picture or a piece takes, all of them may take 0.4 s, give or take one."""
+    """30 s of training. However long a picture or a piece takes, all of them keep to the share, give or take one."""
     pictures, pieces = [], []
     watch = lambda: (pictures.append(1), clock(picture))  # noqa: E731
     aside = lambda: (pieces.append(1), clock(piece))[0] is None  # noqa: E731
     driver = Driver([], watch, aside)
-    driver.drive(SlowTrainer(1000, clock))
+    driver.drive(SlowTrainer(3000, clock))
     spent = picture * (len(pictures) - 1) + piece * len(pieces)  # the last picture comes when all is over
-    assert spent <= SHARE * 10 + picture + piece
-    assert spent > SHARE * 10 / 2, "and it is made use of"
+    assert spent <= SHARE * 30 + picture + piece
+    assert spent > SHARE * 30 / 2, "and it is made use of"
     assert len(pictures) >= 2
     assert pieces
-    assert driver.seconds == pytest.approx(10 + spent)
+    assert driver.seconds == pytest.approx(30 + spent)
 
 
 def test_no_picture_comes_sooner_than_the_eye_needs_it(clock):

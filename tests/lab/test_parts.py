@@ -115,7 +115,7 @@ def test_a_curve_is_thinned_only_when_it_is_long():
     few = thinned(points)
     assert len(few) == MOST_POINTS
     assert (few[0], few[-1]) == (points[0], points[-1])
-    assert {b[0] - a[0] for a, b in itertools.pairwise(few)} <= {8, 9}
+    assert {b[0] - a[0] for a, b in itertools.pairwise(few)} <= {12, 13}
 
 
 def test_the_chart_holds_the_curve_the_lines_and_the_words(project):
