@@ -80,9 +80,9 @@ def test_counting_targets_instead_of_characters_is_right_too():
 
 
 def step_03(order: str, loss=lambda model, x, y: cross_entropy(model(x), y), clip=clip_grad_norm_, returned="item"):
-    """A train_step whose lines come in the given order, one letter each: zero, forward, backward, clip, step."""
+    """A clipped_step whose lines come in the given order, one letter each: zero, forward, backward, clip, step."""
 
-    def train_step(model, optimizer, x, y, max_norm):
+    def clipped_step(model, optimizer, x, y, max_norm):
         value = None
         for line in order:
             if line == "z":
@@ -99,7 +99,7 @@ def step_03(order: str, loss=lambda model, x, y: cross_entropy(model(x), y), cli
             value = cross_entropy(model(x), y)
         return {"tensor": value, "nothing": None}.get(returned, value.item())
 
-    return train_step
+    return clipped_step
 
 
 def always_shortened(parameters, max_norm):

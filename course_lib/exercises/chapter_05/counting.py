@@ -91,7 +91,7 @@ def _judge_times_read(attempt: Any) -> str:
         raise Wrong(f"{shown} should return {number(expected)}; it returned {number(got)}. {words}")
     return (
         "Steps, times windows per step, times characters per window, over the length of the text. A run is often less "
-        "than one reading: then no batch has been seen before, and the training loss is honest too."
+        "than one reading: then most of what a batch shows is new, and the training loss is nearly honest too."
     )
 
 

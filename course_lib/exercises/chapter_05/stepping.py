@@ -59,9 +59,9 @@ def _the_step(watch: Watch) -> Event:
 
 
 def _judge_clipped(attempt: Any) -> str:
-    train_step = need_function(attempt, "train_step(model, optimizer, x, y, max_norm)")
-    shown = f"train_step(model, optimizer, x, y, max_norm={SHORT})"
-    returned, watch, model, leftover = _run(train_step, shown, X, Y, SHORT)
+    clipped_step = need_function(attempt, "clipped_step(model, optimizer, x, y, max_norm)")
+    shown = f"clipped_step(model, optimizer, x, y, max_norm={SHORT})"
+    returned, watch, model, leftover = _run(clipped_step, shown, X, Y, SHORT)
     step = _the_step(watch)
     written = watch.of("backward")[-1].gradient
     _same_gradient(written, watch[0].weight, leftover)
@@ -69,7 +69,7 @@ def _judge_clipped(attempt: Any) -> str:
     before, after = loss_at(watch[0].weight, X, Y), loss_at(model.table.weight.detach(), X, Y)
     late = (after, "That is the loss after the step. Return the one that was computed before it.")
     same_number(returned, before, f"What {shown} returned", [late])
-    _, watch, _, _ = _run(train_step, shown, X, Y, LONG)
+    _, watch, _, _ = _run(clipped_step, shown, X, Y, LONG)
     if not alike(_the_step(watch).gradient, watch.of("backward")[-1].gradient):
         raise Wrong(
             f"With max_norm={number(LONG)} the gradient, of norm {number(written.norm().item())}, is short enough and "
@@ -131,8 +131,8 @@ CLIPPED = Exercise(
     title="A step that cannot leap",
     difficulty="easy",
     minutes=8,
-    attempt="train_step",
-    expects="your function train_step(model, optimizer, x, y, max_norm) itself, without calling it",
+    attempt="clipped_step",
+    expects="your function clipped_step(model, optimizer, x, y, max_norm) itself, without calling it",
     hints=(
         "Write the five steps first. Which of them writes the gradients, and which uses them? Clip between the two.",
         "`torch.nn.utils.clip_grad_norm_(parameters, max_norm)` shortens all gradients together, in place.",

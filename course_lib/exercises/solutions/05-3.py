@@ -3,7 +3,7 @@ from torch.nn.utils import clip_grad_norm_
 from course_lib.losses import cross_entropy
 
 
-def train_step(model, optimizer, x, y, max_norm):
+def clipped_step(model, optimizer, x, y, max_norm):
     optimizer.zero_grad()
     logits = model(x)
     loss = cross_entropy(logits, y)
