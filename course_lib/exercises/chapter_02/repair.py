@@ -1,0 +1,114 @@
+"""A loader with three faults (02-6): which are left is read off the batches, not off the program's text."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from course_lib.exercises.calling import call, described, need_function
+from course_lib.exercises.chapter_02.rows import plain
+from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
+
+N, CUT, B, T = 300, 270, 6, 5
+STEPS = 40
+Batch = tuple[np.ndarray, np.ndarray]
+
+SHIFT = "y is not x moved by one: after each token of x, y should hold the one that follows it in the text."
+SAME = (
+    "Every step draws the same windows: the model would read one batch for ever. From what should the generator be "
+    "made?"
+)
+LEAK = (
+    "Batches for validation hold text that training reads: a model that recites would look good. Validation begins at "
+    "cut."
+)
+
+
+def _judge_repair(attempt: Any) -> str:
+    load_batch = need_function(attempt, "load_batch(tokens, part, batch_size, block_size, step)")
+    train = [_batch(load_batch, "train", step) for step in range(STEPS)]
+    val = [_batch(load_batch, "val", step) for step in range(STEPS)]
+    left = _faults(train, val)
+    if len(left) == 3:
+        raise Unattempted("All three faults are still in the loader.")
+    if left:
+        mended = 3 - len(left)
+        raise Wrong(f"{mended} of 3 faults {'is' if mended == 1 else 'are'} mended. What is left: {left[0]}")
+    _is_sound(load_batch, train, val)
+    return (
+        "None of the three raised an error. Not shifted: a loss too good too soon. One batch for ever: the training "
+        "loss falls, the validation loss rises. A leak: both are good, and only new text tells."
+    )
+
+
+def _batch(load_batch: Callable[..., Any], part: str, step: int) -> Batch:
+    shown = f'load_batch(tokens, "{part}", batch_size={B}, block_size={T}, step={step})'
+    returned = call(load_batch, np.arange(N), part, B, T, step, shown=shown)
+    if not isinstance(returned, (list, tuple)) or len(returned) != 2:
+        hint = " Does the function end with return?" if returned is None else ""
+        raise Wrong(f"{shown} should return x and y; it returned {described(returned)}.{hint}")
+    found = []
+    for name, rows in zip("xy", returned):
+        try:
+            table = np.asarray(plain(rows))
+        except ValueError:  # rows of different lengths
+            raise Wrong(f"{shown}: the rows of {name} should be of one length; they are not.") from None
+        if table.shape != (B, T) or table.dtype.kind not in "iu":
+            raise Wrong(
+                f"{shown}: {name} should be a table of ids of shape {(B, T)}; it is {described(rows)}."
+                + (" A row of T + 1 tokens gives T to x and T to y." if table.ndim == 2 else "")
+            )
+        if table.min() < 0 or table.max() >= N or (np.diff(table, axis=1) != 1).any():
+            raise Wrong(f"{shown}: a row of {name} should be {T} neighbors of the text, in order; one is not.")
+        found.append(table)
+    return found[0], found[1]
+
+
+def _faults(train: list[Batch], val: list[Batch]) -> list[str]:
+    found = {
+        SHIFT: any((y == x).all() for x, y in [*train, *val]),
+        SAME: all((x == train[0][0]).all() for x, _ in train) or all((x == val[0][0]).all() for x, _ in val),
+        LEAK: any(x.min() < CUT for x, _ in val),
+    }
+    return [words for words, is_there in found.items() if is_there]
+
+
+def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batch]) -> None:
+    """The three faults are gone; no new one should have come."""
+    for x, y in [*train, *val]:
+        if (y != x + 1).any():
+            raise Wrong(
+                f"The three faults are gone, but y is not right: under token {x[0, 0]} of x stands {y[0, 0]}. {SHIFT}"
+            )
+    if any(y.max() >= CUT for _, y in train):
+        raise Wrong("The three faults are gone, but now training reads text that is kept for validation.")
+    if any((_batch(load_batch, "train", step)[0] != train[step][0]).any() for step in (0, 3)):
+        raise Wrong(
+            "The three faults are gone, but a step drawn twice gives different windows. Make the generator from step, "
+            "so that each step can be replayed."
+        )
+    if len({x.tobytes() for x, _ in train}) < STEPS:
+        raise Wrong(f"The three faults are gone, but of {STEPS} steps some draw the same windows.")
+    if max(x.max() for x, _ in val) != N - 2 or min(x.min() for x, _ in val) != CUT:
+        low, high = min(int(x.min()) for x, _ in val), max(int(y.max()) for _, y in val)
+        raise Wrong(
+            f"The three faults are gone, but in {STEPS} steps the batches for validation reach only from token {low} "
+            f"to {high}; validation goes from {CUT} to {N - 1}. How many places has it?"
+        )
+
+
+REPAIR = Exercise(
+    id="02-6",
+    title="A loader with three faults",
+    difficulty="medium",
+    minutes=10,
+    attempt="load_batch",
+    expects="your function load_batch(tokens, part, batch_size, block_size, step) itself, without calling it",
+    hints=(
+        "Decode one row of x and of y, and look. What is y?",
+        "Draw two different steps. What in the function depends on `step`?",
+        "Which tokens can a batch for `\"val\"` hold? They should all come from behind the cut: `tokens[cut:]`. And "
+        "`default_rng(step)` makes each step another one.",
+    ),
+    judge=_judge_repair,
+)

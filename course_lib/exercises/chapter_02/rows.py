@@ -1,0 +1,44 @@
+"""What learners return in this chapter, rows of ids, whatever they are made of. No torch is needed."""
+
+from typing import Any
+
+from course_lib.exercises.calling import described
+from course_lib.exercises.exercise import Wrong
+
+
+def plain(value: Any) -> Any:
+    """Arrays, tensors and their numbers as Python's own lists and numbers; tuples as lists; the rest as it is."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value
+
+
+def need_ids(value: Any, what: str) -> list[int]:
+    """``value`` as a list of whole numbers."""
+    hint = " Does the function end with return?" if value is None else ""
+    row = plain(value)
+    if not isinstance(row, list):
+        raise Wrong(f"{what} should be a list of whole numbers; it is {described(value)}.{hint}")
+    for place, one in enumerate(row):
+        if isinstance(one, bool) or not isinstance(one, int):
+            raise Wrong(
+                f"{what} should be a list of whole numbers; at place {place} (counted from 0) stands {described(one)}."
+            )
+    return row
+
+
+def need_pairs(value: Any, what: str, parts: str) -> list[Any]:
+    """``value`` as a list of pairs; ``parts`` says of what, such as ``(x, y)``."""
+    hint = " Does the function end with return?" if value is None else ""
+    if hasattr(value, "__next__"):
+        value = list(value)
+    if not isinstance(value, (list, tuple)):
+        raise Wrong(f"{what} should be a list of pairs {parts}; it is {described(value)}.{hint}")
+    for place, pair in enumerate(value):
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise Wrong(
+                f"{what} should be a list of pairs {parts}; at place {place} (counted from 0) stands {described(pair)}."
+            )
+    return list(value)

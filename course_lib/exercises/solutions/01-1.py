@@ -1,0 +1,2 @@
+characters = sorted(set("banana bread"))
+bread_ids = [characters.index(character) for character in "bread"]

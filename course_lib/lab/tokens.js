@@ -1,0 +1,56 @@
+// A box for text and its picture in tokens. Python tokenizes, draws and escapes: see tokens.py.
+
+const INK =
+  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
+const PAPER =
+  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
+
+function render({ model, el }) {
+  const frame = document.createElement("div");
+  frame.className = "course-lab-tokens";
+  frame.style.cssText = `position: relative; max-width: 900px; color: ${INK}; font: 13px sans-serif;`;
+  const label = document.createElement("label");
+  label.style.cssText = "display: block; margin-bottom: 8px;";
+  label.textContent = model.get("label");
+  const box = document.createElement("textarea");
+  box.rows = 2;
+  box.spellcheck = false;
+  box.value = model.get("text");
+  box.style.cssText =
+    `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; ` +
+    `background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`;
+  const picture = document.createElement("div");
+  picture.className = "course-lab-tokens-picture";
+  // Read out are the counts, not every box at every key.
+  const words = document.createElement("div");
+  words.setAttribute("role", "status");
+  words.style.cssText = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
+  label.appendChild(box);
+  frame.append(label, picture, words);
+  el.appendChild(frame);
+
+  // JupyterLab's own shortcuts (Shift + Enter, A, B, D D) should not see what is typed here.
+  for (const kind of ["keydown", "keypress", "keyup"]) box.addEventListener(kind, (event) => event.stopPropagation());
+  box.addEventListener("input", () => {
+    model.set("text", box.value);
+    model.save_changes();
+  });
+  const redraw = () => {
+    picture.innerHTML = model.get("picture");
+    words.textContent = model.get("words");
+  };
+  const rewrite = () => {
+    if (box.value !== model.get("text")) box.value = model.get("text");
+  };
+  model.on("change:picture", redraw);
+  model.on("change:words", redraw);
+  model.on("change:text", rewrite);
+  redraw();
+  return () => {
+    model.off("change:picture", redraw);
+    model.off("change:words", redraw);
+    model.off("change:text", rewrite);
+  };
+}
+
+export default { render };

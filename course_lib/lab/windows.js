@@ -1,0 +1,154 @@
+// The windows of one step. Python sends what is to be seen (see windows.py); here it becomes a strip and letters.
+
+const NS = "http://www.w3.org/2000/svg";
+const HEIGHT = 112;
+const SIDE = 12; // left and right of the strip
+const TOP = 34; // of the strip
+const BAR = 40; // its height
+// The page's own colors, as in chart.js.
+const INK =
+  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
+const PAPER =
+  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
+let strips = 0;
+
+function make(parent, tag, attributes, text) {
+  const node = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+function add(parent, tag, style, text) {
+  const node = document.createElement(tag);
+  node.style.cssText = style;
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+const counted = (value) => value.toLocaleString("en-US");
+
+// Training is filled as far as it has been read, validation is hatched: no part is told by its color alone.
+function parts(svg, data, x, hatch) {
+  const pattern = make(svg, "pattern", { id: hatch, width: 7, height: 7, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
+  make(pattern, "line", { x1: 0, x2: 0, y1: 0, y2: 7, stroke: INK, "stroke-width": 1.6, "stroke-opacity": 0.55 });
+  const each = data.cut / data.read.length;
+  data.read.forEach((share, i) => {
+    if (share > 0)
+      make(svg, "rect", {
+        class: "read", x: x(i * each), width: Math.max(x((i + 1) * each) - x(i * each), 0.5),
+        y: TOP + BAR * (1 - share), height: BAR * share, fill: "#56B4E9", "fill-opacity": 0.55,
+      });
+  });
+  const frame = { y: TOP, height: BAR, stroke: INK, "stroke-width": 1 };
+  make(svg, "rect", { ...frame, x: x(0), width: x(data.cut) - x(0), fill: "none" });
+  make(svg, "rect", { ...frame, class: "val", x: x(data.cut), width: x(data.n) - x(data.cut), fill: `url(#${hatch})` });
+  const halo = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
+  make(svg, "text", { ...halo, x: x(data.cut / 2), y: TOP + BAR / 2 + 4, "text-anchor": "middle" }, "training");
+  const middle = Math.min(x((data.cut + data.n) / 2), x(data.n) - 30);
+  make(svg, "text", { ...halo, x: middle, y: TOP + BAR / 2 + 4, "text-anchor": "middle" }, "validation");
+  make(svg, "text", { x: x(0), y: TOP + BAR + 17 }, "token 0");
+  make(svg, "text", { x: x(data.cut), y: TOP + BAR + 17, "text-anchor": "middle" }, counted(data.cut));
+  if (x(data.n) - x(data.cut) > 70)
+    make(svg, "text", { x: x(data.n), y: TOP + BAR + 17, "text-anchor": "end" }, counted(data.n));
+}
+
+// A triangle points at where each window starts; the chosen one is larger, stands on a line, and is named.
+function marks(svg, data, x, choose) {
+  const order = data.starts.map((_, i) => i).sort((a, b) => (a === data.chosen) - (b === data.chosen));
+  for (const i of order) {
+    const isChosen = i === data.chosen;
+    const at = x(data.starts[i]);
+    const size = isChosen ? 8 : 5;
+    const mark = make(svg, "g", { class: isChosen ? "mark chosen" : "mark", cursor: "pointer" });
+    make(mark, "title", {}, `window ${i}, from token ${counted(data.starts[i])}`);
+    if (isChosen) make(mark, "line", { x1: at, x2: at, y1: TOP, y2: TOP + BAR, stroke: INK, "stroke-width": 2 });
+    make(mark, "path", {
+      d: `M${at - size} ${TOP - 1.7 * size}h${2 * size}L${at} ${TOP}z`,
+      fill: isChosen ? "#D55E00" : "#0072B2", stroke: isChosen ? INK : PAPER, "stroke-width": 1,
+    });
+    mark.addEventListener("click", () => choose(i));
+    if (isChosen) {
+      const text = make(svg, "text", { class: "name", y: TOP - 18 }, `window ${i}`);
+      const width = text.getComputedTextLength();
+      text.setAttribute("x", Math.min(Math.max(at - width / 2, x(0)), x(data.n) - width));
+    }
+  }
+}
+
+// x over y, a column for each place: what goes in, and under it what should come out.
+function letters(place, data) {
+  place.replaceChildren();
+  const table = add(place, "table", "border-collapse: collapse; font: 14px/1.5 monospace; color: inherit; background: none;");
+  for (const [row, name] of [["t", "place"], ["x", "x, goes in"], ["y", "y, the next"]]) {
+    const line = add(table, "tr", row === "t" ? "opacity: 0.75; font-size: 11px; background: none;" : "background: none;");
+    add(line, "th", "text-align: left; font: 12px sans-serif; padding: 0 12px 0 0; white-space: nowrap;", name).scope = "row";
+    for (const column of data.columns)
+      add(line, "td", `text-align: center; padding: 0 2px; min-width: 1.2em; ${row === "t" ? "" : "border: 1px solid color-mix(in srgb, currentColor 30%, transparent);"}`, String(column[row]));
+  }
+}
+
+function list(place, data, choose) {
+  place.replaceChildren();
+  data.starts.forEach((start, i) => {
+    const isChosen = i === data.chosen;
+    const button = add(
+      place, "button",
+      `display: block; width: 100%; text-align: left; font: 13px/1.6 monospace; color: inherit; cursor: pointer; white-space: pre; overflow: hidden; text-overflow: ellipsis; border: 0; border-left: 4px solid ${isChosen ? "#D55E00" : "transparent"}; background: none; font-weight: ${isChosen ? "bold" : "normal"};`,
+      `${isChosen ? "▸" : " "}${String(i).padStart(3)}  from ${counted(start).padStart(9)}  ${data.texts[i]}`,
+    );
+    button.setAttribute("aria-pressed", String(isChosen));
+    button.addEventListener("click", () => choose(i));
+  });
+}
+
+function render({ model, el }) {
+  const hatch = `course-lab-hatch-${strips++}`;
+  const frame = add(el, "div", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  frame.className = "course-lab-chart course-lab-strip";
+  const svg = make(frame, "svg", { role: "img", height: HEIGHT, style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
+  const status = add(frame, "div", "min-height: 1.5em; padding: 0 12px 8px; font-variant-numeric: tabular-nums;");
+  status.className = "course-lab-status";
+  const table = add(frame, "div", "overflow-x: auto; padding: 0 12px 8px;");
+  table.className = "course-lab-letters";
+  const rows = add(frame, "div", "height: 11.5em; overflow-y: auto; padding: 0 8px;");
+  rows.className = "course-lab-rows";
+  rows.setAttribute("role", "group");
+  rows.setAttribute("aria-label", "The windows of this step");
+
+  const choose = (i) => {
+    model.set("chosen", i);
+    model.save_changes();
+  };
+  const drawStrip = () => {
+    const data = model.get("data");
+    const width = Math.max(320, frame.clientWidth || 760);
+    const x = (place) => SIDE + (place / data.n) * (width - 2 * SIDE);
+    svg.replaceChildren();
+    svg.setAttribute("width", width);
+    svg.setAttribute("aria-label", data.alt);
+    parts(svg, data, x, hatch);
+    marks(svg, data, x, choose);
+  };
+  const redraw = () => {
+    const data = model.get("data");
+    const focused = [...rows.children].indexOf(document.activeElement);
+    drawStrip();
+    status.textContent = data.status;
+    letters(table, data);
+    list(rows, data, choose);
+    if (focused >= 0) rows.children[Math.min(focused, rows.children.length - 1)].focus();
+  };
+  model.on("change:data", redraw);
+  const observer = new ResizeObserver(drawStrip);
+  observer.observe(frame);
+  redraw();
+  return () => {
+    observer.disconnect();
+    model.off("change:data", redraw);
+  };
+}
+
+export default { render };

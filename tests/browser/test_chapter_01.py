@@ -1,0 +1,103 @@
+"""Chapter 01 as a learner meets it: its pictures before anything runs, and its widget while one types."""
+
+import pytest
+from jupyter_page import ERROR, assert_no_errors, open_notebook, run_cells_until, switch_to_dark, wait_until
+
+pytestmark = pytest.mark.browser
+
+# The least contrast (WCAG 2.1) of all words of a picture against the box behind them, thin colors laid over the page.
+LEAST_CONTRAST = """
+(picture) => {
+    const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+    const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
+    const behind = (node) => {
+        if (!node) return [255, 255, 255];
+        const own = numbers(getComputedStyle(node).backgroundColor);
+        return own.length > 3 && own[3] === 0 ? behind(node.parentElement) : over(own, behind(node.parentElement));
+    };
+    const luminance = (color) => {
+        const [r, g, b] = color.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const contrast = (node) => {
+        const paper = behind(node);
+        const [a, b] = [luminance(over(numbers(getComputedStyle(node).color), paper)), luminance(paper)];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+    return Math.min(...[...picture.querySelectorAll("span, div")].map(contrast));
+}
+"""
+BOX = "span[title^='token ']"
+
+
+def ids(picture) -> list[int]:
+    return [int(box.get_attribute("title").rsplit(" ", 1)[1]) for box in picture.locator(BOX).all()]
+
+
+def test_pictures_without_a_kernel_and_a_widget_with_one(jupyterlab, page, tmp_path):
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append("a script ran"), dialog.dismiss()))
+    open_notebook(page, jupyterlab.page_of("chapters/01_tokenizer.ipynb"))
+
+    # Nothing has been run: the file itself holds the picture.
+    cell = page.locator(".jp-CodeCell", has_text='TokenView(tokenizer, "The fox')
+    cell.scroll_into_view_if_needed()
+    kept = cell.locator(".jp-OutputArea-output")
+    kept.locator("span", has_text="34").first.wait_for()
+    assert "18 tokens, 18 characters, 18 bytes." in kept.inner_text()
+    assert page.locator(".course-lab-tokens").count() == 0
+    page.screenshot(path=tmp_path / "kept.png")
+
+    run_cells_until(page, "Try these. Guess first.")
+    view = page.locator(".course-lab-tokens")
+    view.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
+    assert_no_errors(page)
+    box, picture = view.locator("textarea"), view.locator(".course-lab-tokens-picture")
+    assert box.input_value() == "The fox saw a bee."
+    assert len(ids(picture)) == 18
+    view.scroll_into_view_if_needed()
+
+    # Each key is answered, and none is taken for one of JupyterLab's own.
+    n_cells = page.locator(".jp-Notebook .jp-Cell").count()
+    box.fill("")
+    wait_until(lambda: "0 tokens" in picture.inner_text(), "an empty picture")
+    box.press_sequentially("bad\nx")
+    wait_until(lambda: "5 tokens" in picture.inner_text(), "a picture of what was typed")
+    assert ids(picture) == [28, 27, 30, 0, 50]
+    assert picture.locator("br").count() == 1
+    box.press("Shift+Enter")
+    wait_until(lambda: "6 tokens" in picture.inner_text(), "a second line break")
+    box.press("Backspace")
+    wait_until(lambda: "5 tokens" in picture.inner_text(), "one line break less")
+    page.wait_for_timeout(200)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == n_cells
+    colors = [b.evaluate("box => getComputedStyle(box).backgroundColor") for b in picture.locator(BOX).all()[:3]]
+    assert colors[0] == colors[2] != colors[1]
+
+    # What is unknown is told; what looks like HTML is text.
+    box.fill("café")
+    wait_until(lambda: "'é' (U+00E9" in picture.inner_text(), "the course's own error")
+    wait_until(lambda: "'é' (U+00E9" in view.locator("[role=status]").inner_text(), "the same for those who listen")
+    page.screenshot(path=tmp_path / "unknown.png")
+    box.fill("<img src=x onerror=alert(1)>")
+    wait_until(lambda: "'<' (U+003C" in picture.inner_text(), "an error about <")
+    assert picture.locator("img").count() == 0
+
+    run_cells_until(page, "Where several bytes make one character")
+    by_bytes = page.locator(".course-lab-tokens").nth(1)
+    by_bytes.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
+    by_bytes.scroll_into_view_if_needed()
+    box, picture = by_bytes.locator("textarea"), by_bytes.locator(".course-lab-tokens-picture")
+    box.fill("<b onclick=alert(1)>日 & é</b> \U0001f98a")
+    wait_until(lambda: "37 bytes" in picture.inner_text(), "a picture in bytes")
+    assert picture.locator("b, [onclick]").count() == 0
+    assert ids(picture)[20:23] == [230, 151, 165]
+    page.screenshot(path=tmp_path / "bytes.png")
+    assert picture.evaluate(LEAST_CONTRAST) >= 4.5
+    switch_to_dark(page)
+    by_bytes.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "dark.png")
+    assert picture.evaluate(LEAST_CONTRAST) >= 4.5
+    assert_no_errors(page)
+    assert complaints == []

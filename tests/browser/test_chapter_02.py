@@ -1,0 +1,110 @@
+"""Chapter 02 as a learner meets it: run from the top to its windows in a real Chromium, and move its sliders."""
+
+import re
+
+import pytest
+from jupyter_page import ERROR, assert_no_errors, move, open_notebook, run_cells_until, switch_to_dark, wait_until
+
+pytestmark = pytest.mark.browser
+
+INK = """
+frame => {
+    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+    const luminance = (color) => {
+        const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    let behind = frame;
+    while (["rgba(0, 0, 0, 0)", "transparent"].includes(getComputedStyle(behind).backgroundColor)) {
+        behind = behind.parentElement;
+    }
+    const page = luminance(getComputedStyle(behind).backgroundColor);
+    const against = (selector, property) => {
+        const ink = luminance(getComputedStyle(frame.querySelector(selector))[property]);
+        return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
+    };
+    return {
+        words: against("svg text", "fill"), status: against(".course-lab-status", "color"),
+        letters: against(".course-lab-letters td", "color"), rows: against(".course-lab-rows button", "color"),
+        mark: against(".mark path", "fill"), chosen: against(".mark.chosen path", "fill"),
+    };
+}
+"""
+
+
+def assert_readable(frame) -> None:
+    contrasts = frame.evaluate(INK)
+    for part, ratio in contrasts.items():
+        assert ratio >= (3 if part in ("mark", "chosen") else 4.5), contrasts
+
+
+def row(frame, name: str) -> str:
+    """The letters of x or of y, as they stand in the table."""
+    line = frame.locator("tr", has=frame.page.locator("th", has_text=re.compile(f"^{name},")))
+    return "".join(line.locator("td").all_text_contents())
+
+
+def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path):
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    open_notebook(page, jupyterlab.page_of("chapters/02_batcher.ipynb"))
+    run_cells_until(page, "def one_step(")
+    frame = page.locator(".course-lab-strip")
+    frame.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
+    assert_no_errors(page)
+    frame.evaluate("frame => frame.scrollIntoView({block: 'center'})")
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
+
+    # Eight windows, one of them chosen; y is x moved by one.
+    assert frame.locator(".mark").count() == frame.locator(".course-lab-rows button").count() == 8
+    x, y = row(frame, "x"), row(frame, "y")
+    assert len(x) == 16
+    assert x[1:] == y[:-1]
+    page.screenshot(path=tmp_path / "light.png")
+
+    # Another step, other windows; none stands over the validation part.
+    before = frame.locator(".course-lab-rows").inner_text()
+    move(page, "step", "ArrowRight", times=3)
+    wait_until(lambda: "Step 3 reads 8 windows of 16: 128" in frame.inner_text(), "step 3")
+    assert frame.locator(".course-lab-rows").inner_text() != before
+    val = float(frame.locator("rect.val").get_attribute("x"))
+    for path in frame.locator(".mark path").all():
+        box = path.get_attribute("d")
+        assert float(re.search(r"L([\d.]+)", box)[1]) < val
+
+    # More windows, and longer ones.
+    move(page, "batch_size", "ArrowRight")
+    wait_until(lambda: frame.locator(".mark").count() == 12, "twelve windows")
+    move(page, "block_size", "ArrowRight", times=2)
+    wait_until(lambda: "12 windows of 64: 768 examples" in frame.inner_text(), "longer windows")
+    assert "…" in row(frame, "x")
+
+    # After many steps much has been read, and the strip says how much of each part.
+    before = frame.locator("rect.read").count()
+    page.locator(".course-lab-step .noUi-handle").press("End")
+    wait_until(lambda: "Step 999" in frame.inner_text(), "the last step")
+    assert before < frame.locator("rect.read").count() == 150
+    page.screenshot(path=tmp_path / "read.png")
+
+    # A window is chosen by its line, with the mouse or with the keyboard, and by its triangle.
+    frame.locator(".course-lab-rows button").nth(4).click()
+    wait_until(lambda: frame.locator(".mark.chosen title").text_content().startswith("window 4,"), "window 4")
+    frame.locator(".course-lab-rows button").nth(5).focus()
+    page.keyboard.press("Enter")
+    wait_until(lambda: frame.locator("svg text.name").text_content() == "window 5", "window 5")
+    assert frame.locator("button[aria-pressed=true]").inner_text().strip().startswith("▸  5")
+    frame.locator(".mark", has=page.locator("title", has_text=re.compile("^window 2,"))).dispatch_event("click")
+    wait_until(lambda: frame.locator("svg text.name").text_content() == "window 2", "window 2")
+    assert "Window 2 starts at" in frame.locator("svg[role=img]").get_attribute("aria-label")
+
+    # Readable by day and by night, and nothing sticks out where the page is narrow.
+    assert_readable(frame)
+    switch_to_dark(page)
+    assert_readable(frame)
+    page.screenshot(path=tmp_path / "dark.png")
+    page.set_viewport_size({"width": 900, "height": 1000})
+    page.wait_for_timeout(300)
+    assert frame.evaluate("frame => frame.querySelector('svg').clientWidth <= frame.clientWidth + 1")
+    page.screenshot(path=tmp_path / "narrow.png")
+    assert_no_errors(page)
+    assert complaints == []
