@@ -25,8 +25,11 @@ Aside = Callable[[], bool]
 
 UPDATE_SECONDS = 0.25
 """How often watchers are told: often enough to look alive, seldom enough to cost nothing."""
-SHARE = 0.03
+SHARE = 0.025
 """What may be done beside the training (pictures, samples), as a share of the time that training takes."""
+
+BURST_SECONDS = 0.01
+"""Other work is done in bursts of about this length: each switch also costs the steps after it a little."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +180,11 @@ class Driver:
             cost = self._timed(self._watch)[0]
             # Half of the share is the watcher's: one that takes long, as it paints a picture, is told more seldom.
             self._next_watch = time.perf_counter() + max(self._update_seconds, 2 * cost / self._share)
+        if self._spare < BURST_SECONDS:
+            return
         while self._spare > 0 and self._words.empty() and not self._stop.is_set():
-            cost, worked = self._timed(self._aside)
-            if not worked:
+            if not self._timed(self._aside)[1]:
                 self._spare = 0.0  # what is not used now is not saved up
-                break
 
     def _timed(self, work: Callable[[], object]) -> tuple[float, object]:
         start = time.perf_counter()
