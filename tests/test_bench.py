@@ -84,6 +84,8 @@ def test_the_lab_is_measured_in_a_kernel(project: Path):
     assert (unit, details["steps"]) == ("tokens per second", 4)
     assert set(rows) == {"course", "plain loop"}
     assert [len(values) for values in rows.values()] == [2, 2]
+    turns = details["course vs plain loop, turn by turn"]
+    assert turns == [round(a / b, 3) for a, b in zip(rows["course"], rows["plain loop"])]
     assert all(value > 0 for values in rows.values() for value in values)
 
 
