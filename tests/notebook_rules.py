@@ -17,6 +17,7 @@ WORDS_PER_LINE = (4, 8)
 KNOWN_TAGS = {"nbval-ignore-output", "raises-exception"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")
+COLORS = re.compile(r"\\u001b\[[\d;]*m")  # of a traceback, as JSON writes them: they may split a path's beginning
 NOT_EVERYWHERE = re.compile(r"^:{3,}|\{ref\}|\{numref\}|\{eq\}", re.MULTILINE)
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 EXERCISE_HEADING = re.compile(r"^### (\d\d-\d+) (.+) \((\w+), (\d+) minutes?\)$")
@@ -69,7 +70,7 @@ def problems_of_file(notebook: dict) -> list[str]:
         found.append(f"{ignored} cells are not compared: at most {MOST_IGNORED}")
     if len({cell["id"] for cell in cells}) < len(cells):
         found.append("two cells have one id")
-    text = json.dumps(notebook, ensure_ascii=False)
+    text = COLORS.sub("", json.dumps(notebook, ensure_ascii=False))
     found += [f"a path of one machine: {path}" for path in MACHINE_PATH.findall(text)]
     found += [f"an address in memory: {address}" for address in ADDRESS.findall(text)]
     signs = NOT_EVERYWHERE.findall(markdown(cells))

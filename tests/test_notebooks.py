@@ -271,6 +271,10 @@ PLANTED: dict[str, tuple[Change, str]] = {
     "a warning": (added(code_cell("f()", stream("UserWarning", "stderr"))), "warning"),
     "a picture for those alone who see": (added(code_cell("figure", PICTURE)), "alternative text"),
     "a path in an output": (added(code_cell("p", stream("in /home/me/x\n"))), "a path of one machine"),
+    "a path in a colored traceback": (
+        added(code_cell("p", stream("\x1b[36mFile \x1b[39m\x1b[32m/home/me/x.py\x1b[39m\n"))),
+        "a path of one machine",
+    ),
     "an address": (added(code_cell("f", stream("<f at 0x7f0a1b2c3d>\n"))), "an address"),
     "a widget": (added(code_cell("lab", display(**{WIDGET_VIEW: {}, "text/plain": "Lab"}))), "not normalized"),
     "times of execution": (added(code_cell("1", execution={"iopub.execute_input": "x"})), "not normalized"),
