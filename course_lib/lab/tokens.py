@@ -70,8 +70,12 @@ def groups(found: list[Piece]) -> Iterator[list[Piece]]:
 
 # Blue and orange of Okabe and Ito, thin enough for dark and for light letters; each box has a border besides.
 TINTS = ("rgba(0, 114, 178, 0.22)", "rgba(230, 159, 0, 0.30)")
-BOX = "display: inline-block; text-align: center; vertical-align: top; margin: 0 1px 6px; "
-EDGE = BOX + "border: 1px solid #808080; border-radius: 4px; padding: 1px 3px; min-width: 13px; background-color: {}"
+BOX = "display: inline-block; text-align: center; vertical-align: top; margin: 0 {}px 6px; "
+GROUP = BOX.format(3)  # apart, so that their dotted lines do not join
+EDGE = (
+    BOX.format(1)
+    + "border: 1px solid #808080; border-radius: 4px; padding: 1px 3px; min-width: 13px; background-color: {}"
+)
 SIGN = "display: block; font-size: 16px; line-height: 22px; white-space: pre"
 NUMBER = "display: block; font-size: 11px; line-height: 15px"
 ALARM = "border-left: 4px solid #D55E00; padding-left: 0.8em; margin: 0.3em 0"
@@ -145,7 +149,7 @@ def _group_html(group: list[Piece], number: int) -> str:
     content = b"".join(piece.content for piece in group)
     if len(group) > 1:
         above = f'<span style="{SIGN}">{html.escape(_sign(content))}</span>'
-        boxes = f'<span style="{BOX}border-bottom: 2px dotted #808080">{above}{boxes}</span>'
+        boxes = f'<span style="{GROUP}border-bottom: 2px dotted #808080">{above}{boxes}</span>'
     return boxes + ("<br>" if content.endswith(b"\n") else "")
 
 

@@ -41,6 +41,8 @@ WRONG_2 = {
     "no marks, backwards": ([44, 2, 2], "in the wrong order"),
     "backwards": ([172, 130, 226], "stand backwards"),
     "marks of the first only": ([226, 2, 44], "Each later byte begins with the mark 10"),
+    "no mark in the last": ([226, 130, 44], "In the last byte the leading bits 10 are missing"),
+    "no mark in the second": ([226, 2, 172], "In the second byte the leading bits 10 are missing"),
     "the mark of two": ([194, 130, 172], "begins with 1110; yours begins with 110"),
     "filled from the left": ([0b11101000, 0b10001010, 0b10110000], "put zeros in front"),
     "filled from the left, zeros in the last": ([0b11101000, 0b10001010, 0b10101100], "put zeros in front"),
@@ -75,7 +77,8 @@ WRONG_3 = {
     "percent": (lambda V, C, o, tied: 100 * tables(V, C, tied) / (tables(V, C, tied) + o), "percent"),
     "not divided": (lambda V, C, other, tied: tables(V, C, tied), "Divide by all weights"),
     "added": (lambda V, C, other, tied: (V + C) / (V + C + other), "V times C, not V plus C"),
-    "whole division": (lambda V, C, o, tied: tables(V, C, tied) // (tables(V, C, tied) + o), "throw the fraction"),
+    "whole division": (lambda V, C, o, tied: tables(V, C, tied) // (tables(V, C, tied) + o), "Do not round"),
+    "rounded": (lambda V, C, o, tied: round(tables(V, C, tied) / (tables(V, C, tied) + o), 2), "Do not round"),
     "something else": (lambda V, C, other, tied: 0.5, "How many numbers are in one table"),
     "nothing returned": (lambda V, C, other, tied: print(end=""), "Does the function end with return?"),
     "called": (0.14, "without parentheses after it. It got the number 0.14"),
@@ -111,6 +114,18 @@ def looked_up(text, characters):
     return [number_of[character] for character in text]
 
 
+def all_of(told):
+    """A strict_encode that finds all unknown characters first, (position, character), and raises what is told."""
+
+    def strict_encode(text, characters):
+        found = [(position, c) for position, c in enumerate(text) if c not in characters]
+        if found:
+            raise ValueError(str(told(text, found)))
+        return [characters.index(c) for c in text]
+
+    return strict_encode
+
+
 WRONG_4 = {
     "left out": (strict_04(lambda *what: []), "left the character out and said nothing"),
     "find": (lambda text, characters: [characters.find(c) for c in text], "-1 is no id"),
@@ -123,6 +138,20 @@ WRONG_4 = {
     "no position": (raising("unknown: {character!r}"), "enumerate(text) gives each character with its own"),
     "counted from 1": (raising("{character!r} at {next}"), "Count positions from 0"),
     "the length": (raising("{character!r} in a text of {length}"), "That is the length of the text"),
+    "the last one": (all_of(lambda text, found: found[-1]), "The first unknown character is '!' at position 1; your"),
+    "all of them": (all_of(lambda text, found: found), "your message names a later one"),
+    "all of them, the first position": (
+        all_of(lambda text, found: f"{[c for _, c in found]} at {found[0][0]}"),
+        "your message names a later one",
+    ),
+    "the least in Unicode": (
+        all_of(lambda text, found: min(found, key=lambda one: one[1])),
+        "'ü' at position 1; your message names a later",
+    ),
+    "the last place of it": (
+        all_of(lambda text, found: f"{found[0][1]} at {text.rindex(found[0][1])}"),
+        "'!' at position 1; your message",
+    ),
     "a number for it": (strict_04(lambda *what: [0]), "returned a list of 6 and raised nothing"),
     "ids from 1": (strict_04(lambda *what: [], start=1), "Ids begin at 0"),
     "the message returned": (
@@ -147,6 +176,26 @@ def test_a_caught_key_error_is_right_too():
         except KeyError:
             raise ValueError(f"{character} ({len(ids)})") from None
         return ids
+
+    assert check("01-4", strict_encode).passed
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{c!r} at {i} in {text!r}?",
+        "{c} is unknown! It stands at {i} of {n}; {V} are known.",
+        "unknown at {i}: {rest}",
+        "position {i} has {c!r} (U+{o:04X})",
+    ],
+)
+def test_a_message_may_say_more(message):
+    def strict_encode(text, characters):
+        for i, c in enumerate(text):
+            if c not in characters:
+                rest, n, V = text[i:], len(text), len(characters)
+                raise ValueError(message.format(c=c, i=i, text=text, rest=rest, n=n, V=V, o=ord(c)))
+        return [characters.index(c) for c in text]
 
     assert check("01-4", strict_encode).passed
 
@@ -227,6 +276,7 @@ WRONG_6 = {
     "nothing done": (lambda nats, tokenizer, text: nats, "still in nats per token"),
     "by the vocabulary": (score_06(over=lambda t, b, c: 256), "10 tokens, 10 characters and 18 bytes here"),
     "log10": (score_06(bit=math.log10(2)), "should return 1.603; it returned 3.691"),
+    "rounded": (lambda n, t, x: round(score_06()(n, t, x), 2), "Do not round"),
     "a tensor": (lambda n, t, x: torch.tensor(score_06()(n, t, x)), ".item() takes the number out"),
     "called": (2.5, "It got the number 2.5"),
 }
@@ -281,6 +331,7 @@ WRONG_7 = {
     "by id, zeros below": (zeros_below, "kept their ids, not their characters"),
     "zeros": (moved_07(fresh=lambda table, staying: torch.zeros(3)), "yours are 0"),
     "one mean": (moved_07(fresh=lambda table, staying: table.mean().expand(3)), "over the rows, dim=0"),
+    "along the rows": (moved_07(fresh=lambda table, staying: table.mean(dim=1)), "dim=0 goes down the columns"),
     "a sum": (moved_07(fresh=lambda table, staying: table.sum(dim=0)), "divide by how many"),
     "the last row": (moved_07(fresh=lambda table, staying: table[-1]), "find() gives -1"),
     "the mean of those that stay": (moved_07(lambda table, staying: table[staying].mean(dim=0)), "rows that stay"),

@@ -45,7 +45,7 @@ def _judge_bread(attempt: Any) -> str:
     letters = [character for character in VOCABULARY if character != " "]
     known = [
         ([in_order_of_coming.index(c) for c in WORD], "You numbered the characters as they come in the text. Sort them "
-         "first: only then are the ids the same for every text with these characters."),
+         "first: then the ids are the same for every text with these characters."),
         ([letters.index(c) for c in WORD], "The space is missing from your vocabulary, or stands last in it. It is a "
          "character like any other, and in Unicode it comes before all letters."),
         ([VOCABULARY.index(c) + 1 for c in WORD], "You counted from 1. Ids begin at 0, as places in a list do."),
@@ -89,6 +89,8 @@ def _judge_euro(attempt: Any) -> str:
         (parts[::-1], "These are the parts, without their marks, and in the wrong order."),
         (EURO_BYTES[::-1], "The bytes are right and stand backwards: the one that begins with 1110 comes first."),
         ((0b11100010, parts[1], parts[2]), "The first is right. Each later byte begins with the mark 10."),
+        ((*EURO_BYTES[:2], parts[2]), "In the last byte the leading bits 10 are missing."),
+        ((EURO_BYTES[0], parts[1], EURO_BYTES[2]), "In the second byte the leading bits 10 are missing."),
         ((0b11000010, *EURO_BYTES[1:]), "The first byte of three begins with 1110; yours begins with 110."),
         ((0b11101000, 0b10001010, 0b10101100), "The fourteen digits were filled in from the left. They are fewer than "
          "the sixteen places: put zeros in front, or fill in from the right."),

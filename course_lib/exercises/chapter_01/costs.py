@@ -52,8 +52,7 @@ def _known_shares(expected: float, V: int, C: int, other: int, tied: bool) -> li
         (100 * expected, "That is in percent; a plain fraction is asked for, 1 for all of them."),
         (float(tables), "That counts the weights of the tables. Divide by all weights."),
         ((V + C) / (V + C + other), "A table has V rows of C numbers: V times C, not V plus C."),
-        (round(expected), "Do not round: // and round() throw the fraction away."),
-        (math.floor(expected), "Do not round: // and round() throw the fraction away."),
+        *[(round(expected, digits), "Do not round: // and round() throw digits away.") for digits in range(5)],
     ]  # fmt: skip
 
 
@@ -66,7 +65,8 @@ SHARE = Exercise(
     expects="your function vocabulary_share(V, C, other, tied) itself, without calling it",
     hints=(
         "One table has V rows of C numbers.",
-        "There are two tables, or one where they are tied. The share is theirs over all weights, theirs among them.",
+        "There are two tables, or one where they are tied. Divide the weights of the tables by all weights, tables "
+        "included.",
         "`tables = V * C * (1 if tied else 2)`",
     ),
     judge=_judge_share,
@@ -115,6 +115,7 @@ def _known_scores(nats: float, tokens: int, n_bytes: int, characters: int) -> li
         (bits * tokens, "That is the whole text in bits. Divide by its bytes."),
         (bits / n_bytes, "The loss is a mean: multiply by the number of tokens to get that of the whole text."),
         (bits * (tokens - 1) / n_bytes, "Here every token was scored, the first one too."),
+        *[(round(bits * tokens / n_bytes, digits), "Do not round.") for digits in range(4)],
     ]  # fmt: skip
 
 

@@ -56,6 +56,11 @@ def _known_slips(table: Tensor, old: str, new: str) -> list[tuple[Tensor, str]]:
         (_moved(table, old, new, table[-1]), "New characters got the last old row: find() gives -1 for what is not "
          "there, and as an index that means the last."),
     ]  # fmt: skip
+    if len(old) == C:  # only then do the means along the rows look like a row
+        words = (
+            "New characters got table.mean(dim=1), means along the rows. dim=0 goes down the columns, over all rows."
+        )
+        slips.append((_moved(table, old, new, table.mean(dim=1)), words))
     if staying:
         of_staying = torch.stack(staying).mean(dim=0)
         slips.append((_moved(table, old, new, of_staying), "The mean was taken over the rows that stay; asked for is "

@@ -10,7 +10,17 @@ from course_lib.exercises.values import same_row
 
 VOCABULARY = " abdenr"
 KNOWN = ("bread", "banana bread", "", " ")
-UNKNOWN = (("a! bee", "!", 1), ("bad idea", "i", 4), ("Anna", "A", 0), ("bend ü", "ü", 5))
+UNKNOWN = (
+    ("a! bee", "!", ()),
+    ("bad idea", "i", ()),
+    ("Anna", "A", ()),
+    ("bend ü", "ü", ()),
+    ("b!adéa", "!", ("é",)),
+    ("büadéa", "ü", ("é",)),
+    ("b!ab!a", "!", ("!",)),
+)
+"""Texts, the first unknown character of each, and the unknown ones after it: one that Unicode has later, or earlier,
+or the same once more."""
 
 
 def _judge_strict(attempt: Any) -> str:
@@ -22,16 +32,17 @@ def _judge_strict(attempt: Any) -> str:
         if got == [id_ + 1 for id_ in expected] and expected:
             raise Wrong(f"{shown} should return {expected}; it returned {got}. Ids begin at 0.")
         same_row(got, expected, f"What {shown} returned")
-    for text, character, position in UNKNOWN:
-        _stops(strict_encode, text, character, position)
+    for text, character, later in UNKNOWN:
+        _stops(strict_encode, text, character, later)
     return (
         "Known text becomes ids, and at the first unknown character it stops and says which one, and where. Who gets "
         "this message can mend the text; who gets wrong ids learns of it after the training."
     )
 
 
-def _stops(function: Callable[..., Any], text: str, character: str, position: int) -> None:
-    """Whether ``function`` raises a ValueError with the character and its position."""
+def _stops(function: Callable[..., Any], text: str, character: str, later: tuple[str, ...]) -> None:
+    """Whether ``function`` raises a ValueError with the first unknown character and its position, and no later one."""
+    position = text.index(character)
     shown = f"strict_encode({text!r}, {VOCABULARY!r})"
     expected = f"{shown} should raise a ValueError about {character!r} at position {position}"
     try:
@@ -49,14 +60,27 @@ def _stops(function: Callable[..., Any], text: str, character: str, position: in
         raise Wrong(f"{expected}; it raised {type(error).__name__}: {first_line(error)}.") from error
     else:
         raise Wrong(f"{expected}; {_instead(got, text)}")
+    numbers = [int(digits) for digits in re.findall(r"\d+", said)]
+    if any(_names(said, numbers, text, other, text.rindex(other)) for other in later):
+        first = f"The first unknown character is {character!r} at position {position}"
+        raise Wrong(f"{expected}; its message says {first_line(ValueError(said))!r}. {first}; your message names a "
+                    "later one.")  # fmt: skip
     if character not in said:
         what = "the message is empty" if not said else f"the message says {first_line(ValueError(said))!r}"
         raise Wrong(f"{expected}; {what}, without the character.")
-    numbers = [int(digits) for digits in re.findall(r"\d+", said)]
     if position not in numbers:
         known = {position + 1: "Count positions from 0.", len(text): "That is the length of the text."}
         words = next((known[n] for n in numbers if n in known), "enumerate(text) gives each character with its own.")
         raise Wrong(f"{expected}; its message says {first_line(ValueError(said))!r}, not that position. {words}")
+
+
+def _names(said: str, numbers: list[int], text: str, later: str, position: int) -> bool:
+    """Whether a message names the unknown character ``later``; it may well quote the text, or its end."""
+    if position in numbers:
+        return True
+    for start in range(len(text) - 1):
+        said = said.replace(text[start:], "")
+    return text.count(later) == 1 and later in said
 
 
 def _instead(got: Any, text: str) -> str:
@@ -100,8 +124,8 @@ def _judge_safe_cut(attempt: Any) -> str:
         for most in range(len(ids) + 2):
             _is_safe(safe_cut, text, ids, most)
     return (
-        "It steps back over bytes that begin with 10 to where a character begins. At most three are lost, and a model "
-        "that writes bytes needs just this to show its text while the last character is still on its way."
+        "One way is to step back over bytes that begin with 10 to where a character begins. At most three are lost, "
+        "and a model that writes bytes needs just this to show its text while the last character is still on its way."
     )
 
 
@@ -122,7 +146,7 @@ def _is_safe(safe_cut: Callable[..., Any], text: str, ids: list[int], most: int)
     words = ""
     if isinstance(got, list) and got == ids[: len(got)]:
         if len(got) > most:
-            words = f"That are {len(got)} ids, and at most {most} were allowed."
+            words = f"Those are {len(got)} ids, and at most {most} were allowed."
         elif len(got) > len(expected):
             words = f"The last character of {text!r} is in pieces: the cut went through the middle of it."
         else:
@@ -144,7 +168,8 @@ SAFE_CUT = Exercise(
     attempt="safe_cut",
     expects="your function safe_cut(ids, most) itself, without calling it",
     hints=(
-        "Where may one cut? Just before a byte that begins a character. In UTF-8 every other byte begins with `10`.",
+        "Where may one cut? Just before a byte that begins a character. All bytes of a character except its first "
+        "begin with `10`.",
         "Bytes that begin with `10` are those from 128 to 191.",
         "Begin with `end = min(most, len(ids))`. While `ids[end]` is there and is such a byte, lower `end` by one.",
     ),
