@@ -165,6 +165,41 @@ def loss_curve(
     return figure
 
 
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    lines: Mapping[str, float] | None = None,
+    log: str = "",
+    dots: bool = False,
+) -> Picture:
+    """Anything against anything, by name: for what is no loss against steps.
+
+    Args:
+        series: what a curve is called, to its x and its y.
+        lines: horizontal lines, label to value.
+        log: which axes are logarithmic: ``"x"``, ``"y"`` or ``"xy"``.
+        dots: whether to draw single points in place of a line.
+    """
+    figure = Picture(figsize=(7, 3), facecolor="white", layout="constrained")
+    figure.caption = f"{title or 'A curve'}: {y_label} against {x_label}"
+    figure.alt = f"{figure.caption}. " + " ".join(
+        f"{name} goes from {ys[0]:.2g} to {ys[-1]:.2g}." for name, (_, ys) in series.items()
+    )
+    scales = {f"{axis}scale": "log" for axis in log}
+    axes = figure.add_subplot(facecolor="white", xlabel=x_label, ylabel=y_label, title=title, **scales)
+    for (name, (xs, ys)), color, marker in zip(series.items(), RUN_COLORS, "o^sDvP"):
+        look = dict(marker=marker, markersize=4, linestyle="none") if dots else {}
+        axes.plot(xs, ys, color=color, label=name, **look)
+    _draw_lines(axes, lines or {})
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def _draw_lines(axes: Axes, marks: Mapping[str, float]) -> None:
     """Dashed lines with their names, where a curve that falls from left to right leaves room.
 

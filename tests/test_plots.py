@@ -188,3 +188,20 @@ def test_the_names_of_the_lines_cover_neither_one_another_nor_the_end_of_the_cur
     assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
     curve = [axes.transData.transform(point) for point in enumerate(losses)]
     assert not [box for box in boxes for x, y in curve if box.contains(x, y)]
+
+
+def test_anything_can_be_drawn_against_anything():
+    series = {"a": ([1e-5, 1e-3, 1.0], [3.0, 2.0, 4.0]), "b": ([1e-4], [1.0])}
+    figure = plots.curves(series, "learning rate", "loss", "A finder", {"knowing nothing": 3.5}, log="x", dots=True)
+    assert drawn(figure) == {name: list(zip(*points, strict=True)) for name, points in series.items()}
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("learning rate", "loss")
+    a, b = (line for line in axes.get_lines() if not line.get_label().startswith("_"))
+    assert a.get_linestyle() == b.get_linestyle() == "None"
+    assert a.get_marker() != b.get_marker(), "told apart without color"
+    assert across(figure) == [3.5]
+    assert "A finder" in figure.caption
+    assert "a goes from 3 to 4" in figure.alt
+    assert axes.get_legend() is not None
+    assert plots.curves({"one": ([0, 1], [2, 3])}, "step", "rate").axes[0].get_legend() is None

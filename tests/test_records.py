@@ -13,6 +13,7 @@ from course_lib.corpora import Grade, Part
 from course_lib.data import corpus
 from course_lib.data.corpus import CORPORA, Corpus
 from course_lib.errors import CourseError
+from course_lib.optim import set_lr
 from course_lib.recipes import Recipe, load_recipe, names
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,6 +66,42 @@ def test_a_model_that_finishes_no_sentence_has_no_right_one(project, monkeypatch
     )
     trainer = records.build_trainer(TINY.replace(dataset="judged"))
     assert records.sentence_share(trainer, "judged", seed=1) == 0.0
+
+
+RATES = {"adamw": (0.001, 0.01), "muon": (0.01, 0.02), "adamw_own_rates": (0.002, 1e30)}
+
+
+def test_optimizers_are_compared_each_at_its_best_rate(project, monkeypatch):
+    monkeypatch.setattr(records, "LRS", RATES)
+    recipe = TINY.replace(optimizer="muon", head_lr_scale=0.3, max_steps=12, eval_every=6)
+    seconds, details = records.measure_optimizers(recipe, 2)
+    assert len(seconds) == len(details["seeds"]) == 2
+    for name, rates in RATES.items():
+        losses = details["sweep"][name]
+        assert list(losses) == [str(rate) for rate in rates]
+        known = {rate: losses[str(rate)] for rate in rates if losses[str(rate)] is not None}
+        assert details["best_lr"][name] == min(known, key=known.get)
+        own = "" if name == "muon" else f"{name}_"
+        assert len(details[f"{own}val_loss"]) == len(details[f"{own}step_seconds"]) == 2
+        for rows, loss in zip(details[f"{own}rows"], details[f"{own}val_loss"], strict=True):
+            assert (rows[-1]["step"], rows[-1]["val_loss"]) == (11, loss)
+    assert details["sweep"]["adamw_own_rates"]["1e+30"] is None, "a run that explodes ends, and has no loss"
+    alone = records.build_trainer(recipe.replace(optimizer="adamw", max_lr=details["best_lr"]["adamw"], seed=2))
+    assert details["adamw_val_loss"][1] == round(list(alone)[-1].val_loss, 4)
+
+
+def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
+    trainer = records.build_trainer(TINY.replace(optimizer="muon", max_lr=0.02, head_lr_scale=0.3, weight_decay=0.1))
+    before = {id(p): group for group in trainer.optimizer.param_groups for p in group["params"]}
+    optimizer = records._adamw_for_matrices(trainer, 0.004)
+    set_lr(optimizer, 0.02)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(before)
+    for group in optimizer.param_groups:
+        old = before[id(group["params"][0])]
+        assert group["weight_decay"] == old["weight_decay"]
+        expected = 0.02 * old["lr_scale"] if "lr_scale" in old else 0.004
+        assert group["lr"] == pytest.approx(expected)
 
 
 def test_every_recording_has_a_recipe_that_exists():

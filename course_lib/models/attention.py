@@ -1,5 +1,7 @@
 """Causal self-attention, rotary positions, and the cache that generation uses."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,12 +75,7 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
         """(B, T, C) -> (B, T, C). ``rotary`` holds the tables of these T positions, if RoPE is on."""
         B, T, C = x.shape
-        # (B, T, 3C) -> (B, T, 3, H, head_dim) -> three of (B, H, T, head_dim)
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
-        if self.qk_norm:  # Henry et al. 2020: bounded scores, whatever the weights
-            q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
-        if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        q, k, v = self._split(x, rotary)
         seen = 0 if cache is None else cache.length
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
@@ -91,12 +88,50 @@ class CausalSelfAttention(nn.Module):
         # (B, H, T, head_dim) -> (B, T, C): the heads side by side again
         return self.resid_dropout(self.proj(y.transpose(1, 2).reshape(B, T, C)))
 
+    def _split(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> queries, keys and values, each (B, H, T, head_dim)."""
+        B, T, C = x.shape
+        # (B, T, 3C) -> (B, T, 3, H, head_dim) -> three of (B, H, T, head_dim)
+        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        if self.qk_norm:  # Henry et al. 2020: bounded scores, whatever the weights
+            q, k = F.rms_norm(q, q.shape[-1:]), F.rms_norm(k, k.shape[-1:])
+        if rotary is not None:
+            q, k = rotate(q, *rotary), rotate(k, *rotary)
+        return q, k, v
+
+    def weights(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+        """How much each token takes from each, (B, H, T, T): row t sums to 1 over the places 0 to t.
+
+        For looking at. `forward` never holds this table whole where its kernel can avoid it.
+        """
+        q, k, _ = self._split(x, rotary)
+        scores = q @ k.mT / math.sqrt(q.shape[-1])  # (B, H, T, head_dim) x (B, H, head_dim, T) -> (B, H, T, T)
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
+        return scores.masked_fill(future, -math.inf).softmax(dim=-1)
+
     @staticmethod
     def _mask(tokens: int, seen: int, device: torch.device) -> Tensor | None:
         """(T, seen + T), True where a new token may look; None where is_causal or T = 1 says it all."""
         if seen == 0 or tokens == 1:
             return None
         return torch.ones(tokens, seen + tokens, dtype=torch.bool, device=device).tril(seen)
+
+
+@torch.no_grad()
+def attention_weights(model: nn.Module, idx: Tensor) -> Tensor:
+    """Where each head of each layer looks when ``model`` reads ``idx`` (B, T): (n_layer, B, H, T, T).
+
+    ``[layer, b, h, t, s]`` is the share of token s in what head h hands to token t; zero for s > t.
+    """
+    found: list[Tensor] = []
+    layers = [module for module in model.modules() if isinstance(module, CausalSelfAttention)]
+    hooks = [layer.register_forward_pre_hook(lambda m, args: found.append(m.weights(*args[:2]))) for layer in layers]
+    try:
+        model(idx)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack(found)
 
 
 def check_context(tokens: int, seen: int, block_size: int) -> None:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
-from course_lib.models.attention import CausalSelfAttention, KVCache, check_context, rotary_tables, rotate
+from course_lib.models.attention import (
+    CausalSelfAttention,
+    KVCache,
+    attention_weights,
+    check_context,
+    rotary_tables,
+    rotate,
+)
+from course_lib.models.gpt import GPT
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -126,6 +134,62 @@ def test_dropout_is_for_training_only():
     assert not torch.equal(module(x, None, None), module(x, None, None))
     module.eval()
     assert torch.equal(module(x, None, None), module(x, None, None))
+
+
+# The weights, for looking at -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("T", [1, 2, 9])
+def test_the_weights_are_those_that_forward_takes(attention, T):
+    """The values mixed by them, side by side and projected, are the layer's output."""
+    module, _, tables = attention
+    x = noise(2, T, 12)
+    weights = module.weights(x, part_of(tables, 0, T))
+    assert weights.shape == (2, 3, T, T)
+    values = module.qkv(x)[..., 24:].unflatten(-1, (3, 4)).transpose(1, 2)  # (B, H, T, head_dim), read off the packing
+    mixes = (weights @ values).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(module.proj(mixes), module(x, part_of(tables, 0, T), None), rtol=1e-5, atol=1e-5)
+
+
+def test_each_row_of_weights_sums_to_one_over_the_past_and_itself(attention):
+    module, _, tables = attention
+    weights = module.weights(noise(2, 9, 12), tables)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 3, 9))
+    assert torch.equal(weights.triu(1), torch.zeros_like(weights))
+    assert (weights >= 0).all()
+    assert weights.std() > 0.1, "uneven enough for the tests above to mean something"
+
+
+@pytest.mark.parametrize("form", [*FORMS, dict(n_head=1), dict(n_head=12), dict(norm="rmsnorm", mlp="swiglu")], ids=str)
+def test_the_weights_of_a_whole_model_are_those_of_its_layers(form):
+    torch.manual_seed(0)
+    settings = config(**form)
+    model = GPT(settings)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    idx = torch.randint(5, (2, 7))
+    with torch.no_grad():
+        before = model(idx)
+        found = attention_weights(model, idx)
+        assert torch.equal(model(idx), before), "looking changes nothing, and leaves nothing behind"
+        assert found.shape == (2, 2, settings.n_head, 7, 7)
+        x = model.token_embedding(idx)
+        rotary = None
+        if model.position_embedding is not None:
+            x = x + model.position_embedding.weight[:7]
+        else:
+            rotary = (model.rotary_cos[:7], model.rotary_sin[:7])
+        for layer, block in enumerate(model.blocks):
+            assert torch.equal(found[layer], block.attn.weights(block.norm1(x), rotary))
+            x = block(x, rotary, None)
+    assert not any(block.attn._forward_pre_hooks for block in model.blocks)
+
+
+def test_looking_leaves_nothing_behind_where_the_text_is_too_long():
+    model = GPT(config())
+    with pytest.raises(CourseError, match="at most block_size = 9"):
+        attention_weights(model, torch.zeros(1, 10, dtype=torch.int64))
+    assert not any(block.attn._forward_pre_hooks for block in model.blocks)
 
 
 # RoPE -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,195 @@
+// Where each head looks. Python reads the text and says what is to be seen (see heads.py); here it becomes a table.
+
+// The page's own colors, as in chart.js.
+const INK =
+  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
+const PAPER =
+  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
+const FILL = "rgba(86, 180, 233, 0.5)"; // sky of Okabe and Ito, thin enough for dark and for light letters
+const CHOSEN = "#D55E00";
+const FUTURE = "repeating-linear-gradient(45deg, transparent 0 4px, color-mix(in srgb, currentColor 35%, transparent) 4px 5px)";
+const LINE = "1px solid color-mix(in srgb, currentColor 30%, transparent)";
+const HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
+const BUTTON = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
+let views = 0;
+
+function add(parent, tag, style = "", text) {
+  const node = document.createElement(tag);
+  node.style.cssText = style;
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
+
+// The strongest of a head's weights, in words.
+function inWords(data, row) {
+  const order = row.weights.map((_, s) => s).sort((a, b) => row.weights[b] - row.weights[a]);
+  const parts = order.slice(0, 5).map((s) => `${data.tokens[s]} (token ${s}) ${percent(row.weights[s])}`);
+  return `${row.name} looks at ${parts.join(", ")}${order.length > 5 ? ", ..." : ""}`;
+}
+
+// Above, the tokens as buttons; the chosen one is framed and stands on a colored line.
+function tokenRow(table, data, choose) {
+  const line = add(add(table, "thead"), "tr", "background: none;");
+  add(add(line, "td", "padding: 0; border: 0;"), "span", HIDDEN, "head");
+  data.tokens.forEach((sign, s) => {
+    const isChosen = s === data.chosen;
+    const cell = add(line, "th", `padding: 0; text-align: center; font-weight: normal; border-bottom: 3px solid ${isChosen ? CHOSEN : "transparent"};`);
+    cell.scope = "col";
+    const button = add(
+      cell, "button",
+      `${BUTTON} width: 100%; min-width: 22px; height: 26px; white-space: pre; font: ${isChosen ? "bold " : ""}15px monospace; opacity: ${s > data.chosen ? 0.75 : 1};`,
+      sign,
+    );
+    button.className = "course-lab-token";
+    button.tabIndex = isChosen ? 0 : -1; // one stop for the Tab key; the arrows move within
+    button.setAttribute("aria-pressed", String(isChosen));
+    button.setAttribute("aria-label", `token ${s}: ${sign}`);
+    button.title = `token ${s}: look from here`;
+    button.addEventListener("click", () => choose(s));
+  });
+}
+
+function headRow(body, data, row, tell) {
+  const line = add(body, "tr", "background: none;");
+  const name = add(line, "th", "text-align: left; padding: 0 10px 0 0; font-weight: normal; white-space: nowrap;");
+  name.scope = "row";
+  const button = add(name, "button", `${BUTTON} font: 12px sans-serif;`, row.name);
+  button.className = "course-lab-head";
+  for (const kind of ["focus", "mouseenter", "click"]) button.addEventListener(kind, () => tell(inWords(data, row)));
+  data.tokens.forEach((sign, s) => {
+    const style = `position: relative; padding: 0; height: 26px; min-width: 22px; text-align: center; vertical-align: middle; font: 11px sans-serif; border: ${LINE};`;
+    if (s > data.chosen) {
+      add(add(line, "td", `${style} background: ${FUTURE};`), "span", HIDDEN, "masked");
+      return;
+    }
+    const weight = row.weights[s];
+    const full = `${(100 * weight).toFixed(1)}%`;
+    const cell = add(line, "td", `${style} background: linear-gradient(to top, ${FILL} ${full}, transparent ${full});`);
+    cell.className = "course-lab-weight";
+    // Two digits have room in the cell; a smaller share is read out, and told when one points at it.
+    add(cell, "span", weight >= 0.095 ? "" : HIDDEN, `${Math.round(100 * weight)}`);
+    cell.title = `${row.name}: ${percent(weight)} at token ${s}, ${sign}`;
+    cell.addEventListener("mouseenter", () => tell(cell.title));
+  });
+}
+
+function expectedTable(place, data) {
+  place.replaceChildren();
+  if (!data.expected.length) return;
+  const table = add(place, "table", "border-collapse: collapse; color: inherit; background: none; margin: 0;");
+  add(table, "caption", "text-align: left; padding: 0 0 2px; caption-side: top; color: inherit; font: 13px sans-serif;", "expected next, in % (▸: so the text goes on)");
+  for (const one of data.expected) {
+    const line = add(table, "tr", "background: none;");
+    const name = add(line, "th", "font: 15px monospace; white-space: pre; text-align: right; padding: 0 8px 0 0; min-width: 2.5em;", `${one.came ? "▸ " : ""}${one.sign}`);
+    name.scope = "row";
+    const bar = add(line, "td", "width: 220px; padding: 0; text-align: left;");
+    add(bar, "div", `width: ${100 * one.p}%; min-width: 1px; height: 13px; background: #D55E00;`).className = "course-lab-bar";
+    add(line, "td", "padding: 0 0 0 8px; text-align: right; font: 12px sans-serif; font-variant-numeric: tabular-nums;", percent(one.p));
+  }
+}
+
+function stages(place, model, name) {
+  const { stages: names } = model.get("data");
+  if (names.length < 2) return () => {};
+  const group = add(place, "div", "display: flex; flex-wrap: wrap; gap: 4px 18px; margin-bottom: 8px;");
+  group.setAttribute("role", "radiogroup");
+  group.setAttribute("aria-label", "Which model looks");
+  const boxes = names.map((stage) => {
+    const label = add(group, "label", "cursor: pointer;");
+    const box = add(label, "input", "margin: 0 6px 0 0; vertical-align: middle;");
+    Object.assign(box, { type: "radio", name, value: stage });
+    add(label, "span", "", stage);
+    box.addEventListener("change", () => {
+      model.set("stage", stage);
+      model.save_changes();
+    });
+    return box;
+  });
+  return () => boxes.forEach((box) => (box.checked = box.value === model.get("stage")));
+}
+
+function textBox(place, model) {
+  const label = add(place, "label", "display: block; margin-bottom: 8px;", "Type a text:");
+  const box = add(
+    label, "textarea",
+    `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`,
+  );
+  box.rows = 2;
+  box.spellcheck = false;
+  box.value = model.get("text");
+  box.addEventListener("input", () => {
+    model.set("text", box.value);
+    model.save_changes();
+  });
+  return () => {
+    if (box.value !== model.get("text")) box.value = model.get("text");
+  };
+}
+
+function render({ model, el }) {
+  const frame = add(el, "div", `position: relative; width: 100%; max-width: 960px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  frame.className = "course-lab-heads";
+  const rewrite = textBox(frame, model);
+  const check = stages(frame, model, `course-lab-stage-${views++}`);
+  const scroller = add(frame, "div", "overflow-x: auto; margin-bottom: 4px;");
+  const told = add(frame, "div", "min-height: 1.5em; font-variant-numeric: tabular-nums;");
+  told.className = "course-lab-told";
+  const expected = add(frame, "div", "min-height: 9em; margin: 6px 0;");
+  expected.className = "course-lab-expected";
+  const status = add(frame, "div", "min-height: 3em;");
+  status.className = "course-lab-status";
+  status.setAttribute("role", "status");
+
+  const choose = (s) => {
+    model.set("chosen", s);
+    model.save_changes();
+  };
+  const tell = (words) => (told.textContent = words);
+  // JupyterLab's own shortcuts (Shift + Enter, A, B, D D, arrows) should not see what is pressed here.
+  for (const kind of ["keydown", "keypress", "keyup"]) frame.addEventListener(kind, (event) => event.stopPropagation());
+  frame.addEventListener("keydown", (event) => {
+    if (!event.target.classList.contains("course-lab-token")) return;
+    const { tokens, chosen } = model.get("data");
+    const last = tokens.length - 1;
+    const to = { ArrowLeft: chosen - 1, ArrowRight: chosen + 1, Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(Math.min(Math.max(to, 0), last));
+  });
+
+  const redraw = () => {
+    const data = model.get("data");
+    const hadFocus = scroller.contains(document.activeElement) && document.activeElement.classList.contains("course-lab-token");
+    const wasAt = scroller.scrollLeft;
+    scroller.replaceChildren();
+    tell("");
+    if (data.tokens.length) {
+      const table = add(scroller, "table", "border-collapse: collapse; color: inherit; background: none; margin: 0;");
+      table.setAttribute("aria-label", `Attention of token ${data.chosen}, ${data.tokens[data.chosen]}, in %`);
+      tokenRow(table, data, choose);
+      const body = add(table, "tbody");
+      for (const row of data.rows) headRow(body, data, row, tell);
+      scroller.scrollLeft = wasAt;
+      if (hadFocus) table.querySelector("[aria-pressed=true]").focus();
+    }
+    expectedTable(expected, data);
+    status.textContent = data.status;
+    status.style.borderLeft = data.error ? `4px solid ${CHOSEN}` : "0";
+    status.style.paddingLeft = data.error ? "0.8em" : "0";
+    check();
+  };
+  model.on("change:data", redraw);
+  model.on("change:text", rewrite);
+  model.on("change:stage", check);
+  redraw();
+  return () => {
+    model.off("change:data", redraw);
+    model.off("change:text", rewrite);
+    model.off("change:stage", check);
+  };
+}
+
+export default { render };

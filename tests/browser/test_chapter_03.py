@@ -1,0 +1,144 @@
+"""Chapter 03 as a learner meets it: run from the top to its heads in a real Chromium, and look from several tokens."""
+
+import re
+
+import pytest
+from jupyter_page import ERROR, assert_no_errors, open_notebook, run_cells_until, switch_to_dark, wait_until
+
+pytestmark = pytest.mark.browser
+
+# The contrast (WCAG 2.1) of words with the page behind them, half-filled cells and all.
+INK = """
+frame => {
+    const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+    const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
+    const behind = (node) => {
+        if (!node) return [255, 255, 255];
+        const own = numbers(getComputedStyle(node).backgroundColor);
+        return own.length > 3 && own[3] === 0 ? behind(node.parentElement) : over(own, behind(node.parentElement));
+    };
+    const luminance = (color) => {
+        const [r, g, b] = color.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const contrast = (node, fill) => {
+        const paper = fill ? over(fill, behind(node)) : behind(node);
+        const [a, b] = [luminance(over(numbers(getComputedStyle(node).color), paper)), luminance(paper)];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+    const least = (selector, fill) => Math.min(...[...frame.querySelectorAll(selector)].map((n) => contrast(n, fill)));
+    return {
+        empty: least(".course-lab-weight"), filled: least(".course-lab-weight", [86, 180, 233, 0.5]),
+        tokens: least(".course-lab-token"), heads: least(".course-lab-head"),
+        words: least(".course-lab-told, .course-lab-status, .course-lab-expected th, textarea, label, caption"),
+    };
+}
+"""
+
+
+def assert_readable(frame) -> None:
+    contrasts = frame.evaluate(INK)
+    assert min(contrasts.values()) >= 4.5, contrasts
+
+
+def test_from_the_top_to_the_heads(jupyterlab, page, tmp_path):
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append("a script ran"), dialog.dismiss()))
+    open_notebook(page, jupyterlab.page_of("chapters/03_model.ipynb"))
+    run_cells_until(page, "Switch to before training")
+    frame = page.locator(".course-lab-heads")
+    frame.or_(page.locator(ERROR)).first.wait_for(timeout=180_000)
+    assert_no_errors(page)
+    frame.scroll_into_view_if_needed()
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for()
+
+    box, tokens = frame.locator("textarea"), frame.locator(".course-lab-token")
+    heads, status = frame.locator(".course-lab-head"), frame.locator("[role=status]")
+    n_cells = page.locator(".jp-Notebook .jp-Cell").count()
+
+    def row(name: str) -> list[int]:
+        line = frame.locator("tr", has=page.locator(".course-lab-head", has_text=re.compile(f"^{name}$")))
+        return [int(text) for text in line.locator(".course-lab-weight").all_text_contents()]
+
+    def chosen() -> str:
+        return frame.locator(".course-lab-token[aria-pressed=true]").get_attribute("aria-label")
+
+    def likeliest() -> str:
+        return frame.locator(".course-lab-expected th").first.inner_text().removeprefix("▸ ")
+
+    # Eight heads; the last token looks; after training its he is becoming her, for a girl.
+    assert (heads.count(), tokens.count()) == (8, 23)
+    assert chosen() == "token 22: e"
+    assert likeliest() == "r"
+    looked = row("layer 1, head 2")
+    assert looked.index(max(looked)) == "a gentle girl".index("i")
+    assert max(looked) > 40
+    frame.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "light.png")
+    assert_readable(frame)
+
+    # The second thing to try: for a boy another character is expected.
+    box.fill("a gentle boy, Adam.\nHe")
+    wait_until(lambda: "22" not in chosen(), "the boy's text")
+    assert likeliest() == "␣"
+
+    # Before training the last of t + 1 tokens gives about 1 / (t + 1) to each.
+    frame.get_by_label("before training").check()
+    wait_until(lambda: status.inner_text().startswith("Before training"), "the untrained model")
+    for name in ("layer 0, head 0", "layer 1, head 3"):
+        assert all(abs(share - 100 / 22) < 3 for share in row(name))
+    frame.get_by_label("after training").check()
+    wait_until(lambda: status.inner_text().startswith("After training"), "the trained model")
+
+    # The third: from the u, the q.
+    box.fill("one of a qu")
+    wait_until(lambda: tokens.count() == 11, "another text")
+    for head in range(4):
+        looked = row(f"layer 0, head {head}")
+        assert looked.index(max(looked)) == 9
+
+    # A token is chosen with the mouse, and with the arrow keys; the future is not seen.
+    tokens.nth(4).click()
+    wait_until(lambda: chosen().startswith("token 4:"), "token 4")
+    assert len(row("layer 0, head 0")) == 5
+    assert frame.locator("tbody tr").first.locator("td", has_text="masked").count() == 6
+    assert "The text goes on with" in status.inner_text()
+    for key, place in (("ArrowRight", 5), ("ArrowLeft", 4), ("Home", 0), ("ArrowLeft", 0), ("End", 10)):
+        page.keyboard.press(key)
+        wait_until(lambda place=place: chosen().startswith(f"token {place}:"), f"{key} to token {place}")
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == chosen()
+    assert row("layer 0, head 0") != []
+    frame.locator(".course-lab-head").nth(3).focus()
+    assert frame.locator(".course-lab-told").inner_text().startswith("layer 0, head 3 looks at q (token 9)")
+    frame.locator(".course-lab-weight").nth(2).hover()
+    assert "layer 0, head 0:" in frame.locator(".course-lab-told").inner_text()
+
+    # What is unknown gets the tokenizer's own words; what looks like HTML is text; no key is JupyterLab's.
+    box.fill("café")
+    wait_until(lambda: "'é' (U+00E9" in status.inner_text(), "the tokenizer's own error")
+    assert tokens.count() == 0
+    page.screenshot(path=tmp_path / "unknown.png")
+    box.fill("")
+    wait_until(lambda: "Type a text" in status.inner_text(), "an empty text")
+    box.press_sequentially("bad a\nx")
+    box.press("Shift+Enter")
+    wait_until(lambda: tokens.count() == 8, "eight tokens")
+    assert page.locator(".jp-Notebook .jp-Cell").count() == n_cells
+    box.fill("Once there was a gentle girl, Ella. She was sad.")
+    wait_until(lambda: "left out: the model sees 32 at most" in status.inner_text(), "a long text")
+    assert tokens.count() == 32
+
+    # By night, and where the page is narrow: nothing sticks out.
+    tokens.nth(20).click()
+    wait_until(lambda: chosen().startswith("token 20"), "token 20")
+    switch_to_dark(page)
+    frame.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "dark.png")
+    assert_readable(frame)
+    page.set_viewport_size({"width": 900, "height": 1000})
+    page.wait_for_timeout(300)
+    assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth + 1")
+    page.screenshot(path=tmp_path / "narrow.png")
+    assert_no_errors(page)
+    assert complaints == []
