@@ -11,6 +11,7 @@ const FUTURE = "repeating-linear-gradient(45deg, transparent 0 4px, color-mix(in
 const LINE = "1px solid color-mix(in srgb, currentColor 30%, transparent)";
 const HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
 const BUTTON = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
+const PLATE = `background: ${PAPER}; border-radius: 3px; padding: 0 2px;`;
 let views = 0;
 
 function add(parent, tag, style = "", text) {
@@ -26,8 +27,8 @@ const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
 // The strongest of a head's weights, in words.
 function inWords(data, row) {
   const order = row.weights.map((_, s) => s).sort((a, b) => row.weights[b] - row.weights[a]);
-  const parts = order.slice(0, 5).map((s) => `${data.tokens[s]} (token ${s}) ${percent(row.weights[s])}`);
-  return `${row.name} looks at ${parts.join(", ")}${order.length > 5 ? ", ..." : ""}`;
+  const parts = order.slice(0, 5).map((s) => `“${data.tokens[s]}” (token ${s}): ${percent(row.weights[s])}`);
+  return `${row.name}, % of the attention: ${parts.join(", ")}${order.length > 5 ? ", ..." : ""}`;
 }
 
 // Above, the tokens as buttons; the chosen one is framed and stands on a colored line.
@@ -52,12 +53,32 @@ function tokenRow(table, data, choose) {
   });
 }
 
+function moveAmongHeads(table, event) {
+  const heads = [...table.querySelectorAll(".course-lab-head")];
+  const [here, last] = [heads.indexOf(event.target), heads.length - 1];
+  const to = { ArrowUp: here - 1, ArrowDown: here + 1, Home: 0, End: last }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  const next = heads[Math.min(Math.max(to, 0), last)];
+  heads.forEach((head) => (head.tabIndex = head === next ? 0 : -1));
+  next.focus();
+}
+
+// Where the table is wider than the page, the chosen token is brought into view.
+function bringIntoView(scroller) {
+  const frame = scroller.getBoundingClientRect();
+  const cell = scroller.querySelector("[aria-pressed=true]").getBoundingClientRect();
+  if (cell.right > frame.right) scroller.scrollLeft += cell.right - frame.right;
+  else if (cell.left < frame.left) scroller.scrollLeft -= frame.left - cell.left;
+}
+
 function headRow(body, data, row, tell) {
   const line = add(body, "tr", "background: none;");
   const name = add(line, "th", "text-align: left; padding: 0 10px 0 0; font-weight: normal; white-space: nowrap;");
   name.scope = "row";
   const button = add(name, "button", `${BUTTON} font: 12px sans-serif;`, row.name);
   button.className = "course-lab-head";
+  button.tabIndex = body.rows.length === 1 ? 0 : -1; // one stop; the arrows up and down move within
   for (const kind of ["focus", "mouseenter", "click"]) button.addEventListener(kind, () => tell(inWords(data, row)));
   data.tokens.forEach((sign, s) => {
     const style = `position: relative; padding: 0; height: 26px; min-width: 22px; text-align: center; vertical-align: middle; font: 11px sans-serif; border: ${LINE};`;
@@ -69,9 +90,9 @@ function headRow(body, data, row, tell) {
     const full = `${(100 * weight).toFixed(1)}%`;
     const cell = add(line, "td", `${style} background: linear-gradient(to top, ${FILL} ${full}, transparent ${full});`);
     cell.className = "course-lab-weight";
-    // Two digits have room in the cell; a smaller share is read out, and told when one points at it.
-    add(cell, "span", weight >= 0.095 ? "" : HIDDEN, `${Math.round(100 * weight)}`);
-    cell.title = `${row.name}: ${percent(weight)} at token ${s}, ${sign}`;
+    // Two digits have room in the cell, on a plate, as the fill's edge would strike them through; a smaller share is read out, and told when one points at it.
+    add(cell, "span", weight >= 0.095 ? PLATE : HIDDEN, `${Math.round(100 * weight)}`);
+    cell.title = `${row.name}: ${percent(weight)} of the attention at token ${s}, “${sign}”`;
     cell.addEventListener("mouseenter", () => tell(cell.title));
   });
 }
@@ -151,6 +172,7 @@ function render({ model, el }) {
   // JupyterLab's own shortcuts (Shift + Enter, A, B, D D, arrows) should not see what is pressed here.
   for (const kind of ["keydown", "keypress", "keyup"]) frame.addEventListener(kind, (event) => event.stopPropagation());
   frame.addEventListener("keydown", (event) => {
+    if (event.target.classList.contains("course-lab-head")) moveAmongHeads(scroller, event);
     if (!event.target.classList.contains("course-lab-token")) return;
     const { tokens, chosen } = model.get("data");
     const last = tokens.length - 1;
@@ -173,6 +195,7 @@ function render({ model, el }) {
       const body = add(table, "tbody");
       for (const row of data.rows) headRow(body, data, row, tell);
       scroller.scrollLeft = wasAt;
+      bringIntoView(scroller);
       if (hadFocus) table.querySelector("[aria-pressed=true]").focus();
     }
     expectedTable(expected, data);

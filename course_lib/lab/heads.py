@@ -77,7 +77,8 @@ class HeadView:
         try:
             self._ids = self._tokenizer.encode(self.widget.text)
         except CourseError as error:
-            self._error = str(error)
+            # Its other advice is for those who write a program; here one types.
+            self._error = str(error).split(" Leave it out")[0] + " Leave it out."
         self._left_out = max(0, len(self._ids) - self._block_size)
         self._ids = self._ids[self._left_out :]
         if self._ids:
@@ -118,11 +119,11 @@ class HeadView:
         ]
 
     def _status(self, tokens: Sequence[str], here: int, expected: Sequence[Mapping[str, Any]]) -> str:
-        likely = ", ".join(f"{one['sign']} {one['p']:.0%}" for one in expected[:2])
-        words = f"{self.widget.stage}: token {here}, {tokens[here]}, looks; expected next: {likely}."
+        likely = ", ".join(f"“{one['sign']}” {one['p']:.0%}" for one in expected[:2])
+        words = f"{self.widget.stage}: token {here}, “{tokens[here]}”, looks; expected next: {likely}."
         if here + 1 < len(tokens):
             p = self._guesses[here, self._ids[here + 1]].item()
-            words += f" The text goes on with {tokens[here + 1]}, which got {p:.1%}."
+            words += f" The text goes on with “{tokens[here + 1]}”, which got {p:.1%}."
         if self._left_out:
             words += f" The first {self._left_out} tokens are left out: the model sees {self._block_size} at most."
         return words[0].upper() + words[1:]
@@ -169,7 +170,7 @@ def _in_words(tokens: Sequence[str], rows: Sequence[Mapping[str, Any]], status: 
     favorites = []
     for row in rows:
         best = max(range(len(row["weights"])), key=row["weights"].__getitem__)
-        favorites.append(f"{row['name']}: {row['weights'][best]:.0%} at token {best}, {tokens[best]}")
+        favorites.append(f"{row['name']}: {row['weights'][best]:.0%} at token {best}, “{tokens[best]}”")
     return f"The text {''.join(tokens)}. {status} Most attention: {'; '.join(favorites)}."
 
 

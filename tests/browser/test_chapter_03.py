@@ -109,10 +109,15 @@ def test_from_the_top_to_the_heads(jupyterlab, page, tmp_path):
         wait_until(lambda place=place: chosen().startswith(f"token {place}:"), f"{key} to token {place}")
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == chosen()
     assert row("layer 0, head 0") != []
-    frame.locator(".course-lab-head").nth(3).focus()
-    assert frame.locator(".course-lab-told").inner_text().startswith("layer 0, head 3 looks at q (token 9)")
+    assert [heads.nth(i).get_attribute("tabindex") for i in range(3)] == ["0", "-1", "-1"], "one stop of the Tab key"
+    heads.first.focus()
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    assert heads.nth(3).evaluate("head => head === document.activeElement && head.tabIndex === 0")
+    told = frame.locator(".course-lab-told")
+    assert told.inner_text().startswith("layer 0, head 3, % of the attention: “q” (token 9)")
     frame.locator(".course-lab-weight").nth(2).hover()
-    assert "layer 0, head 0:" in frame.locator(".course-lab-told").inner_text()
+    assert re.match(r"layer 0, head 0: \S+% of the attention at token 2", told.inner_text())
 
     # What is unknown gets the tokenizer's own words; what looks like HTML is text; no key is JupyterLab's.
     box.fill("café")
@@ -139,6 +144,13 @@ def test_from_the_top_to_the_heads(jupyterlab, page, tmp_path):
     page.set_viewport_size({"width": 900, "height": 1000})
     page.wait_for_timeout(300)
     assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth + 1")
+    page.set_viewport_size({"width": 620, "height": 1000})
+    page.wait_for_timeout(300)
+    tokens.nth(20).focus()
+    page.keyboard.press("End")
+    wait_until(lambda: chosen().startswith("token 31"), "token 31")
+    inside = "token => token.getBoundingClientRect().right <= token.closest('div').getBoundingClientRect().right + 1"
+    assert frame.locator(".course-lab-token[aria-pressed=true]").evaluate(inside)
     page.screenshot(path=tmp_path / "narrow.png")
     assert_no_errors(page)
     assert complaints == []

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_lib.exercises import check
 from course_lib.exercises.chapter_03.copying import stream_of
-from course_lib.exercises.chapter_03.repair import HEADS, NORM, ROOT, half_block
+from course_lib.exercises.chapter_03.repair import GIVEN, RIGHT, half_block
 from course_lib.models import GPT, GPTConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,6 +28,8 @@ WRONG_1 = {
     "what stands before": (RIGHT_1 | {"mi": 1 / 4}, "stands *before* the second"),
     "before p": (RIGHT_1 | {"ip": 1 / 2}, "stands *before* the second"),
     "a guess": (RIGHT_1 | {"si": 0.9}, "Mark every s in the text"),
+    "per cent": (RIGHT_1 | {"is": 66.7}, "66.7% is 0.667"),
+    "too coarse": (RIGHT_1 | {"is": 0.65}, "Mark every i in the text"),
     "one missing": (RIGHT_1 | {"si": ...}, '"si" is still missing'),
     "a text": (RIGHT_1 | {"is": "2/3"}, "should be a number; it is the text"),
     "not a number": (RIGHT_1 | {"is": math.nan}, "should be a finite number"),
@@ -37,6 +39,7 @@ WRONG_1 = {
 
 def test_rounded_probabilities_are_right_too():
     assert check("03-1", {"is": 0.67, "ip": 0.333, "si": 0.5, "mi": 1.0}).passed
+    assert check("03-1", {"is": 0.66, "ip": 0.33, "si": 0.5, "mi": 1}).passed
 
 
 # 03-2 -----------------------------------------------------------------------------------------------------
@@ -52,7 +55,9 @@ WRONG_2 = {
     "not itself": (two(1 / 4, 3 / 4, 0, 0), "A token looks at itself, too"),
     "not divided": (two(1, 3, 4, 0), "Divide each by their sum"),
     "even": (two(1 / 3, 1 / 3, 1 / 3, 0), "Even weights would come from equal scores"),
-    "the scores": (two(0, math.log(3), math.log(4), 0), "e to the power of ln 3 is 3. They sum to 2.485"),
+    "the scores": (two(0, math.log(3), math.log(4), 0), "Those are the scores themselves"),
+    "all the scores": (two(0, math.log(3), math.log(4), math.log(8)), "Softmax first takes e to the power of each"),
+    "a guess": (two(0.5, 0.5, 0.5, 0), "These weights are not right: 0.5, 0.5, 0.5, 0. e to the power of ln 3 is 3"),
     "three of them": (two(1 / 8, 3 / 8, 4 / 8), "there are 3. The future has a weight as well"),
     "one missing": (two(1 / 8, ..., 4 / 8, 0), "The weight of token 1 is still missing"),
     "no mix": (two(1 / 8, 3 / 8, 4 / 8, 0, mix=...), "The mix is still missing"),
@@ -151,6 +156,9 @@ WRONG_4 = {
     "over the batch": (norm_04(axis=0), "The mean runs over axis 0, which mixes tokens"),
     "over time": (norm_04(axis=-2), "which mixes tokens"),
     "over everything": (lambda x, g, eps: x / ((x * x).mean() + eps).sqrt() * g, "runs over the last axis only"),
+    "over everything, no eps": (lambda x, g, eps: x / (x * x).mean().sqrt() * g, "last axis only. And eps is missing"),
+    "the length": (lambda x, g, eps: x / (x.norm(dim=-1, keepdim=True) + eps) * g, "x.norm() is the root of the sum"),
+    "the length, no eps": (lambda x, g, eps: x / x.norm(dim=-1, keepdim=True) * g, "takes the root of their mean"),
     "eps outside": (norm_04(root=lambda m, eps: m.sqrt() + eps), "eps stands inside the root"),
     "no eps": (norm_04(root=lambda m, eps: m.sqrt()), "eps is missing"),
     "no root": (norm_04(root=lambda m, eps: m + eps), "The root is missing"),
@@ -158,7 +166,7 @@ WRONG_4 = {
     "no gain": (norm_04(gained=False), "The gain is missing"),
     "in place": (in_place, "changed x itself"),
     "one number": (lambda x, gain, eps: x.mean(), "should have the shape (2, 3, 5)"),
-    "no keepdim": (lambda x, g, eps: x / ((x * x).mean(-1) + eps).sqrt() * g, "raised RuntimeError"),
+    "no keepdim": (lambda x, g, eps: x / ((x * x).mean(-1) + eps).sqrt() * g, ("raised RuntimeError", "keepdim=True")),
     "nothing returned": (lambda x, gain, eps: print(end=""), "Does the function end with return?"),
     "called": (torch.ones(3), "It got a tensor of shape (3,)"),
 }
@@ -222,11 +230,14 @@ def test_what_the_library_counts_is_right():
 # 03-6 -----------------------------------------------------------------------------------------------------
 
 
-def half_06(*faults, **more):
+def half_06(norm=RIGHT[0], cut=RIGHT[1], root=RIGHT[2], **more):
     def mine(x, gain, qkv, proj, n_head):
-        return half_block(x, gain, qkv, proj, n_head, faults=faults, **more)
+        return half_block(x, gain, qkv, proj, n_head, state=(norm, cut, root), **more)
 
     return mine
+
+
+NORM, CUT, ROOT = GIVEN
 
 
 def changes_x(x, gain, qkv, proj, n_head):
@@ -244,12 +255,18 @@ def three_heads(x, gain, qkv, proj, n_head):
 
 
 WRONG_6 = {
-    "the norm is left": (half_06(NORM), ("2 of 3 faults are mended", "over the wrong axis")),
-    "the heads are left": (half_06(HEADS), ("2 of 3", "The heads are cut out wrongly")),
-    "the root is left": (half_06(ROOT), ("2 of 3", "divided by the wrong root")),
-    "norm and heads": (half_06(NORM, HEADS), ("1 of 3 faults is mended", "over the wrong axis")),
-    "norm and root": (half_06(NORM, ROOT), ("1 of 3", "over the wrong axis")),
-    "heads and root": (half_06(HEADS, ROOT), ("1 of 3", "The heads are cut out wrongly")),
+    "the norm is left": (half_06(norm=NORM), ("2 of 3 faults are mended", "over the wrong axis")),
+    "the heads are left": (half_06(cut=CUT), ("2 of 3", "The heads are cut out wrongly")),
+    "the root is left": (half_06(root=ROOT), ("2 of 3", "divided by the wrong root")),
+    "norm and heads": (half_06(norm=NORM, cut=CUT), ("1 of 3 faults is mended", "over the wrong axis")),
+    "norm and root": (half_06(norm=NORM, root=ROOT), ("1 of 3", "over the wrong axis")),
+    "heads and root": (half_06(cut=CUT, root=ROOT), ("1 of 3", "The heads are cut out wrongly")),
+    "the mean alone": (half_06((-1, 1, 0), CUT, ROOT), ("0 of 3 faults are mended", "The norm is half mended")),
+    "the variance alone": (half_06((1, -1, 0), root=ROOT), ("1 of 3", "The norm is half mended")),
+    "the variance alone, the rest right": (half_06((1, -1, 0)), ("2 of 3", "The norm is half mended")),
+    "the library's other variance": (half_06((-1, -1, 1)), ("2 of 3", "(correction=0)")),
+    "an exchange on top": (half_06(cut="in time"), ("2 of 3", "still cut along time")),
+    "an exchange on top, and the root": (half_06(cut="in time", root=ROOT), ("1 of 3", "still cut along time")),
     "not added": (half_06(add=False), ("x itself is missing",)),
     "one head": (one_head, ("expected",)),
     "always three heads": (three_heads, ("With n_head=1",)),

@@ -69,7 +69,7 @@ def test_the_rows_and_the_guesses_are_the_models(models, view, stage, here):
     assert came == [letter for letter in letters if TEXT[here + 1 : here + 2] == letter]
     if here + 1 < len(TEXT):
         p = guess[TOKENIZER.encode(TEXT[here + 1])[0]].item()
-        assert f"goes on with {data['tokens'][here + 1]}, which got {p:.1%}" in data["status"]
+        assert f"goes on with “{data['tokens'][here + 1]}”, which got {p:.1%}" in data["status"]
 
 
 def test_the_last_token_looks_until_another_is_chosen(view):
@@ -94,7 +94,9 @@ def test_a_text_that_cannot_be_read_is_told_and_can_be_mended(view):
     data = view.widget.data
     with pytest.raises(CourseError) as error:
         TOKENIZER.encode("the café")
-    assert data["error"] == data["status"] == str(error.value)
+    what, advice = str(error.value).split(" Leave it out")
+    assert "with_unknown" in advice, "no use to one who types"
+    assert data["error"] == data["status"] == f"{what} Leave it out."
     assert (data["tokens"], data["rows"], data["expected"]) == ([], [], [])
     view.widget.text = ""
     assert (view.widget.data["error"], view.widget.data["status"][:11]) == ("", "Type a text")

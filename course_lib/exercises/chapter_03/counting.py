@@ -6,6 +6,8 @@ from course_lib.exercises.calling import call, described, need_function, number
 from course_lib.exercises.exercise import Exercise, Wrong
 from course_lib.exercises.values import need_number
 
+ROUNDED = 0.007
+"""So far off a number may be: 0.66 is as right as 0.67."""
 PAIRS = {"is": 2 / 3, "ip": 1 / 3, "si": 1 / 2, "mi": 1.0}
 LAST = (
     "There are four i, but nothing follows the last one: only three pairs begin with i, and a row is divided by the "
@@ -30,8 +32,10 @@ def _judge_table(attempt: Any) -> str:
             raise Wrong(f'The probability for "{pair}" is still missing.')
         what = f"The probability that {pair[1]} comes after {pair[0]}"
         got = need_number(attempt[pair], what)
-        if abs(got - expected) > 0.004:
-            near = next((words for value, words in KNOWN[pair] if abs(got - value) < 0.004), "")
+        if abs(got - expected) > ROUNDED:
+            near = next((words for value, words in KNOWN[pair] if abs(got - value) < ROUNDED), "")
+            if not 0 <= got <= 1:
+                near = near or "A probability is between 0 and 1; 66.7% is 0.667."
             words = near or f"Mark every {pair[0]} in the text, and write down what stands right after it."
             raise Wrong(f"{what} should be another number; it is {number(got)}. {words}")
     return (
@@ -104,7 +108,10 @@ def _judge_count(attempt: Any) -> str:
             words = next((words for value, words in known if got == value), "")
             where = f"What {shown} returned should be {number(exact)}; it is {number(float(got))}."
             raise Wrong(f"{where} {words}".rstrip())
-    return "The last of them is GPT-2, the small one of 2019: 124,439,808 weights, as they were published."
+    return (
+        "The last of them is GPT-2, the small one of 2019: 124,439,808 weights, as many as the released file holds; "
+        "the paper's 117M was a miscount, as OpenAI later said."
+    )
 
 
 COUNT = Exercise(

@@ -1,5 +1,6 @@
 """By hand: how much a token takes from each (03-2), and which guesses a changed token may move (03-3)."""
 
+import math
 from typing import Any
 
 from course_lib.exercises.calling import described, number
@@ -16,6 +17,14 @@ KNOWN: list[tuple[tuple[float, ...], str]] = [
     ),
     ((1 / 4, 3 / 4, 0.0, 0.0), "A token looks at itself, too: token 2 is among the tokens 0, 1 and 2."),
     ((1.0, 3.0, 4.0, 0.0), "Those are e to the power of the scores. Divide each by their sum."),
+    (
+        (0.0, math.log(3), math.log(4), 0.0),
+        "Those are the scores themselves. Softmax first takes e to the power of each.",
+    ),
+    (
+        (0.0, math.log(3), math.log(4), math.log(8)),
+        "Those are the scores themselves. Softmax first takes e to the power of each.",
+    ),
     ((1 / 3, 1 / 3, 1 / 3, 0.0), "Even weights would come from equal scores; these differ."),
 ]
 
@@ -28,7 +37,7 @@ def _judge_weights(attempt: Any) -> str:
         known = (words for row, words in KNOWN if all(abs(a - b) < 0.004 for a, b in zip(got, row)))
         total = "" if abs(sum(got) - 1) < 0.01 else f" They sum to {number(sum(got))}."
         words = next(known, f"e to the power of ln 3 is 3.{total}")
-        raise Wrong(f"The weights should be others than {', '.join(map(number, got))}. {words}")
+        raise Wrong(f"These weights are not right: {', '.join(map(number, got))}. {words}")
     if attempt["mix"] is None or attempt["mix"] is ...:
         raise Wrong("The weights are right. The mix is still missing.")
     mix = need_number(attempt["mix"], "The mix")
@@ -106,7 +115,7 @@ def _judge_moved(attempt: Any) -> str:
         raise Wrong(f'"{name}": {what}. {words}')
     return (
         "In a window of two, what is known travels one place per layer: after n layers place t has heard of token "
-        "t − n. Models with such windows rely on it to reach far with little work."
+        "t − n. Models with such windows (Longformer, 2020; Mistral 7B, 2023) rely on it to reach far with little work."
     )
 
 

@@ -9,6 +9,9 @@ from course_lib.exercises.calling import call, need_function
 from course_lib.exercises.exercise import Exercise, Wrong
 from course_lib.exercises.tensors import alike, need_tensor, same_tensor
 
+ALONE = "Each token by itself: the mean runs over the last axis only."
+LENGTH = "x.norm() is the root of the sum of the squares. RMSNorm takes the root of their mean."
+KEEP = "A mean has one number for each token, and must keep the axis to divide x: keepdim=True."
 EPS = 0.3
 """Large, so that its place matters."""
 
@@ -20,15 +23,20 @@ def _judge_norm(attempt: Any) -> str:
         gain = torch.randn(shape[-1])
         given = x.clone()
         shown = f"rms_norm(x, gain, eps={EPS}) for x of shape {shape}"
-        got = call(rms_norm, x, gain, EPS, shown=shown)
+        try:
+            got = call(rms_norm, x, gain, EPS, shown=shown)
+        except Wrong as wrong:
+            if "must match the size" in str(wrong):
+                raise Wrong(f"{wrong} {KEEP}") from wrong
+            raise
         if not x.equal(given):
             raise Wrong(f"{shown} changed x itself. Return a new tensor: x / ..., not x /= ....")
         what = f"What {shown} returned"
         need_tensor(got, what, shape)
         same_tensor(got, F.rms_norm(x, (shape[-1],), gain, EPS), what, _known(x, gain))
     return (
-        "LayerNorm without the mean and without a bias: one pass less over the numbers. Most of today's large models "
-        "use it, since it trains as well."
+        "LayerNorm without the mean and without a bias: less work. That it trains about as well is what its authors "
+        "found (Zhang and Sennrich, 2019); many of today's large models use it."
     )
 
 
@@ -54,8 +62,12 @@ def _known(x: torch.Tensor, gain: torch.Tensor) -> list[tuple[torch.Tensor, str]
             x / (x.var(-1, keepdim=True, correction=0) + EPS).sqrt() * gain,
             "var subtracts the mean before it squares. Take the mean of x * x.",
         ),
-        (x / (square.mean() + EPS).sqrt() * gain, "Each token by itself: the mean runs over the last axis only."),
+        (x / square.mean().sqrt() * gain, f"{ALONE} And eps is missing."),
+        *((x / (x.norm(dim=-1, keepdim=True) + eps) * gain, LENGTH) for eps in (0, EPS)),
+        (x / (square.mean() + EPS).sqrt() * gain, ALONE),
     ]
+    if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
+        known.append((x / (square.mean(-1) + EPS).sqrt() * gain, KEEP))
     for axis in range(x.ndim - 1):
         over = x / (square.mean(axis, keepdim=True) + EPS).sqrt() * gain
         known.append((over, f"The mean runs over axis {axis}, which mixes tokens. Take the last one, dim=-1."))

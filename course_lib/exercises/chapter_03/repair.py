@@ -15,26 +15,42 @@ B, T, C, H = 2, 6, 12, 3
 NORM = "The norm takes its mean over the wrong axis: it mixes the tokens, the future ones too, before attention begins."
 HEADS = "The heads are cut out wrongly: a head of a token should hold numbers of that token alone."
 ROOT = "The scores are divided by the wrong root: queries and keys have head_dim numbers each."
-FAULTS = (NORM, HEADS, ROOT)
+HALF_MENDED = "The norm is half mended: mean and variance both run over the entries of a token (dim=-1)."
+COUNTED = "The variance is the mean of the squared distances (correction=0), not their sum over n - 1."
+CUT_IN_TIME = "The heads are still cut along time: cut the last axis by reshape(B, T, n_head, ...), then transpose."
+NORMS = {(1, 1, 0): NORM, (-1, 1, 0): HALF_MENDED, (1, -1, 0): HALF_MENDED, (-1, -1, 1): COUNTED, (-1, -1, 0): None}
+"""What one may find in the norm, as the axis of the mean, that of the variance, and the correction; None is right."""
+CUTS = {"as given": HEADS, "in time": CUT_IN_TIME, "right": None}
+ROOTS = {"C": ROOT, "head_dim": None}
+State = tuple[tuple[int, int, int], str, str]
+RIGHT: State = ((-1, -1, 0), "right", "head_dim")
+GIVEN: State = ((1, 1, 0), "as given", "C")
 
 
 def half_block(
-    x: Tensor, gain: Tensor, qkv: Tensor, proj: Tensor, n_head: int, faults: tuple[str, ...] = (), add: bool = True
+    x: Tensor, gain: Tensor, qkv: Tensor, proj: Tensor, n_head: int, state: State = RIGHT, add: bool = True
 ) -> Tensor:
-    """x + attention(norm(x)), (B, T, C) -> (B, T, C), with the faults that are wanted."""
+    """x + attention(norm(x)), (B, T, C) -> (B, T, C), in one of the states that learners leave it in."""
     B, T, C = x.shape
-    axis = 1 if NORM in faults else -1
-    normed = (x - x.mean(axis, keepdim=True)) / (x.var(axis, correction=0, keepdim=True) + 1e-5).sqrt() * gain
+    (mean_axis, variance_axis, correction), cut, root = state
+    variance = x.var(variance_axis, correction=correction, keepdim=True)
+    normed = (x - x.mean(mean_axis, keepdim=True)) / (variance + 1e-5).sqrt() * gain
     parts = (normed @ qkv.T).split(C, dim=-1)  # three of (B, T, C)
-    if HEADS in faults:
-        q, k, v = (part.reshape(B, n_head, T, C // n_head) for part in parts)
-    else:
-        q, k, v = (part.reshape(B, T, n_head, C // n_head).transpose(1, 2) for part in parts)
-    scores = q @ k.mT / math.sqrt(C if ROOT in faults else C // n_head)
-    future = torch.ones(T, T, dtype=torch.bool).triu(1)
+    q, k, v = (_cut(part, n_head, cut) for part in parts)
+    scores = q @ k.mT / math.sqrt(C if root == "C" else C // n_head)
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
     weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)
     mixed = (weights @ v).transpose(1, 2).reshape(B, T, C) @ proj.T
     return x + mixed if add else mixed
+
+
+def _cut(part: Tensor, n_head: int, how: str) -> Tensor:
+    """(B, T, C) -> (B, H, T, head_dim), rightly or as it is done wrongly; (B, T, H, head_dim) for "in time"."""
+    B, T, C = part.shape
+    if how == "right":
+        return part.reshape(B, T, n_head, C // n_head).transpose(1, 2)
+    given = part.reshape(B, n_head, T, C // n_head)
+    return given.transpose(1, 2) if how == "in time" else given
 
 
 def _judge_repair(attempt: Any) -> str:
@@ -46,9 +62,11 @@ def _judge_repair(attempt: Any) -> str:
     if not all(one.equal(copy) for one, copy in zip(given, copies)):
         raise Wrong(f"{shown} changed what it was given. Return a new tensor.")
     need_tensor(got, f"What {shown} returned", (B, T, C))
-    left = _faults(got, given)
-    if left == FAULTS:
+    state = _state(got, given)
+    if state == GIVEN:
         raise Unattempted("All three faults are still in it.")
+    norm, cut, root = state
+    left = [words for words in (NORMS[norm], CUTS[cut], ROOTS[root]) if words]
     if left:
         mended = 3 - len(left)
         raise Wrong(f"{mended} of 3 faults {'is' if mended == 1 else 'are'} mended. What is left: {left[0]}")
@@ -62,13 +80,10 @@ def _judge_repair(attempt: Any) -> str:
     )
 
 
-def _faults(got: Tensor, given: tuple[Tensor, ...]) -> tuple[str, ...]:
-    """Which faults, together, compute what came; none where no set of them does."""
-    for count in (3, 2, 1):
-        for faults in itertools.combinations(FAULTS, count):
-            if alike(got, half_block(*given, H, faults=faults), atol=1e-5):
-                return faults
-    return ()
+def _state(got: Tensor, given: tuple[Tensor, ...]) -> State:
+    """The state that computes what came; the right one where none does, for the words of a comparison."""
+    states = itertools.product(NORMS, CUTS, ROOTS)
+    return next((one for one in states if alike(got, half_block(*given, H, state=one), atol=1e-5)), RIGHT)
 
 
 REPAIR = Exercise(
@@ -79,7 +94,11 @@ REPAIR = Exercise(
     attempt="half_block",
     expects="your function half_block(x, gain, qkv, proj, n_head) itself, without calling it",
     hints=(
-        "Follow one token. Which numbers go into its mean? Run the future-token test of the chapter on it.",
+        "Follow one token. Which numbers go into its mean? Run the future-token test, on numbers in place of ids: "
+        "`x, gain = torch.randn(1, 8, 12), torch.ones(12)`, `qkv, proj = torch.randn(36, 12), torch.randn(12, 12)`, "
+        "`half = lambda x: half_block(x, gain, qkv, proj, 3)`, `other = x.clone()`, `other[:, 5] = torch.randn(12)`; "
+        "then `(half(other) - half(x)).abs().amax(dim=(0, 2))` should be 0 before place 5. (Noise, since a norm takes "
+        "out what is added to all numbers of a token alike.)",
         "`reshape(B, n_head, T, ...)` reads the numbers in their order in memory: it cuts along time. Where does the "
         "chapter exchange two axes?",
         "The three: `dim=-1` in mean and var; `reshape(B, T, n_head, C // n_head).transpose(1, 2)`; the root of "
