@@ -10,6 +10,7 @@ const INK =
   "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
 const PAPER =
   "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
+const MOVES = { ArrowUp: -1, ArrowDown: 1 };
 let strips = 0;
 
 function make(parent, tag, attributes, text) {
@@ -104,6 +105,13 @@ function list(place, data, choose) {
   });
 }
 
+// Scrolls inside the list alone, and only as far as needed; the page stays where it is.
+function reveal(rows, line) {
+  const [box, at] = [rows.getBoundingClientRect(), line.getBoundingClientRect()];
+  if (at.top < box.top) rows.scrollTop -= box.top - at.top;
+  else if (at.bottom > box.bottom) rows.scrollTop += at.bottom - box.bottom;
+}
+
 function render({ model, el }) {
   const hatch = `course-lab-hatch-${strips++}`;
   const frame = add(el, "div", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
@@ -113,7 +121,7 @@ function render({ model, el }) {
   status.className = "course-lab-status";
   const table = add(frame, "div", "overflow-x: auto; padding: 0 12px 8px;");
   table.className = "course-lab-letters";
-  const rows = add(frame, "div", "height: 11.5em; overflow-y: auto; padding: 0 8px;");
+  const rows = add(frame, "div", "max-height: 11.5em; overflow-y: auto; padding: 0 8px;");
   rows.className = "course-lab-rows";
   rows.setAttribute("role", "group");
   rows.setAttribute("aria-label", "The windows of this step");
@@ -122,6 +130,17 @@ function render({ model, el }) {
     model.set("chosen", i);
     model.save_changes();
   };
+  // JupyterLab's own shortcuts (arrows, A, B, D D) should not see what is pressed in the list.
+  for (const kind of ["keydown", "keypress", "keyup"]) rows.addEventListener(kind, (event) => event.stopPropagation());
+  rows.addEventListener("keydown", (event) => {
+    const from = [...rows.children].indexOf(document.activeElement);
+    if (from < 0 || !(event.key in MOVES)) return;
+    event.preventDefault();
+    const to = Math.min(Math.max(from + MOVES[event.key], 0), rows.children.length - 1);
+    rows.children[to].focus({ preventScroll: true });
+    reveal(rows, rows.children[to]);
+    if (to !== model.get("chosen")) choose(to);
+  });
   const drawStrip = () => {
     const data = model.get("data");
     const width = Math.max(320, frame.clientWidth || 760);
@@ -132,14 +151,19 @@ function render({ model, el }) {
     parts(svg, data, x, hatch);
     marks(svg, data, x, choose);
   };
+  let shown = 0;
   const redraw = () => {
     const data = model.get("data");
     const focused = [...rows.children].indexOf(document.activeElement);
     drawStrip();
     status.textContent = data.status;
     letters(table, data);
+    const scrolled = rows.scrollTop;
     list(rows, data, choose);
-    if (focused >= 0) rows.children[Math.min(focused, rows.children.length - 1)].focus();
+    rows.scrollTop = scrolled; // a list that is made anew begins at its top
+    if (focused >= 0) rows.children[Math.min(focused, rows.children.length - 1)].focus({ preventScroll: true });
+    if (data.chosen !== shown) reveal(rows, rows.children[data.chosen]);
+    shown = data.chosen;
   };
   model.on("change:data", redraw);
   const observer = new ResizeObserver(drawStrip);

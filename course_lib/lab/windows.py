@@ -13,6 +13,7 @@ from course_lib import plots
 from course_lib.data import Batcher
 from course_lib.errors import CourseError
 from course_lib.lab.controls import CHOICES
+from course_lib.lab.tokens import SIGNS
 from course_lib.tokenizers import Tokenizer
 
 BINS = 150
@@ -21,8 +22,6 @@ MOST_COLUMNS = 24
 """A longer window is shown by its beginning and its end."""
 MOST_LETTERS = 60
 LAST_STEP = 999
-SIGNS = {"\n": "↵", " ": "␣", "\t": "⇥"}
-"""What stands for a token that could not be seen."""
 
 
 class WindowsStrip(anywidget.AnyWidget):

@@ -30,12 +30,23 @@ frame => {
     };
 }
 """
+IN_VIEW = """
+frame => {
+    const rows = frame.querySelector(".course-lab-rows").getBoundingClientRect();
+    const line = frame.querySelector("button[aria-pressed=true]").getBoundingClientRect();
+    return rows.top - 1 <= line.top && line.bottom <= rows.bottom + 1;
+}
+"""
 
 
 def assert_readable(frame) -> None:
     contrasts = frame.evaluate(INK)
     for part, ratio in contrasts.items():
         assert ratio >= (3 if part in ("mark", "chosen") else 4.5), contrasts
+
+
+def wait_for_window(frame, number: int) -> None:
+    wait_until(lambda: frame.locator("svg text.name").text_content() == f"window {number}", f"window {number}")
 
 
 def row(frame, name: str) -> str:
@@ -93,9 +104,38 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
     page.keyboard.press("Enter")
     wait_until(lambda: frame.locator("svg text.name").text_content() == "window 5", "window 5")
     assert frame.locator("button[aria-pressed=true]").inner_text().strip().startswith("▸  5")
-    frame.locator(".mark", has=page.locator("title", has_text=re.compile("^window 2,"))).dispatch_event("click")
+
+    # The arrows stay in the list: they move from line to line, and no further than its ends.
+    active = page.locator(".jp-Cell.jp-mod-active .jp-InputArea")
+    cell = active.inner_text()
+    for key, window in (("ArrowDown", 6), ("ArrowDown", 7), ("ArrowUp", 6)):
+        page.keyboard.press(key)
+        wait_for_window(frame, window)
+        assert frame.evaluate("frame => document.activeElement.getAttribute('aria-pressed')") == "true"
+    for _ in range(9):
+        page.keyboard.press("ArrowDown")
+    wait_for_window(frame, 11)
+    assert frame.evaluate("frame => document.activeElement.textContent").startswith("▸ 11")
+    assert active.inner_text() == cell
+
+    # A triangle brings its line into view, in the list alone.
+    at = frame.evaluate("frame => frame.getBoundingClientRect().top")
+    for window in (10, 1, 2):
+        mark = frame.locator(".mark", has=page.locator("title", has_text=re.compile(f"^window {window},")))
+        mark.dispatch_event("click")
+        wait_for_window(frame, window)
+        assert frame.evaluate(IN_VIEW), window
+    assert frame.evaluate("frame => frame.getBoundingClientRect().top") == at
     wait_until(lambda: frame.locator("svg text.name").text_content() == "window 2", "window 2")
     assert "Window 2 starts at" in frame.locator("svg[role=img]").get_attribute("aria-label")
+
+    # One window leaves no blank under its line.
+    page.locator(".course-lab-batch_size .noUi-handle").press("Home")
+    wait_until(lambda: frame.locator(".course-lab-rows button").count() < 5, "few windows")
+    n_rows = frame.locator(".course-lab-rows button").count()
+    assert frame.evaluate("frame => frame.querySelector('.course-lab-rows').clientHeight") < 30 * n_rows
+    page.locator(".course-lab-batch_size .noUi-handle").press("End")
+    wait_until(lambda: frame.locator(".course-lab-rows button").count() > 12, "many windows")
 
     # Readable by day and by night, and nothing sticks out where the page is narrow.
     assert_readable(frame)

@@ -127,6 +127,16 @@ def one_for_all(seed, step, batch_size, places):
     return [int(np.random.default_rng([seed, step]).integers(places))] * batch_size
 
 
+def by_random(key):
+    """A starts_of with Python's own generator, made from ``key``."""
+
+    def starts_of(seed, step, batch_size, places):
+        generator = random.Random(key(seed, step))
+        return [generator.randrange(places) for _ in range(batch_size)]
+
+    return starts_of
+
+
 WRONG_3 = {
     "no seed at all": (unseeded, "they depend on what was drawn before"),
     "numpy's own generator": (global_numpy, "the global generator has moved on"),
@@ -135,6 +145,10 @@ WRONG_3 = {
     "the seed is left out": (starts_03(lambda seed, step: step), "Use seed as well"),
     "added": (starts_03(lambda seed, step: seed + step), "hand both over, [seed, step]"),
     "multiplied": (starts_03(lambda seed, step: (seed + 1) * (step + 1)), "hand both over, [seed, step]"),
+    "a thousand seeds": (by_random(lambda s, t: 1000 * s + t), "Seed 1, step 0 and seed 0, step 1000"),
+    "a million steps": (starts_03(lambda s, t: 10**6 * s + t), "hand both over, [seed, step]"),
+    "sixteen bits": (starts_03(lambda s, t: s << 16 | t), "Seed 1, step 0 and seed 0, step 65536"),
+    "the step first": (starts_03(lambda s, t: 1000 * t + s), "Seed 0, step 1 and seed 1000, step 0"),
     "one too far": (starts_03(pair, finish=lambda r: [*r.tolist()[:-1], 1000]), "they are counted from 0"),
     "never the last": (starts_03(pair, high=-1), "The last one is legal, too"),
     "never the first": (starts_03(pair, low=1), "the start 0 never came"),
@@ -157,6 +171,7 @@ def test_the_librarys_own_draw_is_right_and_so_is_a_tensor():
 
     assert check("02-3", lambda *args: [int(start) for start in by_philox(*args)]).passed
     assert check("02-3", by_torch).passed
+    assert check("02-3", by_random(lambda seed, step: f"{seed} {step}")).passed
     assert check("02-3", lambda s, t, b, n: Batcher(range(n + 1), b, 1, seed=s).offsets(t)).passed
 
 
@@ -258,13 +273,13 @@ def same(step):
 
 
 WRONG_6 = {
-    "the shift is left": (loader_06(shift=0), ("2 of 3", "y is not x moved by one")),
-    "the step is left": (loader_06(key=same), ("2 of 3", "Every step draws the same windows")),
-    "the leak is left": (loader_06(val="all"), ("2 of 3", "a model that recites")),
-    "a worse leak": (loader_06(val="train"), ("2 of 3", "a model that recites")),
-    "shift and step": (loader_06(shift=0, key=same), ("1 of 3 faults is", "moved by one")),
-    "shift and leak": (loader_06(shift=0, val="all"), ("1 of 3", "moved by one")),
-    "step and leak": (loader_06(key=same, val="all"), ("1 of 3", "Every step draws")),
+    "the shift is left": (loader_06(shift=0), ("2 of 3", "wrong with y")),
+    "the step is left": (loader_06(key=same), ("2 of 3", "wrong over time")),
+    "the leak is left": (loader_06(val="all"), ("2 of 3", "what validation reads")),
+    "a worse leak": (loader_06(val="train"), ("2 of 3", "what validation reads")),
+    "shift and step": (loader_06(shift=0, key=same), ("1 of 3 faults is", "wrong with y")),
+    "shift and leak": (loader_06(shift=0, val="all"), ("1 of 3", "wrong with y")),
+    "step and leak": (loader_06(key=same, val="all"), ("1 of 3", "wrong over time")),
     "shifted by two": (loader_06(shift=2, places=-1), ("The three faults are gone, but y is not right",)),
     "training on all": (loader_06(train="all"), ("now training reads text that is kept for validation",)),
     "any chance": (loader_06(key=lambda step: None), ("a step drawn twice gives different windows",)),

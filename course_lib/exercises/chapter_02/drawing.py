@@ -14,6 +14,8 @@ from course_lib.exercises.chapter_02.rows import need_ids
 from course_lib.exercises.exercise import Exercise, Wrong
 
 BATCH, PLACES = 8, 1000
+FAR = sorted({*(10**k for k in range(1, 8)), *(2**k for k in range(3, 25))})
+"""Steps (and seeds) that 1000 * seed + step, 2**16 * seed + step and their like take for the next seed's beginning."""
 
 
 def _draw(starts_of: Callable[..., Any], seed: int, step: int, batch: int = BATCH, places: int = PLACES) -> list[int]:
@@ -57,8 +59,8 @@ def _judge_starts(attempt: Any) -> str:
     _pairs_are_apart(starts_of)
     _covers(starts_of, steps)
     return (
-        "Starts that follow from (seed, step) alone need no saving: a run that died at step 40,000 goes on with the "
-        "very windows that come next, and a batch that looks strange can be drawn again and looked at."
+        "Starts that follow from (seed, step) need no saving: with the same text and sizes, a run that died at step "
+        "40,000 goes on with the very windows that come next, and a strange batch can be drawn again and looked at."
     )
 
 
@@ -70,14 +72,16 @@ def _are_drawn_one_by_one(steps: list[tuple[int, ...]]) -> None:
 
 
 def _pairs_are_apart(starts_of: Callable[..., Any]) -> None:
+    """Small pairs, and those that one number made of two confuses, such as 1000 * seed + step."""
     seen: dict[tuple[int, ...], tuple[int, int]] = {}
-    for pair in [(seed, step) for seed in range(8) for step in range(8)]:
+    small = [(seed, step) for seed in range(8) for step in range(8)]
+    for pair in [*small, *((0, far) for far in FAR), *((far, 0) for far in FAR)]:
         row = tuple(_draw(starts_of, *pair))
         if row in seen:
             (seed, step), (other_seed, other_step) = seen[row], pair
             raise Wrong(
-                f"Seed {seed}, step {step} and seed {other_seed}, step {other_step} draw the same starts. Where seed "
-                "and step are added or multiplied, different pairs give one number: hand both over, [seed, step]."
+                f"Seed {seed}, step {step} and seed {other_seed}, step {other_step} draw the same starts. Where one "
+                "number is made of seed and step, different pairs can give the same: hand both over, [seed, step]."
             )
         seen[row] = pair
 

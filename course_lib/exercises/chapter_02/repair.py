@@ -13,15 +13,9 @@ N, CUT, B, T = 300, 270, 6, 5
 STEPS = 40
 Batch = tuple[np.ndarray, np.ndarray]
 
-SHIFT = "y is not x moved by one: after each token of x, y should hold the one that follows it in the text."
-SAME = (
-    "Every step draws the same windows: the model would read one batch for ever. From what should the generator be "
-    "made?"
-)
-LEAK = (
-    "Batches for validation hold text that training reads: a model that recites would look good. Validation begins at "
-    "cut."
-)
+SHIFT = "Something is wrong with y. Print one row of x, and its row of y under it."
+SAME = "Something is wrong over time. Draw step 0 and step 1, and compare."
+LEAK = "Something is wrong with what validation reads. Draw many of its batches: where in the text do they lie?"
 
 
 def _judge_repair(attempt: Any) -> str:
@@ -78,7 +72,8 @@ def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batc
     for x, y in [*train, *val]:
         if (y != x + 1).any():
             raise Wrong(
-                f"The three faults are gone, but y is not right: under token {x[0, 0]} of x stands {y[0, 0]}. {SHIFT}"
+                f"The three faults are gone, but y is not right: under token {x[0, 0]} of x stands {y[0, 0]}. "
+                "Under each token should stand the one that follows it in the text."
             )
     if any(y.max() >= CUT for _, y in train):
         raise Wrong("The three faults are gone, but now training reads text that is kept for validation.")
@@ -107,8 +102,8 @@ REPAIR = Exercise(
     hints=(
         "Decode one row of x and of y, and look. What is y?",
         "Draw two different steps. What in the function depends on `step`?",
-        "Which tokens can a batch for `\"val\"` hold? They should all come from behind the cut: `tokens[cut:]`. And "
-        "`default_rng(step)` makes each step another one.",
+        "As it is, nothing does: `default_rng(step)` makes each step another one.",
+        'Which tokens can a batch for `"val"` hold? They should all come from behind the cut: `tokens[cut:]`.',
     ),
     judge=_judge_repair,
 )
