@@ -56,9 +56,10 @@ def scheduled_lr(config: TrainConfig, step: int) -> float:
 
 
 def decay_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: matrices, which decay, and vectors (norm gains, biases), which do not.
+    """Two parameter groups: matrices, which decay, and vectors, which do not.
 
-    A gain pulled toward zero would silence its layer; a matrix pulled toward zero only stays small.
+    Vectors are norm gains and biases. A gain pulled toward zero would silence
+    its layer; a matrix pulled toward zero only stays small.
     """
     trainable = [p for _, p in named_parameters if p.requires_grad]
     groups = [
@@ -98,13 +99,15 @@ def _product_dtype(matrices: Tensor) -> torch.dtype:
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Bring all singular values of each matrix near 1, keeping its directions.
+    """Bring the singular values of each matrix near 1, keeping its directions.
 
-    Newton-Schulz iteration with the quintic of Jordan et al. 2024 (Muon): it does not converge to 1
-    but into about 0.7 to 1.2, which serves as well and takes five steps.
+    Newton-Schulz iteration with the quintic of Jordan et al. 2024 (Muon): in
+    five steps it brings values that are not tiny into about 0.7 to 1.2, which
+    serves as well as 1. Tiny ones grow, but stay smaller.
 
     Args:
-        matrices: (..., R, C). On CUDA the products are in a 16-bit type, elsewhere in float32.
+        matrices: (..., R, C). On CUDA the products are in a 16-bit type,
+            elsewhere in float32.
     """
     x = matrices.float()
     tall = x.shape[-2] > x.shape[-1]

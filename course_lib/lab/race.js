@@ -66,10 +66,14 @@ function drawMap(svg, data, width, clip) {
   const inside = plot(svg, width, height, x, y, { x: whole(x0, x1), y: whole(y0, y1), names: ["weight x", "weight y"] }, clip);
   for (const line of data.contours)
     make(inside, "polyline", { class: "contour", points: joined(line, x, y), fill: "none", stroke: INK, "stroke-opacity": 0.28 });
+  const movers = racers(inside, data, x, y, (racer) => racer.points);
+  // On top: a racer that has arrived should not hide where.
   for (const [sign, places] of [["★", data.lowest], ["☆", data.others]])
     for (const [a, b] of places)
-      make(inside, "text", { x: x(a), y: y(b) + 6, "text-anchor": "middle", "font-size": 17 }, sign);
-  const movers = racers(inside, data, x, y, (racer) => racer.points);
+      make(inside, "text", {
+        class: "bottom", x: x(a), y: y(b) + 6, "text-anchor": "middle", "font-size": 17,
+        stroke: PAPER, "stroke-width": 3, "paint-order": "stroke",
+      }, sign);
   const [a, b] = data.start;
   make(inside, "circle", { class: "start", cx: x(a), cy: y(b), r: 5, fill: PAPER, stroke: INK, "stroke-width": 2 });
   const atRight = x(a) > width - 60;
@@ -82,7 +86,7 @@ function drawMap(svg, data, width, clip) {
 
 // The loss of each racer against the step, on a logarithmic axis.
 function drawLosses(svg, data, width, height, clip) {
-  const top = Math.log10(10 * Math.max(...data.racers.map((racer) => racer.heights[0])));
+  const top = Math.log10(Math.max(1, 10 * Math.max(...data.racers.map((racer) => racer.heights[0]))));
   const low = -8;
   const x = (step) => PAD.left + (step / data.steps) * (width - PAD.left - PAD.right);
   const y = (loss) => PAD.top + ((top - Math.log10(loss)) / (top - low)) * (height - PAD.top - PAD.bottom);

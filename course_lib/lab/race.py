@@ -16,12 +16,12 @@ from course_lib.lab.surfaces import (
     SURFACES,
     Path,
     Setting,
-    Surface,
     height,
     levels,
     lowest,
     lowest_places,
     race,
+    turned,
 )
 
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -62,7 +62,8 @@ class RaceMap(anywidget.AnyWidget):
 class Race:
     """Sliders, and SGD, momentum, Adam and AdamW on their way from one start over one surface.
 
-    The paths are those of ``torch.optim``'s classes, with gradients from autograd.
+    The paths are those of ``torch.optim``'s classes, with gradients from autograd. Turning the ravine turns the
+    start with it, so that only the direction of the axes changes.
 
     Args:
         surface: one of `SURFACES`.
@@ -79,20 +80,21 @@ class Race:
             raise CourseError(f"Race has no slider {unknown.pop()!r}; there are {', '.join(CHOICES)}.")
         self.surface = ipywidgets.Dropdown(options=list(SURFACES), value=surface, description="surface", **_look())
         self.surface.add_class("course-lab-surface")
-        begun = _begin(SURFACES[surface]) | settings
-        default = Setting()
-        self.sliders = {
-            name: _slider(name, begun.get(name, getattr(default, name)), values) for name, values in CHOICES.items()
-        }
-        self.map = RaceMap(start=list(SURFACES[surface].start))
+        self._given = (surface, settings)
+        begun = self._begin()
+        self.sliders = {name: _slider(name, begun[name], values) for name, values in CHOICES.items()}
+        self.reset = ipywidgets.Button(description="Reset", tooltip="The settings and the start of this surface again")
+        self.reset.add_class("course-lab-reset")
+        self.map = RaceMap(start=_start(surface, begun["turn"]))
         self._listening = True
         self._redraw()
-        self.surface.observe(lambda change: self._change_surface(), names="value")
-        for slider in self.sliders.values():
-            slider.observe(lambda change: self._redraw(), names="value")
+        self.surface.observe(lambda change: self._start_afresh(), names="value")
+        self.reset.on_click(lambda button: self._start_afresh())
+        for name, slider in self.sliders.items():
+            slider.observe(self._turn if name == "turn" else lambda change: self._redraw(), names="value")
         self.map.observe(lambda change: self._redraw(), names="start")
         columns = ipywidgets.GridBox(
-            [self.surface, *self.sliders.values()],
+            [self.surface, *self.sliders.values(), self.reset],
             layout={"grid_template_columns": "repeat(auto-fit, minmax(340px, 1fr))", "max_width": "900px"},
         )
         self.widget = ipywidgets.VBox([columns, self.map], layout={"overflow": "hidden"})
@@ -105,13 +107,33 @@ class Race:
         start = self.map.start
         return Setting(self.surface.value, (start[0], start[1]), **values)
 
-    def _change_surface(self) -> None:
-        """Another surface brings its own start and its own rates; the race is run once for all of them."""
-        surface = SURFACES[self.surface.value]
+    def _begin(self) -> dict[str, float]:
+        """By slider, where it starts: as the surface wants it, or as this race was asked for."""
+        surface, default = SURFACES[self.surface.value], Setting()
+        own = {"lr": surface.lrs[0], "adam_lr": surface.lrs[1], "steps": surface.steps}
+        asked = self._given[1] if self.surface.value == self._given[0] else {}
+        return {name: getattr(default, name) for name in CHOICES} | own | asked
+
+    def _start_afresh(self) -> None:
+        """Everything as the surface begins with it; the race is run once for all of it."""
+        begun = self._begin()
         self._listening = False
-        for name, value in _begin(surface).items():
+        for name, value in begun.items():
             self.sliders[name].value = value
-        self.map.start = list(surface.start)
+        self.map.start = _start(self.surface.value, begun["turn"])
+        self._listening = True
+        self._redraw()
+
+    def _turn(self, change: dict[str, Any]) -> None:
+        """The start turns with the ravine; where it would leave the picture, it comes closer to the middle."""
+        if not self._listening:
+            return
+        x, y = turned(tuple(self.map.start), change["new"] - change["old"])
+        x0, x1, y0, y1 = SURFACES[self.surface.value].window
+        edges = ((x, x1 if x > 0 else x0), (y, y1 if y > 0 else y0))
+        closer = min([1.0, *(edge / value for value, edge in edges if value)])
+        self._listening = False
+        self.map.start = [closer * x, closer * y]
         self._listening = True
         self._redraw()
 
@@ -141,8 +163,9 @@ class Race:
         return "A race of optimizers: run this cell to move its sliders."
 
 
-def _begin(surface: Surface) -> dict[str, float]:
-    return {"lr": surface.lrs[0], "adam_lr": surface.lrs[1], "steps": surface.steps}
+def _start(surface: str, turn: float) -> list[float]:
+    """Where a race begins; ``turn`` is the ravine's, and the others are not turned."""
+    return list(turned(SURFACES[surface].start, turn if surface == "ravine" else 0.0))
 
 
 def _look() -> dict[str, Any]:
@@ -207,13 +230,13 @@ def outcome(path: Path, setting: Setting) -> str:
     """What became of one optimizer."""
     surface = SURFACES[setting.surface]
     if path.diverged:
-        return f"diverged: out of sight after {len(path.points)} steps"
+        return f"diverged: out of sight after {_steps(len(path.points))}"
     places = {"the lowest place": lowest_places(setting), "another valley's bottom": surface.bottoms}
     for where, bottoms in places.items():
         arrival = path.arrival(bottoms, NEAR * surface.width)
         if arrival is not None:
-            return f"at {where} after {arrival} steps"
-    return f"still under way after {len(path.points) - 1} steps, at loss {path.losses[-1]:.3g}"
+            return f"at {where} after {_steps(arrival)}" if arrival else f"at {where} from the start"
+    return f"still under way after {_steps(len(path.points) - 1)}, at loss {path.losses[-1]:.3g}"
 
 
 def _first(arrived: dict[str, int | None]) -> str:
@@ -223,7 +246,14 @@ def _first(arrived: dict[str, int | None]) -> str:
         return "None of the four has reached the lowest place."
     best = min(times.values())
     winners = [name for name, steps in times.items() if steps == best]
-    return f"First at the lowest place: {' and '.join(winners)}, after {best} steps."
+    if best == 0:
+        return "The start is the lowest place."
+    who = " and ".join([", ".join(winners[:-1]), winners[-1]]) if len(winners) > 1 else winners[0]
+    return f"First at the lowest place: {who}, after {_steps(best)}."
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
 
 
 def _in_words(setting: Setting, words: dict[str, str], first: str) -> str:
@@ -245,7 +275,7 @@ def _draw_map(axes: Any, data: dict[str, Any]) -> None:
     axes.plot(*data["start"], "o", color="black", markersize=6)
     axes.annotate("start", data["start"], xytext=(4, 5), textcoords="offset points", fontsize=9)
     for place in data["lowest"]:
-        axes.plot(*place, "*", color="black", markersize=9)
+        axes.plot(*place, "*", color="black", markersize=11, markeredgecolor="white", zorder=5)
     axes.set(xlim=data["window"][:2], ylim=data["window"][2:], xlabel="weight x", ylabel="weight y")
 
 
@@ -253,7 +283,7 @@ def _draw_losses(axes: Any, data: dict[str, Any]) -> None:
     for racer in data["racers"]:
         axes.plot(racer["heights"], color=racer["color"], linestyle=_dash(racer["dash"]), label=racer["name"])
     axes.set(yscale="log", xlabel="step", ylabel="loss above the lowest", xlim=(0, data["steps"]))
-    axes.set_ylim(FLOOR, 3 * max(racer["heights"][0] for racer in data["racers"]))
+    axes.set_ylim(FLOOR, max(1.0, 3 * max(racer["heights"][0] for racer in data["racers"])))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)
 

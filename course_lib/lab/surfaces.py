@@ -92,12 +92,19 @@ class Setting:
     beta1: float = 0.9
     """Momentum's mu too."""
     beta2: float = 0.99
-    weight_decay: float = 0.1
+    weight_decay: float = 0.0
+    """AdamW's; at 0 it is Adam."""
     steps: int = 100
 
     @property
     def form(self) -> Form:
         return SURFACES[self.surface].form(self.narrow, math.radians(self.turn))
+
+
+def turned(point: Point, degrees: float) -> Point:
+    """A point after a turn about (0, 0): where the ravine's own point comes to when the ravine is turned."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return cos * point[0] - sin * point[1], sin * point[0] + cos * point[1]
 
 
 @dataclass(frozen=True)

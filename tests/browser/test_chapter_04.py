@@ -85,7 +85,9 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     assert frame.locator(".course-lab-racer").count() == 4
     assert ends(frame) == [101] * 8
     assert "after 50 steps" in words(frame, "Adam")
-    assert "First at the lowest place: AdamW" in frame.locator("[role=status]").inner_text()
+    assert "First at the lowest place: Adam and AdamW" in frame.locator("[role=status]").inner_text()
+    last = "svg => [...svg.querySelectorAll('.marker, .bottom')].at(-1).getAttribute('class')"
+    assert frame.locator(".course-lab-pad svg").evaluate(last) == "bottom", "the star lies on top"
     assert_in_picture(frame)
     page.screenshot(path=tmp_path / "light.png")
 
@@ -125,11 +127,28 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     wait_until(lambda: "diverged" in words(frame, "SGD"), "SGD gone")
     assert "100 times as steep" in frame.locator(".course-lab-pad svg").get_attribute("aria-label")
 
-    # Another surface has another map and another start.
+    # Reset brings back where the race began; turning the ravine turns the start with it, and weight decay cheats.
+    page.locator("button.course-lab-reset").click()
+    wait_until(lambda: "after 50 steps" in words(frame, "Adam"), "the race as it began")
+    assert start_of(frame) == pytest.approx(before, abs=0.2)
+    move(page, "turn", "ArrowRight", times=3)
+    wait_until(lambda: "after 70 steps" in words(frame, "Adam"), "the ravine turned")
+    assert "after 59 steps" in words(frame, "momentum")
+    assert start_of(frame)[1] > before[1]
+    page.locator("button.course-lab-reset").click()
+    wait_until(lambda: "after 50 steps" in words(frame, "Adam"), "the ravine as it was")
+    move(page, "weight-decay", "ArrowRight", times=4)
+    wait_until(lambda: "after 14 steps" in words(frame, "AdamW"), "AdamW pulled to zero")
+
+    # Another surface has another map and another start; one arrow key leads off the saddle's ridge.
     page.locator(".course-lab-surface select").select_option("saddle")
     wait_until(lambda: "saddle" in frame.locator(".course-lab-pad svg").get_attribute("aria-label"), "the saddle")
     assert_in_picture(frame)
     page.screenshot(path=tmp_path / "saddle.png")
+    assert "after 73 steps" in words(frame, "SGD")
+    frame.locator(".course-lab-pad").focus()
+    page.keyboard.press("ArrowUp")
+    wait_until(lambda: "after 35 steps" in words(frame, "SGD"), "SGD off the ridge")
 
     # Readable by day and by night; and with reduced motion Play shows stills, not a movement.
     assert_readable(frame)

@@ -36,6 +36,8 @@ WRONG_1 = {
     "by the factor": (by(lambda lr, w, v: lr / (v / w)), "1 - factor does"),
     "a guess": (by(lambda *seen: 3.3), "One step multiplied A by 0.7"),
     "the last one wrong": ({"A": 0.667, "B": 0.0267, "C": 4.0}, "For weight C"),
+    "two digits": ({"A": 0.667, "B": 0.027, "C": 40}, ("For weight B", "Close, but give three digits")),
+    "one digit is not close": ({"A": 0.667, "B": 0.03, "C": 40}, "One step multiplied B by -0.5"),
     "one missing": ({"A": 0.667, "B": 0.0267}, "there is no entry 'C'"),
     "one blank": ({"A": 0.667, "B": ..., "C": 40}, "'B' is still missing"),
     "a text": ({"A": "2/3", "B": 0.0267, "C": 40}, "should be a number; it is the text"),
@@ -76,6 +78,7 @@ RIGHT_2 = adams_moves()
 WRONG_2 = {
     "the wrong sign": ({name: -move for name, move in RIGHT_2.items()}, "the sign is wrong"),
     "no correction": ({"first": -0.2, "second": -0.161}, "without the bias correction"),
+    "one digit": (RIGHT_2 | {"second": -0.06}, ("The second move", "Close, but give three digits")),
     "no correction in the second": (RIGHT_2 | {"second": -0.1608}, "The second move"),
     "t stays 1": (RIGHT_2 | {"second": -0.0804}, "t = 2"),
     "no root": ({"first": -0.025, "second": -0.0223}, "its root is missing"),
@@ -114,7 +117,24 @@ def sorted_03(frozen=False, tables=True, tied_once=True, decay=lambda d: d, bias
     return sort_weights
 
 
+def by_in(model, weight_decay):
+    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+    return [dict(params=[w for w in model.parameters() if w not in tables], weight_decay=weight_decay)]
+
+
+def by_equality(model, weight_decay):
+    head = model.head.weight
+    return [dict(params=[w for w in model.parameters() if w.ndim != 2 or w == head], weight_decay=weight_decay)]
+
+
+def of_other_shapes(model, weight_decay):
+    return [dict(params=[model.mix.weight @ model.head.weight], weight_decay=weight_decay)]
+
+
 WRONG_3 = {
+    "in a list": (by_in, ("raised RuntimeError", "compare tensors number by number", "id(w)")),
+    "equality": (by_equality, ("raised RuntimeError", "compare tensors number by number", "a set")),
+    "another error of torch": (of_other_shapes, "raised RuntimeError: mat1 and mat2"),
     "by shape alone": (lambda m, d: decay_groups(m.named_parameters(), d), ("tokens.weight", "an embedding")),
     "frozen too": (sorted_03(frozen=True), "frozen.weight in a group"),
     "tied twice": (sorted_03(tied_once=False), "tokens.weight twice"),

@@ -16,6 +16,11 @@ from course_lib.lab.surfaces import NEAR, SURFACES, Setting
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.fixture
+def shown() -> Race:
+    return Race()
+
+
 def paths_by_hand(setting: Setting, gradient) -> dict[str, list[tuple[float, float]]]:
     """The four rules written out, number by number, in Python's floats."""
     b1, b2, lr, adam_lr, decay = setting.beta1, setting.beta2, setting.lr, setting.adam_lr, setting.weight_decay
@@ -90,7 +95,8 @@ def test_an_arrival_is_for_good():
 def race(surface="ravine", **changes) -> dict[str, str]:
     """What became of each, for a surface with its own start and rates but for some changes."""
     shape = SURFACES[surface]
-    setting = dict(start=shape.start, lr=shape.lrs[0], adam_lr=shape.lrs[1], steps=shape.steps) | changes
+    start = surfaces.turned(shape.start, changes.get("turn", 0.0))
+    setting = dict(start=start, lr=shape.lrs[0], adam_lr=shape.lrs[1], steps=shape.steps) | changes
     return {racer["name"]: racer["words"] for racer in seen(Setting(surface, **setting))["racers"]}
 
 
@@ -105,11 +111,23 @@ def test_the_chapters_first_experiment_a_narrow_ravine():
     assert paths[0] == [pytest.approx(point, abs=1e-6) for point in paths[1]], "not changed by a hair"
 
 
-def test_the_chapters_second_experiment_a_turned_ravine():
-    straight, turned = race(), race(turn=45.0)
-    assert [words["momentum"] for words in (straight, turned)] == ["at the lowest place after 59 steps"] * 2
+def test_the_chapters_second_experiment_a_turned_ravine_and_a_start_that_turns_with_it(shown):
+    straight = race()
+    shown.sliders["turn"].value = 45.0
+    turned = {racer["name"]: racer["words"] for racer in shown.map.data["racers"]}
+    assert turned == race(turn=45.0)
+    for name in ("SGD", "momentum"):
+        assert turned[name] == straight[name], "they do not care how the axes lie"
+    assert straight["momentum"] == "at the lowest place after 59 steps"
     assert straight["Adam"] == "at the lowest place after 50 steps"
-    assert turned["Adam"] == "at the lowest place after 86 steps"
+    assert turned["Adam"] == "at the lowest place after 70 steps"
+    shown.sliders["turn"].value = 0.0
+    assert shown.map.start == pytest.approx([-3.5, 1.5])
+    shown.map.start = [4.0, 2.5]
+    shown.sliders["turn"].value = 15.0
+    x, y = shown.map.start
+    assert (-4 <= x <= 4, y) == (True, 2.5), "in the picture"
+    assert math.degrees(math.atan2(y, x)) == pytest.approx(15 + math.degrees(math.atan2(2.5, 4.0)))
 
 
 def test_the_chapters_third_experiment_two_valleys():
@@ -120,16 +138,23 @@ def test_the_chapters_third_experiment_two_valleys():
     assert not [words for words in lame.values() if "at the lowest place" in words]
 
 
-def test_weight_decay_keeps_adamw_away_from_a_bottom_that_is_not_the_origin():
-    bent = race("Rosenbrock's valley")
-    assert "at the lowest place" in bent["Adam"]
-    assert "still under way" in bent["AdamW"]
-    assert "at the lowest place" in race("Rosenbrock's valley", weight_decay=0.0)["AdamW"]
+def test_the_chapters_fourth_experiment_decay_pulls_toward_zero_not_toward_the_solution():
+    straight = race()
+    assert straight["AdamW"] == straight["Adam"], "no decay at first"
+    assert race(weight_decay=1.0)["AdamW"] == "at the lowest place after 14 steps", "which lies at zero"
+    assert race("Rosenbrock's valley")["AdamW"] == "at the lowest place after 323 steps"
+    for decay in (0.01, 0.1, 1.0):
+        bent = race("Rosenbrock's valley", weight_decay=decay)
+        assert "still under way after 400 steps" in bent["AdamW"]
+        assert bent["Adam"] == "at the lowest place after 323 steps"
 
 
-@pytest.fixture
-def shown() -> Race:
-    return Race()
+def test_the_chapters_fifth_experiment_a_ridge_holds_sgd_and_not_adam():
+    on_it, beside = race("saddle"), race("saddle", start=(-1.5, 0.082))
+    for name, steps in {"SGD": (73, 35), "Adam": (55, 56)}.items():
+        assert [words[name] for words in (on_it, beside)] == [f"at the lowest place after {n} steps" for n in steps]
+    x0, x1, _, _ = SURFACES["saddle"].window
+    assert SURFACES["saddle"].start[1] + 0.02 * (x1 - x0) == pytest.approx(0.082), "one arrow key"
 
 
 def test_the_sliders_change_the_race(shown):
@@ -138,9 +163,10 @@ def test_the_sliders_change_the_race(shown):
     paths = {racer["name"]: racer["points"] for racer in shown.map.data["racers"]}
     old = {racer["name"]: racer["points"] for racer in before["racers"]}
     assert [name for name in paths if paths[name] != old[name]] == ["SGD", "momentum"]
-    shown.sliders["weight_decay"].value = 0.0
+    assert paths["Adam"] == paths["AdamW"]
+    shown.sliders["weight_decay"].value = 0.1
     data = {racer["name"]: racer for racer in shown.map.data["racers"]}
-    assert data["Adam"]["points"] == data["AdamW"]["points"]
+    assert data["Adam"]["points"] != data["AdamW"]["points"]
     shown.sliders["steps"].value = 25
     assert shown.map.data["steps"] == 25
     assert {len(racer["points"]) for racer in shown.map.data["racers"]} == {26}
@@ -156,6 +182,31 @@ def test_another_surface_brings_its_own_start_and_rates_and_narrowness_is_the_ra
     assert shown.sliders["turn"].disabled
     shown.surface.value = "ravine"
     assert not shown.sliders["narrow"].disabled
+
+
+def test_reset_brings_back_what_the_race_began_with():
+    asked = Race("saddle", lr=0.05, weight_decay=0.3)
+    begun, seen_first = asked.setting, asked.map.data
+    assert (begun.lr, begun.weight_decay) == (0.05, 0.3)
+    for name, value in (("lr", 1.0), ("beta1", 0.5), ("weight_decay", 0.0), ("steps", 25)):
+        asked.sliders[name].value = value
+    asked.map.start = [1.0, 1.0]
+    asked.reset.click()
+    assert (asked.setting, asked.map.data) == (begun, seen_first)
+    asked.surface.value = "ravine"
+    assert asked.setting == Setting(), "another surface: its own rates, and none of what was asked for the saddle"
+    turned = Race(turn=45.0)
+    assert turned.map.start == pytest.approx(surfaces.turned((-3.5, 1.5), 45.0))
+    assert Race("saddle", turn=45.0).map.start == list(SURFACES["saddle"].start)
+
+
+def test_at_the_lowest_place_nothing_moves_and_the_words_say_so(shown):
+    shown.map.start = [0.0, 0.0]
+    assert shown.map.data["first"] == "The start is the lowest place."
+    assert {racer["words"] for racer in shown.map.data["racers"]} == {"at the lowest place from the start"}
+    low, high = shown.picture().axes[1].get_ylim()
+    assert (low, high) == (FLOOR, 1.0)
+    assert "after 1 step," in " ".join(race(start=(-3.9, 0.0), steps=1).values())
 
 
 def test_a_start_that_the_page_sends_is_where_the_paths_begin(shown):
@@ -175,7 +226,7 @@ def test_whatever_the_rates_only_finite_numbers_are_sent(surface, lr):
 
 
 def test_the_words_name_the_first_and_a_tie():
-    data = seen(Setting())
+    data = seen(Setting(weight_decay=0.1))
     times = {}
     for racer in data["racers"]:
         near = [math.hypot(*point) <= NEAR * 8.0 for point in racer["points"]]
@@ -184,8 +235,8 @@ def test_the_words_name_the_first_and_a_tie():
     first = min(times, key=times.get)
     assert data["first"] == f"First at the lowest place: {first}, after {times[first]} steps."
     assert data["first"] in data["alt"]
-    tie = seen(Setting(weight_decay=0.0))
-    assert "Adam and AdamW" in tie["first"]
+    tie = seen(Setting(start=(4.0, 0.0), narrow=1.0, lr=0.3, beta1=0.0, adam_lr=0.3))
+    assert "SGD and momentum, after" in tie["first"]
     assert "None of the four" in seen(Setting(steps=5))["first"]
 
 

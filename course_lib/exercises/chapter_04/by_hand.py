@@ -9,6 +9,9 @@ from course_lib.exercises.values import first_match, need_number
 
 CLOSE = 0.01
 """How far off, as a share, an answer may be that was rounded."""
+NEARLY = 0.06
+"""So far off it was rounded to fewer digits than three."""
+FEW_DIGITS = "Close, but give three digits."
 STEPS_SEEN = {"A": (0.1, 1.0, 0.7), "B": (0.02, 5.0, -2.5), "C": (0.5, -4.0, -3.9)}
 """A weight's name: its learning rate, and where it stood before and after one step."""
 
@@ -25,8 +28,8 @@ def _named_numbers(attempt: Any, names: tuple[str, ...], expects: str) -> dict[s
     return {name: need_number(attempt[name], f"The entry {name!r}") for name in names}
 
 
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= CLOSE * abs(b)
+def _close(a: float, b: float, share: float = CLOSE) -> bool:
+    return abs(a - b) <= share * abs(b)
 
 
 def _judge_edges(attempt: Any) -> str:
@@ -45,7 +48,10 @@ def _judge_edges(attempt: Any) -> str:
             (2 * lr, "Twice the rate is the edge only where one step already lands at the bottom."),
             (curvature / 2, "That is a/2: the fraction stands on its head."),
         ]
-        words = first_match(got, known, rel=CLOSE) or (
+        words = first_match(got, known, rel=CLOSE)
+        if words is None and _close(got, expected, NEARLY):
+            words = FEW_DIGITS
+        words = words or (
             f"One step multiplied {name} by {number(factor)}, and that is 1 - lr * a. What is a, and when is it -1?"
         )
         raise Wrong(f"For weight {name} you say {number(got)}. {words}")
@@ -104,6 +110,8 @@ def _judge_moves(attempt: Any) -> str:
             (-LR * GRADIENTS[0], "That is SGD's step, lr times the gradient. Adam divides by the root of v."),
         ]
         words = first_match(value, known, rel=CLOSE)
+        if words is None and _close(value, right[i], NEARLY):
+            words = FEW_DIGITS
         if words is None and i == 1 and value == 0:
             words = "The gradient is 0, but m still remembers the first one: Adam moves on."
         words = words or "Write down m, v, and both after the correction; then lr times one over the root of the other."

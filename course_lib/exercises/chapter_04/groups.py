@@ -9,6 +9,12 @@ from course_lib.exercises.exercise import Exercise, Wrong
 from course_lib.exercises.values import near, need_number
 
 DECAY = 0.3
+COMPARED = ("Boolean value of Tensor", "must match the size")
+"""What torch says where two tensors were compared as if they were single numbers."""
+IDENTITY = (
+    "in and == compare tensors number by number. Compare which object a weight is: its id(w), or keep the weights in "
+    "a set."
+)
 
 
 EMBEDDING = "an embedding"
@@ -51,7 +57,13 @@ def _judge_groups(attempt: Any) -> str:
         model = Small(tied)
         kind = "a model whose head and embedding are one tensor" if tied else "a model"
         shown = f"sort_weights(model, weight_decay={DECAY}), for {kind},"
-        found = _decay_of(call(sort_weights, model, DECAY, shown=shown), model, shown)
+        try:
+            groups = call(sort_weights, model, DECAY, shown=shown)
+        except Wrong as wrong:
+            if isinstance(wrong.__cause__, RuntimeError) and any(words in str(wrong) for words in COMPARED):
+                raise Wrong(f"{wrong} {IDENTITY}") from wrong.__cause__
+            raise
+        found = _decay_of(groups, model, shown)
         _is_right(found, model, shown)
     return (
         "Matrices decay; gains and biases do not, and here the embeddings do not either. A frozen weight is in no "

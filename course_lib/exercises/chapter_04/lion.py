@@ -92,8 +92,8 @@ def _judge_lion(attempt: Any) -> str:
 LION = Exercise(
     id="04-7",
     title="Lion, from the paper",
-    difficulty="hard",
-    minutes=20,
+    difficulty="medium",
+    minutes=15,
     attempt="lion",
     expects="your function lion(w, g, state, lr, decay) itself, without calling it",
     hints=(

@@ -83,8 +83,9 @@ def _judge_repair(attempt: Any) -> str:
     got = _theirs(adamw_step)
     if _same(got, path()):
         return (
-            "Equal to AdamW over three steps and three tensors. None of the faults raised an error, and with one "
-            "tensor, middling gradients and no decay none could be seen: a test needs several of each."
+            "Equal to AdamW over three steps and three tensors. The decay is lr * decay times the weight before the "
+            "step, whatever its gradient. None of the faults raised an error, and with one tensor, middling "
+            "gradients and no decay none could be seen: a test needs several of each."
         )
     for count in (3, 2, 1):
         for faults in itertools.combinations(FAULTS, count):
