@@ -1,23 +1,9 @@
 // The live loss chart. Python sends what is to be seen (see chart.py); here it becomes pixels.
 
-const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 330;
 const MARGIN = { left: 56, top: 12, bottom: 44 };
 const ROW = 18; // of the legend
 const GUTTER = 154; // at the right, for what the reference lines mean
-// The page's own colors: JupyterLab, the book, VS Code, Colab, or the browser's.
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
-
-function make(parent, tag, attributes, text) {
-  const node = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 // Round numbers from 0 to `end`, about `count` of them: steps of 1, 2 or 5 times a power of ten.
 function ticks(end, count) {

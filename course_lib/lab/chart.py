@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import anywidget
 import traitlets
 
 from course_lib import plots
+from course_lib.lab.page import script
 from course_lib.training import StepRecord
 
 MOST_POINTS = 400
@@ -51,7 +51,7 @@ class LossChart(anywidget.AnyWidget):
         lines: further lines, label to value.
     """
 
-    _esm = files(__package__).joinpath("chart.js").read_text(encoding="utf-8")
+    _esm = script("chart")
     data = traitlets.Dict().tag(sync=True)
     finished = traitlets.List().tag(sync=True)
 

@@ -1,10 +1,5 @@
 // Where each head looks. Python reads the text and says what is to be seen (see heads.py); here it becomes a table.
 
-// The page's own colors, as in chart.js.
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
 const FILL = "rgba(86, 180, 233, 0.5)"; // sky of Okabe and Ito, thin enough for dark and for light letters
 const CHOSEN = "#D55E00";
 const FUTURE = "repeating-linear-gradient(45deg, transparent 0 4px, color-mix(in srgb, currentColor 35%, transparent) 4px 5px)";
@@ -13,14 +8,6 @@ const HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; c
 const BUTTON = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
 const PLATE = `background: ${PAPER}; border-radius: 3px; padding: 0 2px;`;
 let views = 0;
-
-function add(parent, tag, style = "", text) {
-  const node = document.createElement(tag);
-  node.style.cssText = style;
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
 

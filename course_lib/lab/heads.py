@@ -4,7 +4,6 @@ Python reads the text with the model on each change; ``heads.js`` shows what cam
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import anywidget
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from course_lib import plots
 from course_lib.errors import CourseError
+from course_lib.lab.page import Pictured, script
 from course_lib.lab.tokens import SIGNS
 from course_lib.models.attention import attention_weights
 from course_lib.tokenizers import Tokenizer
@@ -25,7 +25,7 @@ MOST_EXPECTED = 6
 class HeadsTable(anywidget.AnyWidget):
     """The page's part. ``data`` is all there is to see; ``text``, ``stage`` and ``chosen`` are the reader's."""
 
-    _esm = files(__package__).joinpath("heads.js").read_text(encoding="utf-8")
+    _esm = script("heads")
     text = traitlets.Unicode().tag(sync=True)
     stage = traitlets.Unicode().tag(sync=True)
     chosen = traitlets.Int(-1).tag(sync=True)
@@ -36,7 +36,7 @@ class HeadsTable(anywidget.AnyWidget):
         return "A table of where each head looks."
 
 
-class HeadView:
+class HeadView(Pictured):
     """A text, a token of it, and a row for each head: how much it takes from each earlier token.
 
     Args:
@@ -137,11 +137,6 @@ class HeadView:
         _draw_heads(heads, data)
         _draw_expected(expected, data)
         return figure
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        still, about = self.picture()._repr_mimebundle_()
-        return {"application/vnd.jupyter.widget-view+json": view, **still}, about
 
     def __repr__(self) -> str:
         return "Where each head looks: run this cell to type a text and choose a token."

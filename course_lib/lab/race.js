@@ -1,33 +1,11 @@
 // A race over a loss surface. Python sends the paths and the map (see race.py); here they are drawn and replayed.
 
-const NS = "http://www.w3.org/2000/svg";
 const PAD = { left: 44, right: 10, top: 10, bottom: 36 };
 const PLAY_MS = 4000; // a whole race
 const STILLS = 10; // with reduced motion: so many pictures in place of a movement
 const STILL_MS = 600;
 const NUDGE = 0.02; // of the map's width, for an arrow key
-// The page's own colors, as in chart.js.
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
 let races = 0;
-
-function make(parent, tag, attributes, text) {
-  const node = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
-function add(parent, tag, style, text) {
-  const node = document.createElement(tag);
-  node.style.cssText = style;
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 const joined = (points, x, y) => points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ");
 

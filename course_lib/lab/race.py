@@ -1,6 +1,5 @@
 """A race of optimizers over a loss surface with two weights: sliders, a map to start from, and the loss of each."""
 
-from importlib.resources import files
 from typing import Any
 
 import anywidget
@@ -10,6 +9,7 @@ import traitlets
 
 from course_lib import plots
 from course_lib.errors import CourseError
+from course_lib.lab.page import Pictured, script
 from course_lib.lab.style import run_style
 from course_lib.lab.surfaces import (
     NEAR,
@@ -51,7 +51,7 @@ DIGITS = 5
 class RaceMap(anywidget.AnyWidget):
     """The picture itself. ``data`` is all there is to see; ``start`` is where the learner has put the start."""
 
-    _esm = files(__package__).joinpath("race.js").read_text(encoding="utf-8")
+    _esm = script("race")
     data = traitlets.Dict().tag(sync=True)
     start = traitlets.List(traitlets.Float()).tag(sync=True)
 
@@ -59,7 +59,7 @@ class RaceMap(anywidget.AnyWidget):
         return "A map of a loss surface with the paths of four optimizers."
 
 
-class Race:
+class Race(Pictured):
     """Sliders, and SGD, momentum, Adam and AdamW on their way from one start over one surface.
 
     The paths are those of ``torch.optim``'s classes, with gradients from autograd. Turning the ravine turns the
@@ -153,11 +153,6 @@ class Race:
         _draw_map(left, data)
         _draw_losses(right, data)
         return figure
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        still, about = self.picture()._repr_mimebundle_()
-        return {"application/vnd.jupyter.widget-view+json": view, **still}, about
 
     def __repr__(self) -> str:
         return "A race of optimizers: run this cell to move its sliders."

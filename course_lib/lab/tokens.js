@@ -1,10 +1,5 @@
 // A box for text and its picture in tokens. Python tokenizes, draws and escapes: see tokens.py.
 
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
-
 // What edits a text with Ctrl or Cmd stays in the box: JupyterLab would select, undo or move cells.
 const EDITS = /^(a|c|v|x|y|z|arrow.+|home|end|backspace|delete)$/i;
 const EDITS_WITH_SHIFT = /^(v|z|arrow.+|home|end|backspace|delete)$/i;

@@ -9,12 +9,12 @@ import html
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 
 import anywidget
 import traitlets
 
 from course_lib.errors import CourseError
+from course_lib.lab.page import script
 from course_lib.tokenizers import Tokenizer
 
 MOST_TOKENS = 400
@@ -171,7 +171,7 @@ class TokenView(anywidget.AnyWidget):
     A notebook's file keeps the picture of the text that it began with: a page without a kernel shows that.
     """
 
-    _esm = files(__package__).joinpath("tokens.js").read_text(encoding="utf-8")
+    _esm = script("tokens")
     text = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Unicode().tag(sync=True)

@@ -1,10 +1,6 @@
 // The tray of finished runs: see tray.py for what a row holds.
 
-const NS = "http://www.w3.org/2000/svg";
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-
-function make(parent, tag, properties = {}, text) {
+function element(parent, tag, properties = {}, text) {
   const node = document.createElement(tag);
   Object.assign(node, properties);
   if (text !== undefined) node.textContent = text;
@@ -28,9 +24,9 @@ function swatch(parent, { color, dash, marker }) {
 function row(model, data) {
   const item = document.createElement("li");
   item.style.cssText = "display: flex; gap: 0.6em; align-items: baseline; padding: 3px 0;";
-  const label = make(item, "label", {});
+  const label = element(item, "label", {});
   label.style.cssText = "display: flex; gap: 0.5em; align-items: center; white-space: nowrap; cursor: pointer;";
-  const box = make(label, "input", { type: "checkbox", value: data.key, checked: model.get("checked").includes(data.key) });
+  const box = element(label, "input", { type: "checkbox", value: data.key, checked: model.get("checked").includes(data.key) });
   box.style.margin = "0";
   box.setAttribute("aria-label", `show ${data.label} in the chart`);
   box.addEventListener("change", () => {
@@ -39,11 +35,11 @@ function row(model, data) {
     model.save_changes();
   });
   swatch(label, data.style);
-  make(label, "b", {}, data.label);
-  const words = make(item, "span", { className: "course-lab-tray-words" }, `${data.about}; ${data.numbers}`);
+  element(label, "b", {}, data.label);
+  const words = element(item, "span", { className: "course-lab-tray-words" }, `${data.about}; ${data.numbers}`);
   words.style.cssText = "flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere;";
-  if (data.note) make(words, "i", {}, ` ${data.note}`);
-  const remove = make(item, "button", { type: "button", title: `remove ${data.label}` }, "remove");
+  if (data.note) element(words, "i", {}, ` ${data.note}`);
+  const remove = element(item, "button", { type: "button", title: `remove ${data.label}` }, "remove");
   remove.style.cssText =
     `font: inherit; color: ${INK}; background: none; border: 1px solid var(--jp-border-color2, #999); border-radius: 3px; cursor: pointer;`;
   remove.setAttribute("aria-label", `remove ${data.label}`);
@@ -52,17 +48,17 @@ function row(model, data) {
 }
 
 function render({ model, el }) {
-  const frame = make(el, "div", { className: "course-lab-tray-frame" });
+  const frame = element(el, "div", { className: "course-lab-tray-frame" });
   frame.style.cssText = `font: 13px sans-serif; color: ${INK};`;
   const redraw = () => {
     frame.replaceChildren();
     const rows = model.get("rows");
     if (!rows.length) {
-      make(frame, "div", {}, "Finished runs will lie here, to be laid over one another.").style.opacity = "0.75";
+      element(frame, "div", {}, "Finished runs will lie here, to be laid over one another.").style.opacity = "0.75";
       return;
     }
-    make(frame, "div", {}, "Finished runs (check a run to see its curve)").style.opacity = "0.75";
-    const list = make(frame, "ul", {});
+    element(frame, "div", {}, "Finished runs (check a run to see its curve)").style.opacity = "0.75";
+    const list = element(frame, "ul", {});
     list.style.cssText = "list-style: none; margin: 0; padding: 0; max-height: 14em; overflow-y: auto;";
     for (const data of rows) list.appendChild(row(model, data));
   };

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Any
 
 import anywidget
 import traitlets
+
+from course_lib.lab.page import script
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Tray(anywidget.AnyWidget):
         removed: called with a run's key when its remove button is pressed.
     """
 
-    _esm = files(__package__).joinpath("tray.js").read_text(encoding="utf-8")
+    _esm = script("tray")
     rows = traitlets.List().tag(sync=True)
     checked = traitlets.List().tag(sync=True)
 

@@ -1,33 +1,11 @@
 // The windows of one step. Python sends what is to be seen (see windows.py); here it becomes a strip and letters.
 
-const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 112;
 const SIDE = 12; // left and right of the strip
 const TOP = 34; // of the strip
 const BAR = 40; // its height
-// The page's own colors, as in chart.js.
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
 const MOVES = { ArrowUp: -1, ArrowDown: 1 };
 let strips = 0;
-
-function make(parent, tag, attributes, text) {
-  const node = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
-function add(parent, tag, style, text) {
-  const node = document.createElement(tag);
-  node.style.cssText = style;
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 const counted = (value) => value.toLocaleString("en-US");
 

@@ -1,7 +1,6 @@
 """Which windows of a text a step of training reads: a strip for the whole text, and one window letter by letter."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import anywidget
@@ -13,6 +12,7 @@ from course_lib import plots
 from course_lib.data import Batcher
 from course_lib.errors import CourseError
 from course_lib.lab.controls import CHOICES
+from course_lib.lab.page import Pictured, script
 from course_lib.lab.tokens import SIGNS
 from course_lib.tokenizers import Tokenizer
 
@@ -27,7 +27,7 @@ LAST_STEP = 999
 class WindowsStrip(anywidget.AnyWidget):
     """The picture itself. ``data`` is all there is to see; ``chosen`` is the window that is shown in full."""
 
-    _esm = files(__package__).joinpath("windows.js").read_text(encoding="utf-8")
+    _esm = script("windows")
     data = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Int(0).tag(sync=True)
 
@@ -35,7 +35,7 @@ class WindowsStrip(anywidget.AnyWidget):
         return "A strip of the text with the windows of one step."
 
 
-class Windows:
+class Windows(Pictured):
     """Sliders for step, batch_size and block_size, and the windows that `Batcher` draws with them.
 
     Args:
@@ -160,11 +160,6 @@ class Windows:
         _draw_strip(strip, data)
         _draw_letters(letters, data)
         return figure
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        still, about = self.picture()._repr_mimebundle_()
-        return {"application/vnd.jupyter.widget-view+json": view, **still}, about
 
     def __repr__(self) -> str:
         return "The windows that one step reads: run this cell to move its sliders."

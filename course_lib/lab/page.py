@@ -1,0 +1,28 @@
+"""What the widgets share: the JavaScript of `page.js`, and a picture for pages without a kernel."""
+
+from importlib.resources import files
+from typing import Any
+
+import ipywidgets
+
+from course_lib import plots
+
+
+def script(name: str) -> str:
+    """The module of a widget: ``page.js``, then ``<name>.js``; a widget's module cannot import another file."""
+    return "\n".join(files(__package__).joinpath(f"{part}.js").read_text(encoding="utf-8") for part in ("page", name))
+
+
+class Pictured:
+    """A widget that leaves its `picture` in the notebook's file, for those who read it without a kernel."""
+
+    widget: ipywidgets.Widget
+
+    def picture(self) -> plots.Picture:
+        """What is to be seen at this moment, as a still picture with its alternative text."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        still, about = self.picture()._repr_mimebundle_()
+        return {"application/vnd.jupyter.widget-view+json": view, **still}, about
