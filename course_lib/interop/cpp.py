@@ -70,8 +70,8 @@ def _check_folder(folder: Path) -> None:
         raise CourseError(f"{folder} holds other files already. Empty it, or name another folder with --out.")
     if mine.read_bytes() != source().encode():
         raise CourseError(
-            f"{mine} is not the program as this course_lib brings it: it was changed, or is of another version. Move it "
-            "away, or name another folder with --out."
+            f"{mine} is not the program as this course_lib brings it: it was changed, or is of another version. Move "
+            "it away, or name another folder with --out."
         )
 
 

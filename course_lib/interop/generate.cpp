@@ -1200,7 +1200,7 @@ fs::path find_weights(const fs::path& folder, string which) {
     string name = which;
     if (which == "last" || which == "best") {
         name = size_of_file(folder / which) < 100 ? read_text(folder / which) : "";
-        while (!name.empty() && std::strchr(" \r\n\t", name.back())) name.pop_back();
+        while (!name.empty() && string(" \r\n\t").find(name.back()) != string::npos) name.pop_back();
         if (name.empty() || name.find_first_not_of("0123456789.") != string::npos || name[0] == '.')
             fail((folder / which).string() + " should name a save, such as 200.");
     } else {

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -49,7 +50,8 @@ def export_pth(run: str | Path, path: str | Path | None = None, which: str | int
 def _is_export(path: Path, names: set[str]) -> bool:
     """Whether the file holds weights of the same names."""
     try:
-        there = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch has something to say of pickles that are not its own
+            there = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         return False
     return isinstance(there, dict) and set(there) == names
