@@ -30,6 +30,7 @@
 #include <mutex>
 #include <new>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -51,7 +52,13 @@ struct Failure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-[[noreturn]] void fail(const string& message) { throw Failure(message); }
+// fail("expected ", 3, " bytes"): whatever a stream can write, one after another.
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+    std::ostringstream message;
+    (message << ... << parts);
+    throw Failure(message.str());
+}
 
 // A name out of a file, fit for one line of a message.
 string in_quotes(const string& name) {
@@ -86,7 +93,7 @@ std::vector<uint32_t> code_points(const string& text, const string& what) {
     std::vector<uint32_t> points;
     for (size_t at = 0; at < text.size();) {
         const int length = utf8_length(text, at);
-        if (length <= 0) fail(what + " is not valid UTF-8 at byte " + std::to_string(at) + ".");
+        if (length <= 0) fail(what, " is not valid UTF-8 at byte ", at, ".");
         const unsigned lead = static_cast<unsigned char>(text[at]);
         uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
         for (size_t i = at + 1; i < at + static_cast<size_t>(length); ++i)
@@ -117,20 +124,20 @@ constexpr size_t MAX_JSON_VALUES = 1'000'000, MAX_JSON_DEPTH = 50;
 
 uint64_t size_of_file(const fs::path& path) {
     std::error_code error;
-    if (!fs::is_regular_file(path, error)) fail(path.string() + " is missing, or is no file.");
+    if (!fs::is_regular_file(path, error)) fail(path.string(), " is missing, or is no file.");
     const uint64_t size = fs::file_size(path, error);
-    if (error) fail("Cannot read " + path.string() + ": " + error.message() + ".");
+    if (error) fail("Cannot read ", path.string(), ": ", error.message(), ".");
     return size;
 }
 
 void read_bytes(std::istream& file, char* target, uint64_t count, const fs::path& path) {
     file.read(target, static_cast<std::streamsize>(count));
-    if (!file || static_cast<uint64_t>(file.gcount()) != count) fail("Cannot read " + path.string() + " to its end.");
+    if (!file || static_cast<uint64_t>(file.gcount()) != count) fail("Cannot read ", path.string(), " to its end.");
 }
 
 string read_text(const fs::path& path) {
     const uint64_t size = size_of_file(path);
-    if (size > MAX_TEXT_BYTES) fail(path.string() + " is too large: " + std::to_string(size) + " bytes.");
+    if (size > MAX_TEXT_BYTES) fail(path.string(), " is too large: ", size, " bytes.");
     string text(static_cast<size_t>(size), '\0');
     std::ifstream file(path, std::ios::binary);
     read_bytes(file, text.data(), size, path);
@@ -160,7 +167,7 @@ class JsonReader {
     Json read() {
         for (size_t at = 0; at < text_.size();) {
             const int length = utf8_length(text_, at);
-            if (length <= 0) fail(file_ + " is not valid UTF-8 at byte " + std::to_string(at) + ".");
+            if (length <= 0) fail(file_, " is not valid UTF-8 at byte ", at, ".");
             at += static_cast<size_t>(length);
         }
         Json value = read_value(0);
@@ -175,7 +182,7 @@ class JsonReader {
     size_t at_ = 0, values_ = 0;
 
     [[noreturn]] void bad(const string& expected) const {
-        fail(file_ + " is damaged: its JSON should have " + expected + " at byte " + std::to_string(at_) + ".");
+        fail(file_, " is damaged: its JSON should have ", expected, " at byte ", at_, ".");
     }
     char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
     bool take(char wanted) {
@@ -237,7 +244,7 @@ class JsonReader {
         std::vector<string> sorted = value.names;
         std::sort(sorted.begin(), sorted.end());
         const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-        if (twice != sorted.end()) fail(file_ + " is damaged: it has the name " + in_quotes(*twice) + " twice.");
+        if (twice != sorted.end()) fail(file_, " is damaged: it has the name ", in_quotes(*twice), " twice.");
     }
 
     string read_number() {
@@ -287,7 +294,8 @@ class JsonReader {
     uint32_t read_hex() {
         uint32_t point = 0;
         const char* start = text_.data() + at_;
-        if (at_ + 4 > text_.size() || std::from_chars(start, start + 4, point, 16).ptr != start + 4) bad("four hex digits");
+        const bool room = at_ + 4 <= text_.size();
+        if (!room || std::from_chars(start, start + 4, point, 16).ptr != start + 4) bad("four hex digits");
         at_ += 4;
         return point;
     }
@@ -295,7 +303,7 @@ class JsonReader {
 
 Json read_json(const fs::path& path) {
     const Json value = JsonReader(read_text(path), path.string()).read();
-    if (value.kind != Json::Object) fail(path.string() + " should hold a JSON object.");
+    if (value.kind != Json::Object) fail(path.string(), " should hold a JSON object.");
     return value;
 }
 
@@ -306,7 +314,7 @@ uint64_t whole_number(const Json& value, uint64_t low, uint64_t high, const stri
     const auto [stop, error] = std::from_chars(begin, end, number);
     const bool read = value.kind == Json::Number && error == std::errc() && stop == end;
     if (!read || number < low || number > high)
-        fail(what + " should be a whole number from " + std::to_string(low) + " to " + std::to_string(high) + ".");
+        fail(what, " should be a whole number from ", low, " to ", high, ".");
     return number;
 }
 
@@ -350,20 +358,13 @@ float read_f16(const unsigned char* bytes) {
     if (exponent == 31) value = std::numeric_limits<float>::infinity();  // or NaN; either is refused
     return bits >> 15 ? -value : value;
 }
-float read_f64(const unsigned char* bytes) {
-    const uint64_t bits = little_endian(bytes, 8);
-    double value;
-    std::memcpy(&value, &bits, sizeof value);
-    const bool fits = std::abs(value) <= static_cast<double>(std::numeric_limits<float>::max());
-    return fits ? static_cast<float>(value) : std::numeric_limits<float>::infinity();
-}
 
 struct Dtype {
     const char* name;
     uint64_t size;
     float (*read)(const unsigned char*);
 };
-constexpr Dtype DTYPES[] = {{"F32", 4, read_f32}, {"F16", 2, read_f16}, {"BF16", 2, read_bf16}, {"F64", 8, read_f64}};
+constexpr Dtype DTYPES[] = {{"F32", 4, read_f32}, {"F16", 2, read_f16}, {"BF16", 2, read_bf16}};
 
 string shown(const Shape& shape) {
     string text;
@@ -379,8 +380,7 @@ class WeightFile {
         read_bytes(file_, reinterpret_cast<char*>(bytes), 8, path);
         const uint64_t length = little_endian(bytes, 8);
         if (length > size_ - 8 || length > MAX_TEXT_BYTES)
-            damaged("its header should be " + std::to_string(length) + " bytes long, and it has " +
-                    std::to_string(size_) + " in all");
+            damaged("its header should be ", length, " bytes long, and it has ", size_, " in all");
         string header(static_cast<size_t>(length), '\0');
         read_bytes(file_, header.data(), length, path);
         start_ = 8 + length;
@@ -393,19 +393,20 @@ class WeightFile {
 
     // The numbers of the tensor `name`, which must have this shape. Each can be taken once.
     Floats take(const string& name, const Shape& shape) {
-        const auto place = std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.name == name; });
-        if (place == tensors_.end()) fail(path_.string() + " lacks the weight " + in_quotes(name) + OTHER_MODEL);
+        const auto is_it = [&](const Tensor& tensor) { return tensor.name == name; };
+        const auto place = std::find_if(tensors_.begin(), tensors_.end(), is_it);
+        if (place == tensors_.end()) fail(path_.string(), " lacks the weight ", in_quotes(name), OTHER_MODEL);
         const Tensor tensor = *place;
         if (tensor.shape != shape)
-            fail(path_.string() + ": " + in_quotes(name) + " should have the shape " + shown(shape) + "; it has " +
-                 shown(tensor.shape) + OTHER_MODEL);
+            fail(path_.string(), ": ", in_quotes(name), " should have the shape ", shown(shape), "; it has ",
+                 shown(tensor.shape), OTHER_MODEL);
         tensors_.erase(place);
         return read(tensor);
     }
 
     void check_all_taken() const {
         if (!tensors_.empty())
-            fail(path_.string() + " has the unknown weight " + in_quotes(tensors_[0].name) + OTHER_MODEL);
+            fail(path_.string(), " has the unknown weight ", in_quotes(tensors_[0].name), OTHER_MODEL);
     }
 
   private:
@@ -421,22 +422,26 @@ class WeightFile {
     std::ifstream file_;
     std::vector<Tensor> tensors_;
 
-    [[noreturn]] void damaged(const string& how) const { fail(path_.string() + " is damaged: " + how + "."); }
+    template <class... Parts>
+    [[noreturn]] void damaged(const Parts&... how) const {
+        fail(path_.string(), " is damaged: ", how..., ".");
+    }
 
     void add(const string& name, const Json& entry) {
         const Json *dtype = entry.find("dtype"), *shape = entry.find("shape"), *offsets = entry.find("data_offsets");
         if (!dtype || !shape || !offsets || entry.items.size() != 3 || shape->kind != Json::List ||
             offsets->kind != Json::List || offsets->items.size() != 2)
-            damaged("the entry " + in_quotes(name) + " should have dtype, shape and two data_offsets");
+            damaged("the entry ", in_quotes(name), " should have dtype, shape and two data_offsets");
         Tensor tensor{name, nullptr, {}, 0, 0, 1};
         for (const Dtype& known : DTYPES)
             if (dtype->is(Json::Text, known.name)) tensor.dtype = &known;
-        if (!tensor.dtype) fail(path_.string() + ": " + in_quotes(name) + " should be F32, F16, BF16 or F64.");
+        if (!tensor.dtype) fail(path_.string(), ": ", in_quotes(name), " should be F32, F16 or BF16.");
         const uint64_t available = size_ - start_;
         for (const Json& length : shape->items) {  // no product can overflow: each is held against the file's size
-            tensor.shape.push_back(whole_number(length, 0, available, path_.string() + ": a length of " + in_quotes(name)));
+            const string what = path_.string() + ": a length of " + in_quotes(name);
+            tensor.shape.push_back(whole_number(length, 0, available, what));
             if (tensor.shape.back() != 0 && tensor.count > available / tensor.shape.back())
-                damaged(in_quotes(name) + " is larger than the file");
+                damaged(in_quotes(name), " is larger than the file");
             tensor.count *= tensor.shape.back();
         }
         const string what = path_.string() + ": an offset of " + in_quotes(name);
@@ -444,21 +449,23 @@ class WeightFile {
         tensor.end = whole_number(offsets->items[1], tensor.begin, available, what);
         if ((tensor.end - tensor.begin) / tensor.dtype->size != tensor.count ||
             (tensor.end - tensor.begin) % tensor.dtype->size != 0)
-            damaged(in_quotes(name) + " has " + std::to_string(tensor.end - tensor.begin) + " bytes, which is not what " +
-                    shown(tensor.shape) + " takes");
+            damaged(in_quotes(name), " has ", tensor.end - tensor.begin, " bytes, which is not what ",
+                    shown(tensor.shape), " takes");
         tensors_.push_back(std::move(tensor));
     }
 
     void check_places() {
-        const auto place = [](const Tensor& t) { return std::make_pair(t.begin, t.end); };
-        std::sort(tensors_.begin(), tensors_.end(), [&](const Tensor& a, const Tensor& b) { return place(a) < place(b); });
+        std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
+            return std::make_pair(a.begin, a.end) < std::make_pair(b.begin, b.end);
+        });
         uint64_t end = 0;
         for (const Tensor& tensor : tensors_) {
-            if (tensor.begin != end) damaged(in_quotes(tensor.name) + " overlaps another tensor, or there is a gap before it");
+            if (tensor.begin != end)
+                damaged(in_quotes(tensor.name), " overlaps another tensor, or there is a gap before it");
             end = tensor.end;
         }
         if (start_ + end != size_)
-            damaged("its tensors should end at byte " + std::to_string(start_ + end) + ", and it has " + std::to_string(size_));
+            damaged("its tensors should end at byte ", start_ + end, ", and it has ", size_);
     }
 
     Floats read(const Tensor& tensor) {
@@ -471,7 +478,7 @@ class WeightFile {
             read_bytes(file_, reinterpret_cast<char*>(bytes.data()), count * size, path_);
             for (size_t i = 0; i < count; ++i, ++done) {
                 values[done] = tensor.dtype->read(bytes.data() + i * size);
-                if (!std::isfinite(values[done])) damaged(in_quotes(tensor.name) + " has a number that is not finite");
+                if (!std::isfinite(values[done])) damaged(in_quotes(tensor.name), " has a number that is not finite");
             }
         }
         return values;
@@ -493,7 +500,7 @@ Config read_config(const fs::path& path) {
     const Json json = read_json(path);
     const Json* model = json.find("model");
     const Json* kind = model ? model->find("kind") : nullptr;
-    if (!kind || !kind->is(Json::Text, "gpt")) fail(path.string() + " should hold a 'model' of the kind 'gpt'.");
+    if (!kind || !kind->is(Json::Text, "gpt")) fail(path.string(), " should hold a 'model' of the kind 'gpt'.");
     Config config;
     const std::pair<const char*, size_t*> numbers[] = {
         {"block_size", &config.block_size}, {"vocab_size", &config.vocab_size}, {"n_layer", &config.n_layer},
@@ -508,28 +515,29 @@ Config read_config(const fs::path& path) {
         const string& name = model->names[i];
         const Json& value = model->items[i];
         const string where = path.string() + ": " + in_quotes(name);
-        bool known = name == "kind" || name == "dropout" || name == "zero_init";  // the last two matter in training only
+        bool known = name == "kind" || name == "dropout" || name == "zero_init";  // of no concern after training
         for (const auto& [setting, target] : numbers)
-            if (name == setting) known = (*target = static_cast<size_t>(whole_number(value, 1, 1'000'000'000, where))) != 0;
+            if (name == setting)
+                *target = static_cast<size_t>(whole_number(value, 1, 1'000'000'000, where)), known = true;
         for (const auto& [setting, target] : switches)
             if (name == setting) {
-                if (value.kind != Json::Bool) fail(where + " should be true or false.");
+                if (value.kind != Json::Bool) fail(where, " should be true or false.");
                 *target = value.text == "true", known = true;
             }
         for (const auto& choice : choices)
             if (name == choice.name) {
                 const auto& all = choice.known;
                 known = value.kind == Json::Text && std::find(all.begin(), all.end(), value.text) != all.end();
-                if (!known) fail(where + " has the unknown value " + in_quotes(value.text) + ".");
+                if (!known) fail(where, " has the unknown value ", in_quotes(value.text), ".");
                 *choice.value = value.text;
             }
-        if (!known) fail(where + " is a setting that this program does not know. Is there a newer generate.cpp?");
+        if (!known) fail(where, " is a setting that this program does not know. Is there a newer generate.cpp?");
     }
     for (const auto& [setting, target] : numbers)
-        if (*target == 0) fail(path.string() + ": the model has no " + setting + ".");
-    if (config.n_embd % config.n_head != 0) fail(path.string() + ": n_embd should be a multiple of n_head.");
+        if (*target == 0) fail(path.string(), ": the model has no ", setting, ".");
+    if (config.n_embd % config.n_head != 0) fail(path.string(), ": n_embd should be a multiple of n_head.");
     if (config.position == "rope" && config.head_dim() % 2 != 0)
-        fail(path.string() + ": RoPE turns pairs, so n_embd / n_head should be even.");
+        fail(path.string(), ": RoPE turns pairs, so n_embd / n_head should be even.");
     return config;
 }
 
@@ -542,20 +550,21 @@ class Tokenizer {
     Tokenizer(const fs::path& path, const Config& config) {
         const Json json = read_json(path);
         const Json *format = json.find("format"), *version = json.find("version"), *kind = json.find("kind");
-        if (!format || !format->is(Json::Text, "course_lib tokenizer")) fail(path.string() + " is no tokenizer file.");
+        if (!format || !format->is(Json::Text, "course_lib tokenizer")) fail(path.string(), " is no tokenizer file.");
         if (!version || !version->is(Json::Number, "1"))
-            fail(path.string() + " should have version 1. Is there a newer generate.cpp?");
+            fail(path.string(), " should have version 1. Is there a newer generate.cpp?");
         if (kind && kind->is(Json::Text, "byte")) {
             bytes_ = true;
         } else if (kind && kind->is(Json::Text, "char")) {
             read_characters(json, path);
         } else {
-            fail(path.string() + " is of the kind " + in_quotes(kind ? kind->text : "") + "; this program knows char and byte.");
+            fail(path.string(), " is of the kind ", in_quotes(kind ? kind->text : ""),
+                 "; this program knows char and byte.");
         }
         const size_t size = bytes_ ? 256 : characters_.size();
         if (size != config.vocab_size)
-            fail("The model has a vocabulary of " + std::to_string(config.vocab_size) + ", " + path.string() +
-                 " one of " + std::to_string(size) + ". One of the two is from another run.");
+            fail("The model has a vocabulary of ", config.vocab_size, ", ", path.string(), " one of ", size,
+                 ". One of the two is from another run.");
     }
 
     std::vector<Id> encode(const string& text) const {
@@ -566,15 +575,14 @@ class Tokenizer {
             return ids;
         }
         for (size_t i = 0; i < points.size(); ++i) {
-            const auto place = std::lower_bound(characters_.begin(), characters_.end(), points[i]);
-            if (place != characters_.end() && *place == points[i]) {
-                ids.push_back(static_cast<Id>(place - characters_.begin()));
+            if (knows(points[i])) {
+                ids.push_back(id_of(points[i]));
             } else if (policy_ == Refuse) {
                 char number[16];
                 std::snprintf(number, sizeof number, "U+%04X", static_cast<unsigned>(points[i]));
-                fail("The character " + (points[i] < 0x20 || points[i] == 0x7f ? "" : utf8(points[i]) + " ") + "(" + number +
-                     ") at position " + std::to_string(i) + " of the prompt is not among the " +
-                     std::to_string(characters_.size()) + " that this model knows. Leave it out.");
+                fail("The character ", (points[i] < 0x20 || points[i] == 0x7f ? "" : utf8(points[i]) + " "), "(",
+                     number, ") at position ", i, " of the prompt is not among the ", characters_.size(),
+                     " that this model knows. Leave it out.");
             } else if (policy_ == Replace) {
                 ids.push_back(replacement_);
             }
@@ -585,7 +593,7 @@ class Tokenizer {
     // What the empty prompt stands for, as in `course sample`: a new line, or the first token where that is unknown.
     std::vector<Id> encode_prompt(const string& text) const {
         const bool blank = text.find_first_not_of('\n') == string::npos;
-        if (blank && !bytes_ && policy_ == Refuse && (characters_.empty() || !knows('\n'))) return {0};
+        if (blank && !bytes_ && policy_ == Refuse && !knows('\n')) return {0};
         return encode(text.empty() ? "\n" : text);
     }
 
@@ -599,21 +607,25 @@ class Tokenizer {
     Id replacement_ = 0;
 
     bool knows(uint32_t point) const { return std::binary_search(characters_.begin(), characters_.end(), point); }
+    Id id_of(uint32_t point) const {
+        return static_cast<Id>(std::lower_bound(characters_.begin(), characters_.end(), point) - characters_.begin());
+    }
 
     void read_characters(const Json& json, const fs::path& path) {
         const Json *characters = json.find("characters"), *unknown = json.find("unknown");
-        if (!characters || characters->kind != Json::Text) fail(path.string() + " should hold its 'characters' as one text.");
+        if (!characters || characters->kind != Json::Text)
+            fail(path.string(), " should hold its 'characters' as one text.");
         characters_ = code_points(characters->text, path.string());
         for (size_t i = 1; i < characters_.size(); ++i)
             if (characters_[i - 1] >= characters_[i])
-                fail(path.string() + ": the characters should be distinct and in Unicode order.");
+                fail(path.string(), ": the characters should be distinct and in Unicode order.");
         if (!unknown || unknown->kind == Json::Null) return;
         policy_ = unknown->text.empty() ? Skip : Replace;
         const std::vector<uint32_t> point = code_points(unknown->text, path.string());
         if (unknown->kind != Json::Text || point.size() > 1 || (policy_ == Replace && !knows(point[0])))
-            fail(path.string() + ": 'unknown' should be one of the characters, or empty.");
+            fail(path.string(), ": 'unknown' should be one of the characters, or empty.");
         if (policy_ == Replace)
-            replacement_ = static_cast<Id>(std::lower_bound(characters_.begin(), characters_.end(), point[0]) - characters_.begin());
+            replacement_ = id_of(point[0]);
     }
 };
 
@@ -654,7 +666,9 @@ class Team {
     template <class F>
     void split(size_t count, size_t pieces, const F& do_piece) {
         if (pieces <= 1) return do_piece(size_t{0}, size_t{0}, count);
-        call_ = [](const void* f, size_t piece, size_t begin, size_t end) { (*static_cast<const F*>(f))(piece, begin, end); };
+        call_ = [](const void* function, size_t piece, size_t begin, size_t end) {
+            (*static_cast<const F*>(function))(piece, begin, end);
+        };
         function_ = &do_piece, count_ = count, pieces_ = pieces;
         done_.store(0, std::memory_order_relaxed);
         const uint64_t turn = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
@@ -720,7 +734,7 @@ struct Linear {
 // Sums are kept in many parts, so that the compiler can put one part in each place of the processor's vectors: it may
 // not reorder a single sum, as that changes the rounding.
 float dot(const float* a, const float* b, size_t n) {
-    constexpr size_t PARTS = 64;
+    constexpr size_t PARTS = 16;
     float sums[PARTS] = {}, rest = 0;
     size_t i = 0;
     for (; i + PARTS <= n; i += PARTS)
@@ -853,7 +867,7 @@ class Model {
         normalize(norm_, &x_[(T - 1) * C], 1, h_.data());
         multiply_(head_, config_.tie_weights ? embedding_.data() : head_.weight.data(), h_.data(), 1, logits_.data());
         for (const float logit : logits_)
-            if (!std::isfinite(logit)) fail("The model's scores are not finite: its weights are too large, or damaged.");
+            if (!std::isfinite(logit)) fail("The model's scores are not finite: its weights are too large.");
         return logits_;
     }
 
@@ -899,8 +913,8 @@ class Model {
         if (config_.position != "rope") return;
         for (size_t position = half ? cosines_.size() / half : end; position < end; ++position)
             for (size_t i = 0; i < half; ++i) {  // Su et al. 2021 (RoFormer), equation 15
-                const double frequency = std::pow(10'000.0, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
-                const double angle = static_cast<double>(position) * frequency;
+                const double turn = static_cast<double>(i) / static_cast<double>(half);
+                const double angle = static_cast<double>(position) * std::pow(10'000.0, -turn);
                 cosines_.push_back(static_cast<float>(std::cos(angle)));
                 sines_.push_back(static_cast<float>(std::sin(angle)));
             }
@@ -963,7 +977,8 @@ class Model {
     }
 
     // softmax(q k^T / sqrt(E)) v, for one query and head over `count` tokens (Vaswani et al. 2017, equation 1).
-    void attend_one(const float* query, const float* keys, const float* values, size_t count, float* scores, float* out) const {
+    void attend_one(const float* query, const float* keys, const float* values, size_t count, float* scores,
+                    float* out) const {
         const size_t C = config_.n_embd, E = config_.head_dim();
         const float scale = 1 / std::sqrt(static_cast<float>(E));
         float highest = -std::numeric_limits<float>::infinity();
@@ -1032,14 +1047,16 @@ std::vector<double> probabilities_of(const Floats& logits, const Settings& setti
     double sum = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
         if (logits[i] < lowest) continue;  // what ties with the last of the k stays
-        probabilities[i] = std::exp((static_cast<double>(logits[i]) - static_cast<double>(highest)) / settings.temperature);
+        const double below = static_cast<double>(logits[i]) - static_cast<double>(highest);
+        probabilities[i] = std::exp(below / settings.temperature);
         sum += probabilities[i];
     }
     for (double& p : probabilities) p /= sum;
     if (settings.top_p >= 1) return probabilities;
     std::vector<size_t> order(logits.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+    const auto likelier = [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; };
+    std::stable_sort(order.begin(), order.end(), likelier);  // of equals, the first stays
     double before = 0, kept = 0;  // what the likelier tokens hold together
     for (const size_t i : order) {
         const double p = probabilities[i];
@@ -1140,7 +1157,7 @@ uint64_t parse_whole(const string& flag, const string& text, uint64_t low) {
     uint64_t number = 0;
     const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc() || stop != text.data() + text.size() || number < low)
-        fail(flag + " should be a whole number from " + std::to_string(low) + " on; it is " + in_quotes(text) + ".");
+        fail(flag, " should be a whole number from ", low, " on; it is ", in_quotes(text), ".");
     return number;
 }
 
@@ -1148,7 +1165,7 @@ double parse_real(const string& flag, const string& text) {
     char* stop = nullptr;
     const double number = std::strtod(text.c_str(), &stop);
     if (text.empty() || stop != text.c_str() + text.size() || !std::isfinite(number))
-        fail(flag + " should be a number; it is " + in_quotes(text) + ".");
+        fail(flag, " should be a number; it is ", in_quotes(text), ".");
     return number;
 }
 
@@ -1162,7 +1179,7 @@ void set_option(Options& options, const string& flag, const string& value) {
     else if (flag == "--top-k") settings.top_k = parse_whole(flag, value, 1);
     else if (flag == "--temperature") settings.temperature = parse_real(flag, value);
     else if (flag == "--top-p") settings.top_p = parse_real(flag, value);
-    else fail("There is no setting " + in_quotes(flag) + ": generate --help lists what there is.");
+    else fail("There is no setting ", in_quotes(flag), ": generate --help lists what there is.");
     if (settings.temperature < 0) fail("--temperature should be 0 (greedy) or more.");
     if (settings.top_p <= 0 || settings.top_p > 1) fail("--top-p should be above 0 and at most 1.");
 }
@@ -1177,12 +1194,12 @@ Options parse_options(const std::vector<string>& words) {
         else if (flag == "--logits") options.logits = true;
         else if (flag == "--time") options.time = true;
         else if (flag.compare(0, 2, "--") == 0) {
-            if (equals == string::npos && i + 1 == words.size()) fail(flag + " needs a value after it.");
+            if (equals == string::npos && i + 1 == words.size()) fail(flag, " needs a value after it.");
             set_option(options, flag, equals == string::npos ? words[++i] : words[i].substr(equals + 1));
         } else if (options.folder.empty()) {
             options.folder = fs::path(words[i]);
         } else {
-            fail("One folder is enough; there is also " + in_quotes(words[i]) + ".");
+            fail("One folder is enough; there is also ", in_quotes(words[i]), ".");
         }
     }
     if (options.folder.empty() && !options.help) fail("Which model? Name a folder; generate --help says more.");
@@ -1193,7 +1210,7 @@ Options parse_options(const std::vector<string>& words) {
 fs::path find_weights(const fs::path& folder, string which) {
     std::error_code error;
     if (fs::exists(folder / "model.safetensors", error)) {
-        if (which != "auto") fail(folder.string() + " holds one save only: leave --which out.");
+        if (which != "auto") fail(folder.string(), " holds one save only: leave --which out.");
         return folder / "model.safetensors";
     }
     if (which == "auto") which = fs::exists(folder / "best", error) ? "best" : "last";
@@ -1202,16 +1219,16 @@ fs::path find_weights(const fs::path& folder, string which) {
         name = size_of_file(folder / which) < 100 ? read_text(folder / which) : "";
         while (!name.empty() && string(" \r\n\t").find(name.back()) != string::npos) name.pop_back();
         if (name.empty() || name.find_first_not_of("0123456789.") != string::npos || name[0] == '.')
-            fail((folder / which).string() + " should name a save, such as 200.");
+            fail((folder / which).string(), " should name a save, such as 200.");
     } else {
         fs::file_time_type newest{};
         name.clear();
         for (const fs::directory_entry& entry : fs::directory_iterator(folder / "saves", error)) {
             const string found = entry.path().filename().string();
-            if (found.substr(0, found.find('.')) != which || (!name.empty() && entry.last_write_time() <= newest)) continue;
-            name = found, newest = entry.last_write_time();
+            const bool newer = name.empty() || entry.last_write_time() > newest;
+            if (found.substr(0, found.find('.')) == which && newer) name = found, newest = entry.last_write_time();
         }
-        if (name.empty()) fail(folder.string() + " has no save " + in_quotes(which) + ".");
+        if (name.empty()) fail(folder.string(), " has no save ", in_quotes(which), ".");
     }
     return folder / "saves" / name / "model.safetensors";
 }
@@ -1227,13 +1244,14 @@ string read_prompt(const string& prompt) {
     return text;
 }
 
-// Prefill, then one token at a time. Up to block_size the cache serves; past it the oldest token is cropped, and as that
-// moves every token's position, each step is computed afresh.
+// Prefill, then one token at a time. Up to block_size the cache serves; past it the oldest token is cropped, and as
+// that moves every token's position, each step is computed afresh.
 void generate(Model& model, const Config& config, const Tokenizer& tokenizer, const Options& options) {
     const string prompt = read_prompt(options.prompt);
     std::vector<Id> window = tokenizer.encode_prompt(prompt);
     if (window.empty()) fail("The prompt has no character that this model knows.");
-    if (window.size() > config.block_size) window.erase(window.begin(), window.end() - static_cast<std::ptrdiff_t>(config.block_size));
+    if (window.size() > config.block_size)
+        window.erase(window.begin(), window.end() - static_cast<std::ptrdiff_t>(config.block_size));
     Sampler sampler(options.settings);
     CharacterWriter text;
     if (!options.ids && !options.logits) write(prompt);
@@ -1260,7 +1278,7 @@ void generate(Model& model, const Config& config, const Tokenizer& tokenizer, co
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     if (options.ids) write("\n");
     else text.finish();
-    if (options.time) std::fprintf(stderr, "%llu tokens in %.6f s\n", static_cast<unsigned long long>(options.max_new_tokens), seconds.count());
+    if (options.time) std::cerr << options.max_new_tokens << " tokens in " << std::fixed << seconds.count() << " s\n";
 }
 
 void run(const std::vector<string>& words) {
@@ -1268,7 +1286,7 @@ void run(const std::vector<string>& words) {
     if (options.help) return write(HELP);
     std::error_code error;
     if (!fs::is_regular_file(options.folder / "config.json", error))
-        fail(options.folder.string() + " is no run directory: it should hold a config.json.");
+        fail(options.folder.string(), " is no run directory: it should hold a config.json.");
     const Config config = read_config(options.folder / "config.json");
     const Tokenizer tokenizer(options.folder / "tokenizer.json", config);
     const size_t cores = std::max(1u, std::min(8u, std::thread::hardware_concurrency()));

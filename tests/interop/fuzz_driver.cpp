@@ -13,7 +13,7 @@ struct Nowhere : std::streambuf {
 
 int main() {
     Nowhere nowhere;
-    std::cout.rdbuf(&nowhere);
+    std::streambuf* const before = std::cout.rdbuf(&nowhere);
     string folder;
     while (std::getline(std::cin, folder)) {
         string words[] = {"generate", folder, "--prompt", "ab", "--max-new-tokens", "6", "--threads", "1"};
@@ -22,4 +22,5 @@ int main() {
         std::printf("%d\n", generate_main(static_cast<int>(argv.size()), argv.data()));
         std::fflush(stdout);
     }
+    std::cout.rdbuf(before);
 }

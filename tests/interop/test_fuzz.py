@@ -68,11 +68,13 @@ def cases(folder: Path, count: int, seed: int) -> Iterator[tuple[Small, str, byt
 
 
 def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -> None:
-    with (tmp_path / "stderr").open("w+b") as errors:
-        driver = subprocess.Popen(
-            [sanitized["driver"]], env=os.environ | LIMITS, text=True, bufsize=1,
+    with (
+        (tmp_path / "stderr").open("w+b") as errors,
+        subprocess.Popen(
+            [sanitized["driver"]], env=os.environ | LIMITS, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-        )  # fmt: skip
+        ) as driver,
+    ):  # fmt: skip
         counts: Counter[tuple[str, str]] = Counter()
         for number, (run, name, damaged) in enumerate(cases(tmp_path / "runs", CASES, seed=1)):
             watchdog = threading.Timer(SECONDS, driver.kill)
@@ -88,7 +90,6 @@ def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -
             counts[Path(name).name, status] += 1
         driver.stdin.close()
         assert driver.wait(60) == 0, Path(errors.name).read_bytes()[-4000:]  # no leak either
-        driver.stdout.close()
     assert counts.total() == CASES
     for name in ("config.json", "tokenizer.json", "last", "model.safetensors"):
         assert counts[name, "2"] > 100, counts  # the damage is found

@@ -144,9 +144,9 @@ def test_norms_of_tiny_numbers(tmp_path: Path, run) -> None:
             for name, p in model.named_parameters():
                 if "embedding" in name:
                     p *= 1e-3
-                if name.endswith("qkv.weight"):
-                    p *= 3e-4
-                if name.endswith(("qkv.bias", "proj.weight", "proj.bias", "down.weight", "down.bias")):
+                if "attn.qkv" in name:
+                    p[: 2 * model.config.n_embd] *= 3e-4  # queries and keys
+                if name.endswith(("proj.weight", "proj.bias", "down.weight", "down.bias")):
                     p *= 1e-3
         kept = keep(tmp_path / form, model)
         found = torch.tensor([float(line) for line in run(kept.path, "--prompt", "cab", "--logits").stdout.split()])
@@ -155,7 +155,7 @@ def test_norms_of_tiny_numbers(tmp_path: Path, run) -> None:
         assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_weights_in_other_types(tmp_path: Path, run, dtype: torch.dtype) -> None:
     model = build(**FORMS["gpt2"])
     with torch.no_grad():
