@@ -6,6 +6,8 @@
 //     c++ -std=c++17 -O3 -march=native -pthread generate.cpp -o generate
 //     ./generate FOLDER --prompt "Once upon a time"
 //
+// (-march=native lets it use all that your processor can do; leave it out where the compiler does not know it.)
+//
 // The file reads from top to bottom: errors, UTF-8, JSON, weights, settings, tokenizer, threads, matrix products, the
 // model, the sampler, the command line. Shapes are written as in the course: T tokens, C = n_embd, V = vocab_size,
 // H heads. Matrices lie row by row. What comes out of a file is checked before it is used, since a file can be
@@ -1129,7 +1131,8 @@ constexpr const char* HELP =
 
 FOLDER is what `course export RUN --to cpp` wrote, or a whole run directory.
 
-  --prompt TEXT         the text to go on from; FILE:path takes it from a file (default: a new line)
+  --prompt TEXT         the text to go on from, as --start of `course sample`, which is understood too; FILE:path takes
+                        it from a file (default: a new line)
   --max-new-tokens N    how many tokens to add (default: 500)
   --temperature X       below 1 surer, above 1 wilder, 0 always the likeliest (default: 0.8)
   --top-k N             draw from the N likeliest tokens only
@@ -1171,7 +1174,7 @@ double parse_real(const string& flag, const string& text) {
 
 void set_option(Options& options, const string& flag, const string& value) {
     Settings& settings = options.settings;
-    if (flag == "--prompt") options.prompt = value;
+    if (flag == "--prompt" || flag == "--start") options.prompt = value;
     else if (flag == "--which") options.which = value;
     else if (flag == "--max-new-tokens") options.max_new_tokens = parse_whole(flag, value, 0);
     else if (flag == "--threads") options.threads = std::min<uint64_t>(parse_whole(flag, value, 1), 256);
@@ -1188,7 +1191,8 @@ Options parse_options(const std::vector<string>& words) {
     Options options;
     for (size_t i = 0; i < words.size(); ++i) {
         const size_t equals = words[i].find('=');
-        const string flag = words[i].substr(0, equals);
+        string flag = words[i].substr(0, equals);
+        std::replace(flag.begin(), flag.end(), '_', '-');  // --top_k is --top-k, as on the course's own command line
         if (flag == "--help" || flag == "-h") options.help = true;
         else if (flag == "--ids") options.ids = true;
         else if (flag == "--logits") options.logits = true;
