@@ -26,6 +26,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -498,6 +499,12 @@ struct Config {
     size_t hidden() const { return mlp == "swiglu" ? 8 * ((n_embd + 2) / 3) : 4 * n_embd; }  // the MLP's width
 };
 
+void check(const Config& config, const fs::path& path) {
+    if (config.n_embd % config.n_head != 0) fail(path.string(), ": n_embd should be a multiple of n_head.");
+    if (config.position == "rope" && config.head_dim() % 2 != 0)
+        fail(path.string(), ": RoPE turns pairs, so n_embd / n_head should be even.");
+}
+
 Config read_config(const fs::path& path) {
     const Json json = read_json(path);
     const Json* model = json.find("model");
@@ -537,9 +544,7 @@ Config read_config(const fs::path& path) {
     }
     for (const auto& [setting, target] : numbers)
         if (*target == 0) fail(path.string(), ": the model has no ", setting, ".");
-    if (config.n_embd % config.n_head != 0) fail(path.string(), ": n_embd should be a multiple of n_head.");
-    if (config.position == "rope" && config.head_dim() % 2 != 0)
-        fail(path.string(), ": RoPE turns pairs, so n_embd / n_head should be even.");
+    check(config, path);
     return config;
 }
 
@@ -1042,9 +1047,10 @@ struct Settings {
 // The probabilities (V) that a token is drawn from: temperature, then top-k, then top-p (Holtzman et al. 2020).
 std::vector<double> probabilities_of(const Floats& logits, const Settings& settings) {
     Floats ordered(logits);
-    std::sort(ordered.begin(), ordered.end(), std::greater<float>());
-    const float highest = ordered[0];
-    const float lowest = ordered[static_cast<size_t>(std::min<uint64_t>(settings.top_k, ordered.size()) - 1)];
+    const uint64_t k = std::min<uint64_t>(settings.top_k, ordered.size());
+    const auto last_of_k = ordered.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(ordered.begin(), last_of_k, ordered.end(), std::greater<float>());
+    const float lowest = *last_of_k, highest = *std::max_element(logits.begin(), logits.end());
     std::vector<double> probabilities(logits.size(), 0.0);
     double sum = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
