@@ -66,8 +66,6 @@ def sample(args: list[str]) -> None:
     s = _parse(SampleSettings, args, "sample", "Let a trained model write, token by token.")
     run_dir = checkpoint.find_run(s.run)
     which: str | int = int(s.which) if s.which.isdigit() else s.which
-    if which == "auto":
-        which = "best" if (run_dir / "best").exists() else "last"
     run = checkpoint.load(run_dir, which)
     if run.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")

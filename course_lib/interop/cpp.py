@@ -24,7 +24,7 @@ def source() -> str:
     return (files("course_lib.interop") / SOURCE).read_text(encoding="utf-8")
 
 
-def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | int = "last") -> Path:
+def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | int = "auto") -> Path:
     """Write the C++ program and one save of a run into a folder of their own, and return it.
 
     The folder can be carried to another machine: it needs a C++17 compiler there, and nothing else.
@@ -32,7 +32,7 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
     Args:
         run: a run directory, or the name of one under ``runs/``.
         folder: by default ``<run>-cpp`` in the working folder.
-        which: the save: last, best or a number of steps.
+        which: the save: best, last, a number of steps, or auto: the best, else the last.
 
     Raises:
         CourseError: where the run is damaged, lacks the save or a tokenizer; where the folder holds something

@@ -12,7 +12,7 @@ from course_lib.errors import CourseError
 from course_lib.paths import sync
 
 
-def export_pth(run: str | Path, path: str | Path | None = None, which: str | int = "last") -> Path:
+def export_pth(run: str | Path, path: str | Path | None = None, which: str | int = "auto") -> Path:
     """Write one save's weights with ``torch.save``, and return the file.
 
     What ``GPT(config).load_state_dict(torch.load(path, weights_only=True))`` takes: a dict of names and fp32
@@ -23,7 +23,7 @@ def export_pth(run: str | Path, path: str | Path | None = None, which: str | int
     Args:
         run: a run directory, or the name of one under ``runs/``.
         path: the file; by default ``<run>.pth`` in the working folder.
-        which: the save: last, best or a number of steps.
+        which: the save: best, last, a number of steps, or auto: the best, else the last.
 
     Raises:
         CourseError: where the run is damaged or lacks the save, where ``path`` is another file (an export of

@@ -67,7 +67,7 @@ def test_the_chosen_save_is_exported(project: Path, kept: Small) -> None:
         other.norm.weight.fill_(5)
     checkpoint.save(kept.path, 7, kept.model, best=True)
     checkpoint.save(kept.path, 12, other)
-    for which, wanted in (("last", other), ("best", kept.model), (12, other), (7, kept.model)):
+    for which, wanted in (("last", other), ("best", kept.model), ("auto", kept.model), (12, other), (7, kept.model)):
         found = torch.load(export_pth("mine", which=which), weights_only=True)
         torch.testing.assert_close(found["norm.weight"], wanted.norm.weight.detach())
         folder = export_cpp("mine", which=which)
