@@ -88,7 +88,7 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
 
 
 def load(run_dir: str | Path, which: str | int = "last") -> Run:
-    """A run's model, tokenizer, settings and state, as of the save ``last``, ``best``, a step, or ``auto`` (see `find_save`).
+    """A run's model, tokenizer, settings and state, as of the save ``last``, ``best``, a step or ``auto``.
 
     Raises:
         CourseError: where the folder is no run, has no such save, or a file is damaged.
