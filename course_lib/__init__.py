@@ -8,7 +8,7 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = frozenset(
-    "bench checkpoint config corpora data device errors exercises lab losses models notebook optim paths plots "
+    "bench checkpoint config corpora data device errors exercises interop lab losses models notebook optim paths plots "
     "recipes records reference sampling tokenizers training".split()
 )
 

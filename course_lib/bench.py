@@ -25,14 +25,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.config import GPTConfig, nearest
+from course_lib import checkpoint
+from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest
 from course_lib.data import load_bytes
 from course_lib.device import find, processor, select
 from course_lib.errors import CourseError
+from course_lib.interop import compile_cpp, export_cpp
 from course_lib.models import GPT
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
+from course_lib.tokenizers import CharTokenizer
 
 PEER_CPU = (
     "--device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64 --batch_size=12 --n_layer=4 "
@@ -146,6 +149,41 @@ def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | Non
     return report("generate", command, "seconds", results, model=size, device=device, **settings)
 
 
+def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
+    """255 greedy tokens after a prompt of one, 6 layers x 384, context 256: the Python sampler and the C++ program.
+
+    Both are timed from the prompt's first token to the last new one, the model loaded: the sampler inside this
+    process, after a first time that does not count; the program by its own clock, in a new process each time.
+    """
+    size = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(**size)).eval()
+    prompt = torch.zeros((1, 1), dtype=torch.long)
+    new: list[list[int]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(size["vocab_size"])))
+        checkpoint.create_run(folder / "run", RunConfig("bench", DataConfig(), model.config, TrainConfig()), tokenizer)
+        checkpoint.save(folder / "run", 1, model)
+        program = compile_cpp(export_cpp(folder / "run", folder / "cpp"))
+        words = "--prompt 0 --max-new-tokens 255 --temperature 0 --ids --time".split()
+
+        def write_in_cpp() -> float:
+            done = subprocess.run([program, folder / "cpp", *words], capture_output=True, text=True)
+            new.append([int(word) for word in done.stdout.split()])
+            return float(done.stderr.split()[-2])
+
+        def write_in_python() -> float:
+            start = time.perf_counter()
+            new.append(generate(model, prompt, 255, temperature=0)[0, 1:].tolist())
+            return time.perf_counter() - start
+
+        write_in_python()
+        results = take_turns({"course": write_in_python, "C++": write_in_cpp}, runs)
+    same = all(tokens == new[0] for tokens in new)
+    return report("cpp", command, "seconds", results, model=size, device="cpu", max_new_tokens=255, same_tokens=same)
+
+
 def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
     """Training speed of a recipe in tokens per second; the peer trains its model of that size."""
     chosen = load_recipe(recipe or "shakespeare_char_cpu")
@@ -250,7 +288,7 @@ def _run(command: list[str], folder: Path, more: dict[str, str]) -> tuple[float,
     return seconds, done.stdout
 
 
-BENCHMARKS = {"generate": bench_generate, "step": bench_step, "recipe": bench_recipe}
+BENCHMARKS = {"generate": bench_generate, "cpp": bench_cpp, "step": bench_step, "recipe": bench_recipe}
 
 
 def run(

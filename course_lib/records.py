@@ -16,6 +16,8 @@ import torch
 from tqdm import tqdm
 
 from course_lib.config import nearest
+from course_lib.corpora import tinytales
+from course_lib.corpora.writing import survey
 from course_lib.data.corpus import find_corpus
 from course_lib.errors import CourseError
 from course_lib.recipes import Recipe, load_recipe
@@ -25,6 +27,7 @@ from course_lib.sampling import generate
 from course_lib.training import Trainer
 
 SAMPLES, SAMPLE_LENGTH = 8, 1500
+SAMPLE_KEPT = 300
 Measured = tuple[list[float], dict[str, Any]]
 """The seconds of each run, and the details by name; a list has one entry for each seed."""
 
@@ -62,12 +65,9 @@ def sentence_share(trainer: Trainer, dataset: str, seed: int) -> float:
 
     A model that has not finished a sentence in all that has written none that is grammatical: 0.
     """
-    corpus, tokenizer = find_corpus(dataset), trainer.tokenizer
+    corpus = find_corpus(dataset)
     assert corpus.grade is not None
-    assert tokenizer is not None
-    prompt = torch.tensor([tokenizer.encode(corpus.start)] * SAMPLES)
-    ids = generate(trainer.model, prompt, SAMPLE_LENGTH, temperature=1.0, seed=seed)[:, prompt.shape[1] :]
-    grades = [corpus.grade(tokenizer.decode(row)) for row in ids.tolist()]
+    grades = [corpus.grade(text) for text in write_samples(trainer, dataset, seed)]
     verdicts = [part.is_grammatical for grade in grades for part in grade.sentences]
     return sum(verdicts) / len(verdicts) if verdicts else 0.0
 
@@ -151,6 +151,57 @@ def _measured(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def write_samples(trainer: Trainer, dataset: str, seed: int, **settings: Any) -> list[str]:
+    """Several texts of SAMPLE_LENGTH tokens; ``settings`` as `generate` takes them. The start is not part of them."""
+    tokenizer = trainer.tokenizer
+    assert tokenizer is not None
+    prompt = torch.tensor([tokenizer.encode(find_corpus(dataset).start)] * SAMPLES)
+    ids = generate(trainer.model, prompt, SAMPLE_LENGTH, seed=seed, **settings)[:, prompt.shape[1] :]
+    return [tokenizer.decode(row) for row in ids.tolist()]
+
+
+WRITING: dict[str, dict[str, Any]] = {
+    **{f"temperature {t:g}": {"temperature": t} for t in (0.0, 0.5, 0.7, 1.0, 1.3)},
+    **{f"top_k {k}": {"top_k": k} for k in (2, 5, 20)},
+    **{f"top_p {p:g}": {"top_p": p} for p in (0.5, 0.8, 0.95)},
+}
+"""The ways of drawing that are compared; what one does not name is 1 or left out."""
+
+
+def measure_writing(recipe: Recipe, n_seeds: int) -> Measured:
+    """What a trained model writes with each setting of `WRITING`: how right, how varied, how new (see `survey`).
+
+    Details: ``tried`` has the settings; ``writing`` what each came to, one entry for each seed; ``grammar`` the same of
+    fresh stories by the grammar itself; ``samples`` how each setting's first text begins, of the first seed.
+    """
+    source = find_corpus(recipe.data.dataset).read().decode()
+    source = source[: int(len(source) * (1 - recipe.data.val_fraction))]  # what it was trained on
+    details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "tried": WRITING}
+    fresh = [tinytales.tinytales_text(SAMPLE_LENGTH, seed) for seed in range(1, SAMPLES + 1)]  # the source has seed 0
+    details |= {"seeds": [], "val_loss": [], "writing": [], "samples": {}}
+    details["grammar"] = survey(fresh, source, tinytales.grade)
+    seconds = []
+    with tqdm(total=n_seeds * (recipe.train.max_steps + len(WRITING)), smoothing=0.1) as bar:
+        for seed in range(1, n_seeds + 1):
+            bar.set_description(f"seed {seed} of {n_seeds}")
+            trainer = build_trainer(recipe.replace(seed=seed))
+            rows = []
+            for record in trainer:
+                rows.append(record)
+                bar.update()
+            seconds.append(rows[-1].seconds)
+            details["seeds"].append(seed)
+            details["val_loss"].append(round(rows[-1].val_loss or math.nan, 4))
+            found = {}
+            for label, settings in WRITING.items():
+                texts = write_samples(trainer, recipe.data.dataset, seed, **settings)
+                found[label] = survey(texts, source, tinytales.grade)
+                details["samples"].setdefault(label, texts[0][:SAMPLE_KEPT])
+                bar.update()
+            details["writing"].append(found)
+    return seconds, details
+
+
 @dataclass(frozen=True)
 class Recording:
     """A measurement by name. ``recipe`` None asks for one; the record is then named after it."""
@@ -170,12 +221,25 @@ RECORDINGS = {
         {"max_steps": 300, "eval_every": 50, "eval_batches": 16},
     ),
     "chapter_05": Recording(
-        "the run of chapter 05, from several seeds", 3, measure_seeds, "tinytales_cpu",
+        "the run of chapter 05, from several seeds",
+        3,
+        measure_seeds,
+        "tinytales_cpu",
         {"max_steps": 300, "eval_every": 150, "eval_batches": 16},
+    ),
+    "chapter_07": Recording(
+        "what a longer run writes with each way of drawing, from several seeds",
+        15,
+        measure_writing,
+        "tinytales_cpu",
+        {"max_steps": 2200, "eval_every": 2200},
     ),
     "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),
     "tinytales_2200": Recording(
-        "tinytales_cpu with twice the steps, from several seeds", 11, measure_seeds, "tinytales_cpu",
+        "tinytales_cpu with twice the steps, from several seeds",
+        11,
+        measure_seeds,
+        "tinytales_cpu",
         {"max_steps": 2200},
     ),
     "seeds": Recording("the recipe that --recipe names, from several seeds", 5, measure_seeds),

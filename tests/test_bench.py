@@ -7,6 +7,7 @@ import pytest
 
 from course_lib import bench
 from course_lib.errors import CourseError
+from course_lib.interop import find_compiler
 
 
 def test_ratios_say_how_much_faster_the_course_is_in_both_units():
@@ -59,6 +60,16 @@ def test_a_benchmark_beside_a_peer_given_by_its_path(tmp_path: Path):
     result = bench.run("generate", "c", 1, tmp_path)
     assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
     assert result["details"]["max_new_tokens"] == 255
+
+
+@pytest.mark.slow
+def test_the_cpp_program_beside_the_python_sampler():
+    if find_compiler() is None:
+        pytest.skip("no C++ compiler was found (c++, g++, clang++ or CXX)")
+    result = bench.run("cpp", "c", 2)
+    assert {row: len(values) for row, values in result["runs"].items()} == {"course": 2, "C++": 2}
+    assert all(0 < value < 600 for values in result["runs"].values() for value in values)
+    assert result["details"]["same_tokens"] is True
 
 
 def test_a_measurement_from_elsewhere_gets_the_same_report():

@@ -70,7 +70,7 @@ def test_help_lists_the_commands_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("prepare", "train", "sample", "bench", "record", "doctor"):
+    for command in ("prepare", "train", "sample", "export", "bench", "record", "doctor"):
         assert re.search(rf"^  {command} +[A-Z]", done.stdout, flags=re.MULTILINE), command
     assert done.stdout.endswith(f"\n{__version__}\n")
 
@@ -100,7 +100,7 @@ def test_the_help_of_a_recipe_shows_its_settings(capsys: pytest.CaptureFixture) 
     assert "how many tokens the model sees at once. (default: 64)" in printed
 
 
-@pytest.mark.parametrize("command", ["prepare", "sample", "record", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "sample", "export", "record", "doctor"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
         course([command, "--help"])
@@ -373,6 +373,7 @@ def test_doctor_says_what_is_here(text_run: Path, capsys: pytest.CaptureFixture)
     assert f"project root: {text_run.parents[1]} (" in printed
     assert "COURSE_OFFLINE: 1" in printed
     assert re.search(r"^source tinyshakespeare: ", printed, flags=re.MULTILINE)
+    assert re.search(r"^C\+\+ compiler: (/|none found; course export RUN --to cpp)", printed, flags=re.MULTILINE)
     assert "runs: text\n" in printed
 
 

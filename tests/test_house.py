@@ -384,7 +384,7 @@ def test_ci_runs_the_three_suites_and_fails_when_one_does(tmp_path, failing, wit
         data.mkdir(parents=True)
     programs = tmp_path / "programs"
     programs.mkdir()
-    fakes = {"make": f'echo "$1 ${{COURSE_DATA-}}"; test "$1" != "{failing}"', "chromium": ""}
+    fakes = {"make": f'echo "$1 ${{COURSE_DATA-}}"; test "$1" != "{failing}"', "chromium": "", "c++": ""}
     for name, body in fakes.items():
         (programs / name).write_text(f"#!/bin/sh\n{body}\n")
         (programs / name).chmod(0o755)

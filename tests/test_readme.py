@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.cli.commands import BenchSettings, SampleSettings
+from course_lib.cli.export import ExportSettings
 from course_lib.cli.train import ALIASES
 from course_lib.recipes import load_recipe
 
@@ -25,7 +26,7 @@ def test_the_recipes_and_settings_it_names_exist():
     for name in re.findall(r"course train ([a-z][a-z_]+)", README):
         assert load_recipe(name).name == name
     settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES, "resume"}
-    settings |= {field.name for form in (SampleSettings, BenchSettings) for field in fields(form)}
+    settings |= {field.name for form in (SampleSettings, BenchSettings, ExportSettings) for field in fields(form)}
     flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
     ours = [flag.replace("-", "_") for flag in flags if flag not in ("standalone", "nproc_per_node", "nproc", "help")]
     assert ours

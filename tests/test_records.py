@@ -102,6 +102,33 @@ def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
         assert group["weight_decay"] == old["weight_decay"]
         expected = 0.02 * old["lr_scale"] if "lr_scale" in old else 0.004
         assert group["lr"] == pytest.approx(expected)
+def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monkeypatch):
+    """Against the part of the text that was trained on, with the settings that are named, from the start of a story."""
+    asked: list[tuple[list[str], str]] = []
+
+    def survey(texts, source, grade):
+        asked.append((texts, source))
+        return {"sentences": len(asked)}
+
+    monkeypatch.setattr(records, "survey", survey)
+    monkeypatch.setattr(records, "SAMPLE_LENGTH", 30)
+    monkeypatch.setattr(records, "SAMPLES", 2)
+    monkeypatch.setattr(records, "WRITING", {"greedy": {"temperature": 0.0}, "free": {"top_p": 0.9}})
+    seconds, details = records.measure_writing(TINY.replace(eval_every=25), 2)
+    assert len(seconds) == len(details["val_loss"]) == 2
+    assert details["seeds"] == [1, 2]
+    assert details["grammar"] == {"sentences": 1}
+    assert details["writing"] == [{"greedy": {"sentences": n}, "free": {"sentences": n + 1}} for n in (2, 4)]
+    text = CORPORA["numbers"].read().decode()
+    assert {source for _, source in asked} == {text[: len(text) * 9 // 10]}
+    (grammar, _), *written = asked
+    assert all(len(text) >= 30 for text in grammar)
+    assert len(set(grammar)) == 2
+    assert all(len(text) == 30 for texts, _ in written for text in texts)
+    greedy, free = written[0][0], written[1][0]
+    assert greedy[0] == greedy[1]
+    assert free[0] != free[1]
+    assert details["samples"] == {"greedy": greedy[0], "free": free[0]}, "of the first seed"
 
 
 def test_every_recording_has_a_recipe_that_exists():

@@ -123,5 +123,7 @@ def test_a_record_that_the_library_brings_is_whole(path):
     assert details["settings"] == now.settings, "the recipe has changed: record it anew"
     low, high = record.band("val_loss")
     assert 0 < low <= high
-    assert len(record.rows) == len(record.values("seeds")) == len(record.content["runs"]["course"])
-    assert all(rows[-1]["val_loss"] == loss for rows, loss in zip(record.rows, record.values("val_loss"), strict=True))
+    assert len(record.values("val_loss")) == len(record.values("seeds")) == len(record.content["runs"]["course"])
+    if "rows" in details:  # not every record keeps the curves
+        losses = record.values("val_loss")
+        assert all(rows[-1]["val_loss"] == loss for rows, loss in zip(record.rows, losses, strict=True))

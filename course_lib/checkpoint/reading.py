@@ -44,8 +44,13 @@ def find_run(run: str | Path) -> Path:
 
 
 def find_save(run_dir: Path, which: str | int = "last") -> Path:
-    """The folder of the save ``last``, ``best`` or of a number of steps; CourseError where there is none."""
+    """The folder of a save: ``last``, ``best``, a number of steps, or ``auto``; CourseError where there is none.
+
+    ``auto`` is what one wants of a finished run: the best save, or the last one where none was measured.
+    """
     saves = run_dir / "saves"
+    if which == "auto":
+        which = "best" if (run_dir / "best").exists() else "last"
     if which in ("last", "best"):
         name = read_pointer(run_dir, str(which))
         if name is not None and (saves / name / "state.json").is_file():
@@ -83,7 +88,7 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
 
 
 def load(run_dir: str | Path, which: str | int = "last") -> Run:
-    """A run's model, tokenizer, settings and state, as of the save ``last``, ``best`` or a step.
+    """A run's model, tokenizer, settings and state, as of the save ``last``, ``best``, a step or ``auto``.
 
     Raises:
         CourseError: where the folder is no run, has no such save, or a file is damaged.

@@ -10,12 +10,13 @@ from course_lib.errors import CourseError
 
 
 def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from course_lib.cli import commands, record, train
+    from course_lib.cli import commands, export, record, train
 
     return {
         "prepare": commands.prepare,
         "train": train.train,
         "sample": commands.sample,
+        "export": export.export,
         "bench": commands.bench,
         "record": record.record,
         "doctor": commands.doctor,

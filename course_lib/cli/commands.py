@@ -66,8 +66,6 @@ def sample(args: list[str]) -> None:
     s = _parse(SampleSettings, args, "sample", "Let a trained model write, token by token.")
     run_dir = checkpoint.find_run(s.run)
     which: str | int = int(s.which) if s.which.isdigit() else s.which
-    if which == "auto":
-        which = "best" if (run_dir / "best").exists() else "last"
     run = checkpoint.load(run_dir, which)
     if run.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
@@ -115,7 +113,7 @@ def _print_tokens(tokenizer: Any, ids: Any) -> None:
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate, recipe or lab.")]
+    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe or lab.")]
     peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
@@ -123,7 +121,7 @@ class BenchSettings:
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed on this machine, on request beside a peer: bench step|generate|recipe|lab [--peer PATH]."""
+    """Measure speed on this machine, on request beside a peer: bench step|generate|cpp|recipe|lab [--peer PATH]."""
     from course_lib import bench as benches
 
     s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
@@ -161,6 +159,7 @@ def doctor(args: list[str]) -> None:
     print(f"processor: {processor()}, {os.cpu_count()} cores{_memory()}")
     for line in _devices():
         print(line)
+    print(f"C++ compiler: {_compiler()}")
     root = project_root()
     print(f"project root: {root} ({shutil.disk_usage(root).free / 2**30:.1f} GiB free, {_writable(root)})")
     mirror = os.environ.get("COURSE_DATA")
@@ -196,6 +195,14 @@ def _devices() -> list[str]:
     if found.memory_gib:
         lines.append(f"device: {found.memory_gib:.1f} GiB of memory, CUDA {torch.version.cuda}")
     return [*lines, f"threads: {torch.get_num_threads()}"]
+
+
+def _compiler() -> str:
+    from course_lib.interop import find_compiler
+
+    found = find_compiler()
+    where = shutil.which(found[0]) if found else None
+    return where or "none found; course export RUN --to cpp makes a program that needs one"
 
 
 def _writable(folder: Path) -> str:

@@ -1,0 +1,42 @@
+"""``course export``: a run for other programs."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from course_lib.cli.parse import parse
+
+DESCRIPTION = """Write a run's model for other programs.
+
+cpp: a folder with the model and a C++ program that generates from it, without Python.
+pth: a plain state_dict by torch.save, for programs that read nothing else. Such a file is a pickle: whoever reads it
+without weights_only=True runs whatever program is hidden in it. That is why the course itself keeps weights as
+safetensors, which hold numbers only."""
+
+
+@dataclass
+class ExportSettings:
+    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.")]
+    to: Annotated[Literal["cpp", "pth"], arg(help="cpp: a folder with a C++ program; pth: a file of weights.")]
+    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    out: Annotated[str | None, arg(help="The folder or file; by default RUN-cpp or RUN.pth here.")] = None
+
+
+def export(args: list[str]) -> None:
+    """Write a model for other programs: export RUN --to cpp|pth."""
+    s = parse(ExportSettings, args, "course export", DESCRIPTION)
+    from course_lib.interop.cpp import PROGRAM, compile_command, export_cpp
+    from course_lib.interop.pth import export_pth
+
+    which: str | int = int(s.which) if s.which.isdigit() else s.which
+    if s.to == "pth":
+        path = export_pth(s.run, s.out, which)
+        print(f"{path}\nread it with: torch.load({str(path)!r}, weights_only=True)")
+        return
+    folder = export_cpp(s.run, s.out, which)
+    program = folder / PROGRAM if folder.is_absolute() else Path(".") / folder / PROGRAM
+    run = f"{'' if folder.is_absolute() else './'}{shlex.quote(str(program))} {shlex.quote(str(folder))}"
+    print(f"{folder}\ncompile it with: {shlex.join(compile_command(folder))}\nrun it with: {run}")

@@ -1,0 +1,131 @@
+"""A model as a C++ program: one source file without dependencies, beside the files of a run that it reads."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+from course_lib import checkpoint
+from course_lib.errors import CourseError
+from course_lib.paths import replace_file, sync
+
+SOURCE = "generate.cpp"
+PROGRAM = "generate.exe" if os.name == "nt" else "generate"
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-std=c++17", "-O3", "-pthread")
+NATIVE = "-march=native"
+"""All that this machine's processor can do. The program then runs on such processors only."""
+
+
+def source() -> str:
+    """The program's text, as the library brings it."""
+    return (files("course_lib.interop") / SOURCE).read_text(encoding="utf-8")
+
+
+def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | int = "auto") -> Path:
+    """Write the C++ program and one save of a run into a folder of their own, and return it.
+
+    The folder can be carried to another machine: it needs a C++17 compiler there, and nothing else.
+
+    Args:
+        run: a run directory, or the name of one under ``runs/``.
+        folder: by default ``<run>-cpp`` in the working folder.
+        which: the save: best, last, a number of steps, or auto: the best, else the last.
+
+    Raises:
+        CourseError: where the run is damaged, lacks the save or a tokenizer; where the folder holds something
+            else (an earlier export is brought up to date), or cannot be written.
+    """
+    run_dir = checkpoint.find_run(run)
+    loaded = checkpoint.load(run_dir, which)  # whole, or this says what is wrong
+    if loaded.tokenizer is None:
+        raise CourseError(f"{run_dir} has no tokenizer.json; without it the program cannot turn text into ids.")
+    folder = Path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-cpp")
+    _check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / SOURCE, source())  # first: a folder with it is an export, whole or not
+        for origin in (run_dir / "config.json", run_dir / "tokenizer.json", loaded.path / "model.safetensors"):
+            _replace_by_copy(origin, folder / origin.name)
+    except OSError as error:
+        raise CourseError(
+            f"Cannot write {error.filename or folder}: {error.strerror or error}. Check the folder's permissions and "
+            "free space, or name another with --out."
+        ) from error
+    return folder
+
+
+def _check_folder(folder: Path) -> None:
+    """Only a new or empty folder, or an earlier export whose program nobody has changed, is written to."""
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is a file; the export needs a folder. Name another with --out.")
+    mine = folder / SOURCE
+    if not any(folder.iterdir()):
+        return
+    if not mine.is_file() or (folder / "saves").exists():
+        raise CourseError(f"{folder} holds other files already. Empty it, or name another folder with --out.")
+    if mine.read_bytes() != source().encode():
+        raise CourseError(
+            f"{mine} is not the program as this course_lib brings it: it was changed, or is of another version. Move "
+            "it away, or name another folder with --out."
+        )
+
+
+def _replace_by_copy(origin: Path, target: Path) -> None:
+    scratch = target.with_name(f".{target.name}.new")
+    try:
+        shutil.copyfile(origin, scratch)
+        sync(scratch)
+        os.replace(scratch, target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def find_compiler() -> list[str] | None:
+    """The words that call a C++ compiler: those of the variable CXX, else c++, g++ or clang++; None without any."""
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    if chosen:
+        return chosen if shutil.which(chosen[0]) else None
+    found = next((name for name in COMPILERS if shutil.which(name)), None)
+    return [found] if found else None
+
+
+def compile_command(folder: Path) -> list[str]:
+    """The command that compiles an exported folder's program."""
+    compiler = find_compiler() or [COMPILERS[0]]
+    return [*compiler, *FLAGS, NATIVE, str(folder / SOURCE), "-o", str(folder / PROGRAM)]
+
+
+def compile_cpp(folder: str | Path) -> Path:
+    """Compile the program in an exported folder for this machine, and return it; some five seconds.
+
+    Raises:
+        CourseError: where there is no compiler (how to get one), no source, or the compiler refuses it.
+    """
+    folder = Path(folder)
+    if not (folder / SOURCE).is_file():
+        raise CourseError(f"{folder} should hold {SOURCE}: course export RUN --to cpp writes it.")
+    if find_compiler() is None:
+        where = f"CXX names {os.environ['CXX']!r}, which is not there" if os.environ.get("CXX") else "none was found"
+        raise CourseError(
+            f"To compile {SOURCE} takes a C++ compiler, and {where}. On Debian and Ubuntu: apt install g++; on a Mac: "
+            "xcode-select --install; on Windows: run the course in WSL. Or set CXX to the one you have."
+        )
+    command = compile_command(folder)
+    done = _run(command)
+    if done.returncode:  # some compilers do not know the flag for this machine's processor
+        done = _run([word for word in command if word != NATIVE])
+    if done.returncode:
+        raise CourseError(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
+    return folder / PROGRAM
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise CourseError(f"Cannot start {command[0]}: {error}. Set CXX to a C++ compiler.") from error

@@ -1,0 +1,1320 @@
+// generate: a language model's sampler in one file of C++17, with nothing but the standard library.
+//
+// It reads what a run of The Trainer's Guide leaves (config.json, tokenizer.json, model.safetensors) and goes on
+// from a text, as `course sample` does. To compile and run it:
+//
+//     c++ -std=c++17 -O3 -march=native -pthread generate.cpp -o generate
+//     ./generate FOLDER --prompt "Once upon a time"
+//
+// (-march=native lets it use all that your processor can do; leave it out where the compiler does not know it.)
+//
+// The file reads from top to bottom: errors, UTF-8, JSON, weights, settings, tokenizer, threads, matrix products, the
+// model, the sampler, the command line. Shapes are written as in the course: T tokens, C = n_embd, V = vocab_size,
+// H heads. Matrices lie row by row. What comes out of a file is checked before it is used, since a file can be
+// cut off, damaged, or made to mislead; whatever is wrong ends in one line on stderr and exit status 2.
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::size_t;
+using std::string;
+using std::uint32_t;
+using std::uint64_t;
+
+// ---- Errors ---------------------------------------------------------------------------------------------------------
+
+struct Failure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// fail("expected ", 3, " bytes"): whatever a stream can write, one after another.
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+    std::ostringstream message;
+    (message << ... << parts);
+    throw Failure(message.str());
+}
+
+// A name out of a file, fit for one line of a message.
+string in_quotes(const string& name) {
+    string shown = name.substr(0, 60);
+    for (char& c : shown)
+        if (c < 0x20 || c > 0x7e) c = '?';
+    return "'" + shown + (name.size() > 60 ? "...'" : "'");
+}
+
+// ---- UTF-8 ----------------------------------------------------------------------------------------------------------
+
+// The length of the character that begins at bytes[at]: 1 to 4; 0 where the text ends before the character does;
+// -n where the first n bytes cannot begin any character (the Unicode standard, table 3-7).
+int utf8_length(const string& bytes, size_t at) {
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    const unsigned lead = byte(at);
+    if (lead < 0x80) return 1;
+    if (lead < 0xc2 || lead > 0xf4) return -1;
+    const int length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;  // no long forms of short characters
+    unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;  // no surrogates, nothing above U+10FFFF
+    for (int i = 1; i < length; ++i, low = 0x80, high = 0xbf) {
+        if (at + static_cast<size_t>(i) >= bytes.size()) return 0;
+        const unsigned next = byte(at + static_cast<size_t>(i));
+        if (next < low || next > high) return -i;
+    }
+    return length;
+}
+
+// The characters of a text as Unicode numbers; `what` names the text where it is not UTF-8.
+std::vector<uint32_t> code_points(const string& text, const string& what) {
+    std::vector<uint32_t> points;
+    for (size_t at = 0; at < text.size();) {
+        const int length = utf8_length(text, at);
+        if (length <= 0) fail(what, " is not valid UTF-8 at byte ", at, ".");
+        const unsigned lead = static_cast<unsigned char>(text[at]);
+        uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
+        for (size_t i = at + 1; i < at + static_cast<size_t>(length); ++i)
+            point = point << 6 | (static_cast<unsigned char>(text[i]) & 0x3fu);
+        points.push_back(point);
+        at += static_cast<size_t>(length);
+    }
+    return points;
+}
+
+string utf8(uint32_t point) {
+    if (point < 0x80) return string(1, static_cast<char>(point));
+    string text;
+    int shift = point < 0x800 ? 6 : point < 0x10000 ? 12 : 18;
+    const unsigned mark = shift == 6 ? 0xc0 : shift == 12 ? 0xe0 : 0xf0;
+    text += static_cast<char>(mark | point >> shift);
+    while (shift > 0) {
+        shift -= 6;
+        text += static_cast<char>(0x80 | (point >> shift & 0x3f));
+    }
+    return text;
+}
+
+// ---- Files and JSON -------------------------------------------------------------------------------------------------
+
+constexpr uint64_t MAX_TEXT_BYTES = 100'000'000;  // of any JSON, and of a prompt; safetensors' own limit for its header
+constexpr size_t MAX_JSON_VALUES = 1'000'000, MAX_JSON_DEPTH = 50;
+
+uint64_t size_of_file(const fs::path& path) {
+    std::error_code error;
+    if (!fs::is_regular_file(path, error)) fail(path.string(), " is missing, or is no file.");
+    const uint64_t size = fs::file_size(path, error);
+    if (error) fail("Cannot read ", path.string(), ": ", error.message(), ".");
+    return size;
+}
+
+void read_bytes(std::istream& file, char* target, uint64_t count, const fs::path& path) {
+    file.read(target, static_cast<std::streamsize>(count));
+    if (!file || static_cast<uint64_t>(file.gcount()) != count) fail("Cannot read ", path.string(), " to its end.");
+}
+
+string read_text(const fs::path& path) {
+    const uint64_t size = size_of_file(path);
+    if (size > MAX_TEXT_BYTES) fail(path.string(), " is too large: ", size, " bytes.");
+    string text(static_cast<size_t>(size), '\0');
+    std::ifstream file(path, std::ios::binary);
+    read_bytes(file, text.data(), size, path);
+    return text;
+}
+
+struct Json {
+    enum Kind { Null, Bool, Number, Text, List, Object };
+    Kind kind = Null;
+    string text;                // of a Text its characters; of a Number or a Bool, what the file says
+    std::vector<string> names;  // of an Object: one for each of its items
+    std::vector<Json> items;    // of a List or an Object
+
+    const Json* find(const string& name) const {
+        const auto place = std::find(names.begin(), names.end(), name);
+        return place == names.end() ? nullptr : &items[static_cast<size_t>(place - names.begin())];
+    }
+    bool is(Kind wanted, const char* value) const { return kind == wanted && text == value; }
+};
+
+// A strict reader (RFC 8259) that also refuses what is legal and never meant: a name twice in one object, half a
+// surrogate pair, nesting without end.
+class JsonReader {
+  public:
+    JsonReader(const string& text, string file) : text_(text), file_(std::move(file)) {}
+
+    Json read() {
+        for (size_t at = 0; at < text_.size();) {
+            const int length = utf8_length(text_, at);
+            if (length <= 0) fail(file_, " is not valid UTF-8 at byte ", at, ".");
+            at += static_cast<size_t>(length);
+        }
+        Json value = read_value(0);
+        skip_space();
+        if (at_ != text_.size()) bad("the end");
+        return value;
+    }
+
+  private:
+    const string& text_;
+    const string file_;
+    size_t at_ = 0, values_ = 0;
+
+    [[noreturn]] void bad(const string& expected) const {
+        fail(file_, " is damaged: its JSON should have ", expected, " at byte ", at_, ".");
+    }
+    char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+    bool take(char wanted) {
+        if (peek() != wanted || at_ == text_.size()) return false;
+        ++at_;
+        return true;
+    }
+    void skip_space() {
+        while (peek() == ' ' || peek() == '\n' || peek() == '\t' || peek() == '\r') ++at_;
+    }
+    bool digits() {
+        const size_t start = at_;
+        while (peek() >= '0' && peek() <= '9') ++at_;
+        return at_ > start;
+    }
+
+    Json read_value(size_t depth) {
+        if (depth > MAX_JSON_DEPTH) bad("less nesting");
+        if (++values_ > MAX_JSON_VALUES) bad("fewer values");
+        skip_space();
+        Json value;
+        if (take('{')) {
+            read_items(value, Json::Object, depth);
+        } else if (take('[')) {
+            read_items(value, Json::List, depth);
+        } else if (peek() == '"') {
+            value.kind = Json::Text;
+            value.text = read_string();
+        } else if (peek() == '-' || (peek() >= '0' && peek() <= '9')) {
+            value.kind = Json::Number;
+            value.text = read_number();
+        } else {
+            for (const char* word : {"true", "false", "null"})
+                if (text_.compare(at_, std::strlen(word), word) == 0) value.text = word;
+            if (value.text.empty()) bad("a value");
+            at_ += value.text.size();
+            value.kind = value.text == "null" ? Json::Null : Json::Bool;
+        }
+        return value;
+    }
+
+    void read_items(Json& value, Json::Kind kind, size_t depth) {
+        value.kind = kind;
+        const char end = kind == Json::Object ? '}' : ']';
+        skip_space();
+        if (take(end)) return;
+        do {
+            if (kind == Json::Object) {
+                skip_space();
+                if (peek() != '"') bad("a name");
+                value.names.push_back(read_string());
+                skip_space();
+                if (!take(':')) bad("a colon");
+            }
+            value.items.push_back(read_value(depth + 1));
+            skip_space();
+        } while (take(','));
+        if (!take(end)) bad(string("a comma or ") + end);
+        std::vector<string> sorted = value.names;
+        std::sort(sorted.begin(), sorted.end());
+        const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+        if (twice != sorted.end()) fail(file_, " is damaged: it has the name ", in_quotes(*twice), " twice.");
+    }
+
+    string read_number() {
+        const size_t start = at_;
+        take('-');
+        if (!take('0') && !digits()) bad("a digit");
+        if (take('.') && !digits()) bad("a digit");
+        if (take('e') || take('E')) {
+            if (!take('+')) take('-');
+            if (!digits()) bad("a digit");
+        }
+        return text_.substr(start, at_ - start);
+    }
+
+    string read_string() {
+        string value;
+        ++at_;  // the opening quote
+        while (!take('"')) {
+            if (at_ == text_.size() || static_cast<unsigned char>(peek()) < 0x20) bad("a closing quote");
+            if (take('\\')) {
+                value += read_escape();
+            } else {
+                value += text_[at_++];
+            }
+        }
+        return value;
+    }
+
+    string read_escape() {
+        static const string letters = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
+        if (take('u')) {
+            uint32_t point = read_hex();
+            if (point >= 0xd800 && point < 0xe000) {  // half of a character beyond U+FFFF: the other must follow
+                const bool first = point < 0xdc00 && take('\\') && take('u');
+                const uint32_t second = first ? read_hex() : 0;
+                if (second < 0xdc00 || second > 0xdfff) bad("both halves of a surrogate pair");
+                point = 0x10000 + ((point - 0xd800) << 10) + (second - 0xdc00);
+            }
+            return utf8(point);
+        }
+        const size_t which = at_ < text_.size() ? letters.find(peek()) : string::npos;
+        if (which == string::npos) bad("a known escape");
+        ++at_;
+        return string(1, meanings[which]);
+    }
+
+    uint32_t read_hex() {
+        uint32_t point = 0;
+        const char* start = text_.data() + at_;
+        const bool room = at_ + 4 <= text_.size();
+        if (!room || std::from_chars(start, start + 4, point, 16).ptr != start + 4) bad("four hex digits");
+        at_ += 4;
+        return point;
+    }
+};
+
+Json read_json(const fs::path& path) {
+    const Json value = JsonReader(read_text(path), path.string()).read();
+    if (value.kind != Json::Object) fail(path.string(), " should hold a JSON object.");
+    return value;
+}
+
+// A whole number of a file, from `low` to `high`.
+uint64_t whole_number(const Json& value, uint64_t low, uint64_t high, const string& what) {
+    uint64_t number = 0;
+    const char *begin = value.text.data(), *end = begin + value.text.size();
+    const auto [stop, error] = std::from_chars(begin, end, number);
+    const bool read = value.kind == Json::Number && error == std::errc() && stop == end;
+    if (!read || number < low || number > high)
+        fail(what, " should be a whole number from ", low, " to ", high, ".");
+    return number;
+}
+
+// ---- Weights: the safetensors format --------------------------------------------------------------------------------
+// 8 bytes with the header's length, least significant first; the header, a JSON object that gives each tensor's dtype,
+// shape and place; then the numbers themselves, one tensor after another.
+
+// Floats that begin on a boundary of 64 bytes: no vector that the processor loads then lies in two cache lines.
+template <class T>
+struct Aligned {
+    using value_type = T;
+    Aligned() = default;
+    template <class U>
+    Aligned(const Aligned<U>&) {}
+    T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
+    void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t{64}); }
+    bool operator==(const Aligned&) const { return true; }
+    bool operator!=(const Aligned&) const { return false; }
+};
+using Floats = std::vector<float, Aligned<float>>;
+using Shape = std::vector<uint64_t>;
+
+uint64_t little_endian(const unsigned char* bytes, size_t count) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < count; ++i) value |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+    return value;
+}
+
+float float_from(uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+float read_f32(const unsigned char* bytes) { return float_from(static_cast<uint32_t>(little_endian(bytes, 4))); }
+float read_bf16(const unsigned char* bytes) { return float_from(static_cast<uint32_t>(little_endian(bytes, 2)) << 16); }
+float read_f16(const unsigned char* bytes) {
+    const uint64_t bits = little_endian(bytes, 2), exponent = bits >> 10 & 31;
+    const float fraction = static_cast<float>(bits & 1023);
+    float value = std::ldexp(exponent ? fraction + 1024 : fraction, exponent ? static_cast<int>(exponent) - 25 : -24);
+    if (exponent == 31) value = std::numeric_limits<float>::infinity();  // or NaN; either is refused
+    return bits >> 15 ? -value : value;
+}
+
+struct Dtype {
+    const char* name;
+    uint64_t size;
+    float (*read)(const unsigned char*);
+};
+constexpr Dtype DTYPES[] = {{"F32", 4, read_f32}, {"F16", 2, read_f16}, {"BF16", 2, read_bf16}};
+
+string shown(const Shape& shape) {
+    string text;
+    for (const uint64_t length : shape) text += (text.empty() ? "" : ", ") + std::to_string(length);
+    return "(" + text + (shape.size() == 1 ? ",)" : ")");
+}
+
+class WeightFile {
+  public:
+    explicit WeightFile(const fs::path& path) : path_(path), size_(size_of_file(path)), file_(path, std::ios::binary) {
+        unsigned char bytes[8];
+        if (size_ < 8) damaged("it has no header");
+        read_bytes(file_, reinterpret_cast<char*>(bytes), 8, path);
+        const uint64_t length = little_endian(bytes, 8);
+        if (length > size_ - 8 || length > MAX_TEXT_BYTES)
+            damaged("its header should be ", length, " bytes long, and it has ", size_, " in all");
+        string header(static_cast<size_t>(length), '\0');
+        read_bytes(file_, header.data(), length, path);
+        start_ = 8 + length;
+        const Json json = JsonReader(header, path.string()).read();
+        if (json.kind != Json::Object) damaged("its header is no JSON object");
+        for (size_t i = 0; i < json.items.size(); ++i)
+            if (json.names[i] != "__metadata__") add(json.names[i], json.items[i]);
+        check_places();
+    }
+
+    // The numbers of the tensor `name`, which must have this shape. Each can be taken once.
+    Floats take(const string& name, const Shape& shape) {
+        const auto is_it = [&](const Tensor& tensor) { return tensor.name == name; };
+        const auto place = std::find_if(tensors_.begin(), tensors_.end(), is_it);
+        if (place == tensors_.end()) fail(path_.string(), " lacks the weight ", in_quotes(name), OTHER_MODEL);
+        const Tensor tensor = *place;
+        if (tensor.shape != shape)
+            fail(path_.string(), ": ", in_quotes(name), " should have the shape ", shown(shape), "; it has ",
+                 shown(tensor.shape), OTHER_MODEL);
+        tensors_.erase(place);
+        return read(tensor);
+    }
+
+    void check_all_taken() const {
+        if (!tensors_.empty())
+            fail(path_.string(), " has the unknown weight ", in_quotes(tensors_[0].name), OTHER_MODEL);
+    }
+
+  private:
+    static constexpr const char* OTHER_MODEL = ". It and config.json belong to different models.";
+    struct Tensor {
+        string name;
+        const Dtype* dtype;
+        Shape shape;
+        uint64_t begin, end, count;
+    };
+    fs::path path_;
+    uint64_t size_, start_ = 0;
+    std::ifstream file_;
+    std::vector<Tensor> tensors_;
+
+    template <class... Parts>
+    [[noreturn]] void damaged(const Parts&... how) const {
+        fail(path_.string(), " is damaged: ", how..., ".");
+    }
+
+    void add(const string& name, const Json& entry) {
+        const Json *dtype = entry.find("dtype"), *shape = entry.find("shape"), *offsets = entry.find("data_offsets");
+        if (!dtype || !shape || !offsets || entry.items.size() != 3 || shape->kind != Json::List ||
+            offsets->kind != Json::List || offsets->items.size() != 2)
+            damaged("the entry ", in_quotes(name), " should have dtype, shape and two data_offsets");
+        Tensor tensor{name, nullptr, {}, 0, 0, 1};
+        for (const Dtype& known : DTYPES)
+            if (dtype->is(Json::Text, known.name)) tensor.dtype = &known;
+        if (!tensor.dtype) fail(path_.string(), ": ", in_quotes(name), " should be F32, F16 or BF16.");
+        const uint64_t available = size_ - start_;
+        for (const Json& length : shape->items) {  // no product can overflow: each is held against the file's size
+            const string what = path_.string() + ": a length of " + in_quotes(name);
+            tensor.shape.push_back(whole_number(length, 0, available, what));
+            if (tensor.shape.back() != 0 && tensor.count > available / tensor.shape.back())
+                damaged(in_quotes(name), " is larger than the file");
+            tensor.count *= tensor.shape.back();
+        }
+        const string what = path_.string() + ": an offset of " + in_quotes(name);
+        tensor.begin = whole_number(offsets->items[0], 0, available, what);
+        tensor.end = whole_number(offsets->items[1], tensor.begin, available, what);
+        if ((tensor.end - tensor.begin) / tensor.dtype->size != tensor.count ||
+            (tensor.end - tensor.begin) % tensor.dtype->size != 0)
+            damaged(in_quotes(name), " has ", tensor.end - tensor.begin, " bytes, which is not what ",
+                    shown(tensor.shape), " takes");
+        tensors_.push_back(std::move(tensor));
+    }
+
+    void check_places() {
+        std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
+            return std::make_pair(a.begin, a.end) < std::make_pair(b.begin, b.end);
+        });
+        uint64_t end = 0;
+        for (const Tensor& tensor : tensors_) {
+            if (tensor.begin != end)
+                damaged(in_quotes(tensor.name), " overlaps another tensor, or there is a gap before it");
+            end = tensor.end;
+        }
+        if (start_ + end != size_)
+            damaged("its tensors should end at byte ", start_ + end, ", and it has ", size_);
+    }
+
+    Floats read(const Tensor& tensor) {
+        Floats values(static_cast<size_t>(tensor.count));
+        std::vector<unsigned char> bytes(size_t{1} << 16);
+        file_.seekg(static_cast<std::streamoff>(start_ + tensor.begin));
+        for (size_t done = 0; done < values.size();) {
+            const size_t size = static_cast<size_t>(tensor.dtype->size);
+            const size_t count = std::min(values.size() - done, bytes.size() / size);
+            read_bytes(file_, reinterpret_cast<char*>(bytes.data()), count * size, path_);
+            for (size_t i = 0; i < count; ++i, ++done) {
+                values[done] = tensor.dtype->read(bytes.data() + i * size);
+                if (!std::isfinite(values[done])) damaged(in_quotes(tensor.name), " has a number that is not finite");
+            }
+        }
+        return values;
+    }
+};
+
+// ---- Settings: config.json ------------------------------------------------------------------------------------------
+
+struct Config {
+    size_t block_size = 0, vocab_size = 0, n_layer = 0, n_head = 0, n_embd = 0;  // 0: not given yet
+    bool bias = false, qk_norm = false, tie_weights = true;
+    string position = "learned", norm = "layernorm", mlp = "gelu";
+
+    size_t head_dim() const { return n_embd / n_head; }
+    size_t hidden() const { return mlp == "swiglu" ? 8 * ((n_embd + 2) / 3) : 4 * n_embd; }  // the MLP's width
+};
+
+void check(const Config& config, const fs::path& path) {
+    if (config.n_embd % config.n_head != 0) fail(path.string(), ": n_embd should be a multiple of n_head.");
+    if (config.position == "rope" && config.head_dim() % 2 != 0)
+        fail(path.string(), ": RoPE turns pairs, so n_embd / n_head should be even.");
+}
+
+Config read_config(const fs::path& path) {
+    const Json json = read_json(path);
+    const Json* model = json.find("model");
+    const Json* kind = model ? model->find("kind") : nullptr;
+    if (!kind || !kind->is(Json::Text, "gpt")) fail(path.string(), " should hold a 'model' of the kind 'gpt'.");
+    Config config;
+    const std::pair<const char*, size_t*> numbers[] = {
+        {"block_size", &config.block_size}, {"vocab_size", &config.vocab_size}, {"n_layer", &config.n_layer},
+        {"n_head", &config.n_head}, {"n_embd", &config.n_embd}};
+    const std::pair<const char*, bool*> switches[] = {
+        {"bias", &config.bias}, {"qk_norm", &config.qk_norm}, {"tie_weights", &config.tie_weights}};
+    const struct { const char* name; string* value; std::vector<string> known; } choices[] = {
+        {"position", &config.position, {"learned", "rope"}},
+        {"norm", &config.norm, {"layernorm", "rmsnorm"}},
+        {"mlp", &config.mlp, {"gelu", "relu2", "swiglu"}}};
+    for (size_t i = 0; i < model->items.size(); ++i) {
+        const string& name = model->names[i];
+        const Json& value = model->items[i];
+        const string where = path.string() + ": " + in_quotes(name);
+        bool known = name == "kind" || name == "dropout" || name == "zero_init";  // of no concern after training
+        for (const auto& [setting, target] : numbers)
+            if (name == setting)
+                *target = static_cast<size_t>(whole_number(value, 1, 1'000'000'000, where)), known = true;
+        for (const auto& [setting, target] : switches)
+            if (name == setting) {
+                if (value.kind != Json::Bool) fail(where, " should be true or false.");
+                *target = value.text == "true", known = true;
+            }
+        for (const auto& choice : choices)
+            if (name == choice.name) {
+                const auto& all = choice.known;
+                known = value.kind == Json::Text && std::find(all.begin(), all.end(), value.text) != all.end();
+                if (!known) fail(where, " has the unknown value ", in_quotes(value.text), ".");
+                *choice.value = value.text;
+            }
+        if (!known) fail(where, " is a setting that this program does not know. Is there a newer generate.cpp?");
+    }
+    for (const auto& [setting, target] : numbers)
+        if (*target == 0) fail(path.string(), ": the model has no ", setting, ".");
+    check(config, path);
+    return config;
+}
+
+// ---- Tokenizer: tokenizer.json --------------------------------------------------------------------------------------
+
+using Id = uint32_t;
+
+class Tokenizer {
+  public:
+    Tokenizer(const fs::path& path, const Config& config) {
+        const Json json = read_json(path);
+        const Json *format = json.find("format"), *version = json.find("version"), *kind = json.find("kind");
+        if (!format || !format->is(Json::Text, "course_lib tokenizer")) fail(path.string(), " is no tokenizer file.");
+        if (!version || !version->is(Json::Number, "1"))
+            fail(path.string(), " should have version 1. Is there a newer generate.cpp?");
+        if (kind && kind->is(Json::Text, "byte")) {
+            bytes_ = true;
+        } else if (kind && kind->is(Json::Text, "char")) {
+            read_characters(json, path);
+        } else {
+            fail(path.string(), " is of the kind ", in_quotes(kind ? kind->text : ""),
+                 "; this program knows char and byte.");
+        }
+        const size_t size = bytes_ ? 256 : characters_.size();
+        if (size != config.vocab_size)
+            fail("The model has a vocabulary of ", config.vocab_size, ", ", path.string(), " one of ", size,
+                 ". One of the two is from another run.");
+    }
+
+    std::vector<Id> encode(const string& text) const {
+        std::vector<Id> ids;
+        const std::vector<uint32_t> points = code_points(text, "The prompt");
+        if (bytes_) {
+            for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+            return ids;
+        }
+        for (size_t i = 0; i < points.size(); ++i) {
+            if (knows(points[i])) {
+                ids.push_back(id_of(points[i]));
+            } else if (policy_ == Refuse) {
+                char number[16];
+                std::snprintf(number, sizeof number, "U+%04X", static_cast<unsigned>(points[i]));
+                fail("The character ", (points[i] < 0x20 || points[i] == 0x7f ? "" : utf8(points[i]) + " "), "(",
+                     number, ") at position ", i, " of the prompt is not among the ", characters_.size(),
+                     " that this model knows. Leave it out.");
+            } else if (policy_ == Replace) {
+                ids.push_back(replacement_);
+            }
+        }
+        return ids;
+    }
+
+    // What the empty prompt stands for, as in `course sample`: a new line, or the first token where that is unknown.
+    std::vector<Id> encode_prompt(const string& text) const {
+        const bool blank = text.find_first_not_of('\n') == string::npos;
+        if (blank && !bytes_ && policy_ == Refuse && !knows('\n')) return {0};
+        return encode(text.empty() ? "\n" : text);
+    }
+
+    // The bytes that a token stands for: a whole character, or one byte of one.
+    string bytes_of(Id id) const { return bytes_ ? string(1, static_cast<char>(id)) : utf8(characters_[id]); }
+
+  private:
+    bool bytes_ = false;
+    std::vector<uint32_t> characters_;  // in Unicode order: a token's id is its place
+    enum { Refuse, Skip, Replace } policy_ = Refuse;
+    Id replacement_ = 0;
+
+    bool knows(uint32_t point) const { return std::binary_search(characters_.begin(), characters_.end(), point); }
+    Id id_of(uint32_t point) const {
+        return static_cast<Id>(std::lower_bound(characters_.begin(), characters_.end(), point) - characters_.begin());
+    }
+
+    void read_characters(const Json& json, const fs::path& path) {
+        const Json *characters = json.find("characters"), *unknown = json.find("unknown");
+        if (!characters || characters->kind != Json::Text)
+            fail(path.string(), " should hold its 'characters' as one text.");
+        characters_ = code_points(characters->text, path.string());
+        for (size_t i = 1; i < characters_.size(); ++i)
+            if (characters_[i - 1] >= characters_[i])
+                fail(path.string(), ": the characters should be distinct and in Unicode order.");
+        if (!unknown || unknown->kind == Json::Null) return;
+        policy_ = unknown->text.empty() ? Skip : Replace;
+        const std::vector<uint32_t> point = code_points(unknown->text, path.string());
+        if (unknown->kind != Json::Text || point.size() > 1 || (policy_ == Replace && !knows(point[0])))
+            fail(path.string(), ": 'unknown' should be one of the characters, or empty.");
+        if (policy_ == Replace)
+            replacement_ = id_of(point[0]);
+    }
+};
+
+// ---- Threads --------------------------------------------------------------------------------------------------------
+
+// A few threads that wait for work. A product's rows are cut into pieces, and whoever is free takes the next piece,
+// the caller too: where another program holds a core, the work still goes on. Threads that find nothing to do look
+// again for a moment, since the next product comes within microseconds, and then sleep.
+class Team {
+  public:
+    explicit Team(size_t threads) {
+        try {
+            while (workers_.size() + 1 < threads) workers_.emplace_back([this] { work(); });
+        } catch (const std::system_error&) {
+            // no more threads to be had here: those that started do the work
+        }
+    }
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+    ~Team() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            stop_ = true;
+        }
+        wake_.notify_all();
+        for (std::thread& worker : workers_) worker.join();
+    }
+
+    // Into how many pieces to cut `count` things that take `operations` multiplications in all: into one where the
+    // work is less than waiting for another thread would be.
+    size_t pieces(size_t count, size_t operations) const {
+        constexpr size_t WORTH = 40'000;
+        if (workers_.empty() || operations < 2 * WORTH) return 1;
+        return std::max<size_t>(1, std::min({count, operations / WORTH, 4 * (workers_.size() + 1)}));
+    }
+
+    // do_piece(piece, begin, end) for each piece of 0 .. count. It must not throw.
+    template <class F>
+    void split(size_t count, size_t pieces, const F& do_piece) {
+        if (pieces <= 1) return do_piece(size_t{0}, size_t{0}, count);
+        call_ = [](const void* function, size_t piece, size_t begin, size_t end) {
+            (*static_cast<const F*>(function))(piece, begin, end);
+        };
+        function_ = &do_piece, count_ = count, pieces_ = pieces;
+        done_.store(0, std::memory_order_relaxed);
+        const uint64_t turn = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+        ticket_.store(turn << 32 | pieces);
+        if (sleeping_.load() > 0) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            wake_.notify_all();
+        }
+        while (take_piece()) continue;
+        while (done_.load(std::memory_order_acquire) < pieces) std::this_thread::yield();
+    }
+
+  private:
+    std::vector<std::thread> workers_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::atomic<uint64_t> ticket_{0};  // above: which job; below: how many of its pieces nobody has taken yet
+    std::atomic<size_t> done_{0}, sleeping_{0};
+    std::atomic<bool> stop_{false};
+    void (*call_)(const void*, size_t, size_t, size_t) = nullptr;
+    const void* function_ = nullptr;
+    size_t count_ = 0, pieces_ = 0;
+
+    bool has_work() const { return (ticket_.load() & 0xffffffff) != 0; }
+
+    // A piece is taken by counting down. The caller leaves a job only when all its pieces are done, so that whoever
+    // has taken one may read what that job is.
+    bool take_piece() {
+        uint64_t ticket = ticket_.load();
+        do {
+            if ((ticket & 0xffffffff) == 0) return false;
+        } while (!ticket_.compare_exchange_weak(ticket, ticket - 1));
+        const size_t piece = static_cast<size_t>((ticket & 0xffffffff) - 1);
+        call_(function_, piece, count_ * piece / pieces_, count_ * (piece + 1) / pieces_);
+        done_.fetch_add(1, std::memory_order_release);
+        return true;
+    }
+
+    void work() {
+        using Clock = std::chrono::steady_clock;
+        while (!stop_) {
+            const auto start = Clock::now();
+            while (!has_work() && Clock::now() - start < std::chrono::microseconds(100)) std::this_thread::yield();
+            if (has_work()) {
+                take_piece();
+                continue;
+            }
+            std::unique_lock<std::mutex> lock(mutex_);
+            ++sleeping_;
+            wake_.wait(lock, [this] { return stop_ || has_work(); });
+            --sleeping_;
+        }
+    }
+};
+
+// ---- Matrix products ------------------------------------------------------------------------------------------------
+
+struct Linear {
+    size_t inputs = 0, outputs = 0;
+    Floats weight, bias;  // (outputs, inputs); (outputs) or empty
+};
+
+// Sums are kept in many parts, so that the compiler can put one part in each place of the processor's vectors: it may
+// not reorder a single sum, as that changes the rounding.
+float dot(const float* a, const float* b, size_t n) {
+    constexpr size_t PARTS = 16;
+    float sums[PARTS] = {}, rest = 0;
+    size_t i = 0;
+    for (; i + PARTS <= n; i += PARTS)
+        for (size_t part = 0; part < PARTS; ++part) sums[part] += a[i + part] * b[i + part];
+    for (; i < n; ++i) rest += a[i] * b[i];
+    for (size_t half = PARTS / 2; half > 0; half /= 2)
+        for (size_t part = 0; part < half; ++part) sums[part] += sums[part + half];
+    return sums[0] + rest;
+}
+
+constexpr size_t TILE = 16, ROWS = 4;  // tokens and rows of one tile: its sums fit into the processor's registers
+
+// sums (ROWS, TILE) of four rows of a matrix and TILE tokens, whose numbers lie token by token: panel (inputs, TILE).
+// A weight that was read from memory serves TILE tokens, and a token's number four rows.
+void multiply_tile(const float* const (&rows)[ROWS], size_t inputs, const float* panel, float* sums) {
+    const float *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
+    float sums0[TILE] = {}, sums1[TILE] = {}, sums2[TILE] = {}, sums3[TILE] = {};
+    for (size_t i = 0; i < inputs; ++i, panel += TILE)
+        for (size_t t = 0; t < TILE; ++t) {
+            sums0[t] += row0[i] * panel[t];
+            sums1[t] += row1[i] * panel[t];
+            sums2[t] += row2[i] * panel[t];
+            sums3[t] += row3[i] * panel[t];
+        }
+    for (const float* part : {sums0, sums1, sums2, sums3}) sums = std::copy_n(part, TILE, sums);
+}
+
+// y = x W^T + b: (T, inputs) -> (T, outputs).
+class Multiplier {
+  public:
+    explicit Multiplier(Team& team) : team_(team) {}
+
+    void operator()(const Linear& linear, const float* weight, const float* x, size_t T, float* y) {
+        const size_t outputs = linear.outputs, inputs = linear.inputs;
+        const float* bias = linear.bias.empty() ? nullptr : linear.bias.data();
+        const size_t pieces = team_.pieces(outputs, outputs * inputs * T);
+        if (T == 1) {
+            team_.split(outputs, pieces, [&](size_t, size_t begin, size_t end) {
+                for (size_t row = begin; row < end; ++row)
+                    y[row] = dot(weight + row * inputs, x, inputs) + (bias ? bias[row] : 0);
+            });
+            return;
+        }
+        pack(x, T, inputs);
+        team_.split(outputs, pieces, [&](size_t, size_t begin, size_t end) {
+            float sums[ROWS * TILE];
+            for (size_t row = begin; row < end; row += ROWS) {
+                const float* rows[ROWS];  // past the end, the last row again
+                for (size_t r = 0; r < ROWS; ++r) rows[r] = weight + std::min(row + r, end - 1) * inputs;
+                for (size_t first = 0; first < T; first += TILE) {
+                    multiply_tile(rows, inputs, panels_.data() + first * inputs, sums);
+                    for (size_t t = first; t < std::min(T, first + TILE); ++t)
+                        for (size_t r = 0; r < std::min(ROWS, end - row); ++r)
+                            y[t * outputs + row + r] = sums[r * TILE + t - first] + (bias ? bias[row + r] : 0);
+                }
+            }
+        });
+    }
+
+  private:
+    Team& team_;
+    Floats panels_;
+
+    // (T, inputs) -> panels of TILE tokens, each (inputs, TILE); the last is filled up with zeros.
+    void pack(const float* x, size_t T, size_t inputs) {
+        const size_t padded = (T + TILE - 1) / TILE * TILE;
+        panels_.assign(padded * inputs, 0);
+        team_.split(padded / TILE, team_.pieces(padded / TILE, 4 * T * inputs), [&](size_t, size_t begin, size_t end) {
+            for (size_t t = begin * TILE; t < std::min(T, end * TILE); ++t)
+                for (size_t i = 0; i < inputs; ++i)
+                    panels_[(t / TILE * inputs + i) * TILE + t % TILE] = x[t * inputs + i];
+        });
+    }
+};
+
+// ---- The model ------------------------------------------------------------------------------------------------------
+
+struct Norm {
+    Floats weight, bias;  // (C); bias may be empty
+};
+
+struct Block {
+    Norm norm1, norm2;
+    Linear qkv, proj, up, down;
+    Floats keys, values;  // the cache: (tokens seen, C), head beside head
+};
+
+class Model {
+  public:
+    Model(const Config& config, const fs::path& path, Team& team) : config_(config), team_(team), multiply_(team) {
+        WeightFile file(path);
+        const size_t C = config.n_embd, hidden = config.hidden();
+        embedding_ = file.take("token_embedding.weight", {config.vocab_size, C});
+        if (config.position == "learned") positions_ = file.take("position_embedding.weight", {config.block_size, C});
+        for (size_t layer = 0; layer < config.n_layer; ++layer) {
+            const string name = "blocks." + std::to_string(layer) + ".";
+            Block block;
+            block.norm1 = take_norm(file, name + "norm1");
+            block.qkv = take_linear(file, name + "attn.qkv", C, 3 * C);
+            block.proj = take_linear(file, name + "attn.proj", C, C);
+            block.norm2 = take_norm(file, name + "norm2");
+            block.up = take_linear(file, name + "mlp.up", C, config.mlp == "swiglu" ? 2 * hidden : hidden);
+            block.down = take_linear(file, name + "mlp.down", hidden, C);
+            blocks_.push_back(std::move(block));
+        }
+        norm_ = take_norm(file, "norm");
+        head_.inputs = C, head_.outputs = config.vocab_size;
+        if (!config.tie_weights) head_.weight = file.take("head.weight", {config.vocab_size, C});
+        file.check_all_taken();
+        logits_.resize(config.vocab_size);
+    }
+
+    size_t tokens_seen() const { return seen_; }
+    void forget() { seen_ = 0; }
+
+    // Scores (V) of what follows the last of these tokens (at least one), which come after those in the cache.
+    const Floats& forward(const Id* ids, size_t T) {
+        const size_t C = config_.n_embd;
+        make_room(T);
+        for (size_t t = 0; t < T; ++t)
+            for (size_t i = 0; i < C; ++i)
+                x_[t * C + i] = embedding_[ids[t] * C + i] + (positions_.empty() ? 0 : positions_[(seen_ + t) * C + i]);
+        for (Block& block : blocks_) {
+            // Of the last block, only the last token is looked at. Its keys and values are needed of all.
+            const size_t first = &block == &blocks_.back() ? T - 1 : 0;
+            attend(block, T, first);
+            feed_forward(block, T, first);
+        }
+        seen_ += T;
+        normalize(norm_, &x_[(T - 1) * C], 1, h_.data());
+        multiply_(head_, config_.tie_weights ? embedding_.data() : head_.weight.data(), h_.data(), 1, logits_.data());
+        for (const float logit : logits_)
+            if (!std::isfinite(logit)) fail("The model's scores are not finite: its weights are too large.");
+        return logits_;
+    }
+
+  private:
+    static constexpr float EPS = 1e-5f, QK_EPS = std::numeric_limits<float>::epsilon();  // as torch's rms_norm has it
+    const Config config_;
+    Team& team_;
+    Multiplier multiply_;
+    Floats embedding_, positions_, logits_, cosines_, sines_;
+    std::vector<Block> blocks_;
+    Norm norm_;
+    Linear head_;
+    size_t seen_ = 0;
+    Floats x_, h_, wide_, attended_, scores_;  // the residual stream (T, C), and room for what comes between
+
+    Norm take_norm(WeightFile& file, const string& name) const {
+        const bool bias = config_.norm == "layernorm" && config_.bias;
+        Norm norm;
+        norm.weight = file.take(name + ".weight", {config_.n_embd});
+        if (bias) norm.bias = file.take(name + ".bias", {config_.n_embd});
+        return norm;
+    }
+
+    Linear take_linear(WeightFile& file, const string& name, size_t inputs, size_t outputs) const {
+        Linear linear;
+        linear.inputs = inputs, linear.outputs = outputs;
+        linear.weight = file.take(name + ".weight", {outputs, inputs});
+        if (config_.bias) linear.bias = file.take(name + ".bias", {outputs});
+        return linear;
+    }
+
+    void multiply(const Linear& linear, const float* x, size_t T, float* y) {
+        multiply_(linear, linear.weight.data(), x, T, y);
+    }
+
+    // Memory grows with the tokens that there are, never with what block_size says there might be.
+    void make_room(size_t T) {
+        const size_t C = config_.n_embd, end = seen_ + T, half = config_.head_dim() / 2;
+        const auto at_least = [](Floats& floats, size_t size) { if (floats.size() < size) floats.resize(size); };
+        at_least(x_, T * C), at_least(h_, T * C), at_least(attended_, T * C);
+        at_least(wide_, T * std::max(3 * C, blocks_[0].up.outputs));
+        for (Block& block : blocks_) at_least(block.keys, end * C), at_least(block.values, end * C);
+        if (config_.position != "rope") return;
+        for (size_t position = half ? cosines_.size() / half : end; position < end; ++position)
+            for (size_t i = 0; i < half; ++i) {  // Su et al. 2021 (RoFormer), equation 15
+                const double turn = static_cast<double>(i) / static_cast<double>(half);
+                const double angle = static_cast<double>(position) * std::pow(10'000.0, -turn);
+                cosines_.push_back(static_cast<float>(std::cos(angle)));
+                sines_.push_back(static_cast<float>(std::sin(angle)));
+            }
+    }
+
+    // LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) of `rows` rows of C numbers.
+    void normalize(const Norm& norm, const float* x, size_t rows, float* y) const {
+        const size_t C = config_.n_embd;
+        for (size_t row = 0; row < rows; ++row, x += C, y += C) {
+            double mean = 0, square = 0;
+            if (config_.norm == "layernorm")
+                for (size_t i = 0; i < C; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(C);
+            for (size_t i = 0; i < C; ++i) square += (x[i] - mean) * (x[i] - mean) / static_cast<double>(C);
+            const float scale = static_cast<float>(1 / std::sqrt(square + static_cast<double>(EPS)));
+            const float center = static_cast<float>(mean);
+            for (size_t i = 0; i < C; ++i)
+                y[i] = (x[i] - center) * scale * norm.weight[i] + (norm.bias.empty() ? 0 : norm.bias[i]);
+        }
+    }
+
+    // A head's query or key: QK-norm, then RoPE, which turns the pairs (i, i + head_dim / 2) by the position's angles.
+    void place_in_head(float* head, size_t position) const {
+        const size_t E = config_.head_dim(), half = E / 2;
+        if (config_.qk_norm) {
+            const float scale = 1 / std::sqrt(dot(head, head, E) / static_cast<float>(E) + QK_EPS);
+            for (size_t i = 0; i < E; ++i) head[i] *= scale;
+        }
+        if (config_.position != "rope") return;
+        const float *cosine = &cosines_[position * half], *sine = &sines_[position * half];
+        for (size_t i = 0; i < half; ++i) {
+            const float first = head[i], second = head[i + half];
+            head[i] = first * cosine[i] - second * sine[i];
+            head[i + half] = first * sine[i] + second * cosine[i];
+        }
+    }
+
+    // x += proj(attention(norm1 x)), for the tokens from `first` on.
+    void attend(Block& block, size_t T, size_t first) {
+        const size_t C = config_.n_embd, H = config_.n_head, E = config_.head_dim();
+        normalize(block.norm1, x_.data(), T, h_.data());
+        multiply(block.qkv, h_.data(), T, wide_.data());  // (T, 3C): queries, keys, values, each head beside head
+        for (size_t t = 0; t < T; ++t) {
+            float* qkv = &wide_[t * 3 * C];
+            for (size_t head = 0; head < 2 * H; ++head) place_in_head(qkv + head * E, seen_ + t);
+            std::copy_n(qkv + C, C, &block.keys[(seen_ + t) * C]);
+            std::copy_n(qkv + 2 * C, C, &block.values[(seen_ + t) * C]);
+        }
+        const size_t tasks = (T - first) * H, longest = seen_ + T;
+        const size_t pieces = team_.pieces(tasks, 2 * tasks * longest * E);
+        if (scores_.size() < pieces * longest) scores_.resize(pieces * longest);
+        team_.split(tasks, pieces, [&](size_t piece, size_t begin, size_t end) {
+            for (size_t task = begin; task < end; ++task) {
+                const size_t t = first + task / H, place = task % H * E;
+                attend_one(&wide_[t * 3 * C + place], &block.keys[place], &block.values[place], seen_ + t + 1,
+                           &scores_[piece * longest], &attended_[t * C + place]);
+            }
+        });
+        multiply(block.proj, &attended_[first * C], T - first, h_.data());
+        add(h_.data(), T, first);
+    }
+
+    // softmax(q k^T / sqrt(E)) v, for one query and head over `count` tokens (Vaswani et al. 2017, equation 1).
+    void attend_one(const float* query, const float* keys, const float* values, size_t count, float* scores,
+                    float* out) const {
+        const size_t C = config_.n_embd, E = config_.head_dim();
+        const float scale = 1 / std::sqrt(static_cast<float>(E));
+        float highest = -std::numeric_limits<float>::infinity();
+        for (size_t j = 0; j < count; ++j) {
+            scores[j] = dot(query, keys + j * C, E) * scale;
+            highest = std::max(highest, scores[j]);
+        }
+        double sum = 0;
+        for (size_t j = 0; j < count; ++j) {
+            scores[j] = std::exp(scores[j] - highest);  // at most 1: it cannot overflow
+            sum += static_cast<double>(scores[j]);
+        }
+        std::fill_n(out, E, 0.0f);
+        for (size_t j = 0; j < count; ++j) {
+            const float share = scores[j] / static_cast<float>(sum);
+            const float* value = values + j * C;
+            for (size_t i = 0; i < E; ++i) out[i] += share * value[i];
+        }
+    }
+
+    // x += down(f(up(norm2 x))), for the tokens from `first` on.
+    void feed_forward(const Block& block, size_t T, size_t first) {
+        const size_t C = config_.n_embd, rows = T - first, hidden = config_.hidden(), width = block.up.outputs;
+        normalize(block.norm2, &x_[first * C], rows, h_.data());
+        multiply(block.up, h_.data(), rows, wide_.data());
+        const bool gated = config_.mlp == "swiglu", gelu = config_.mlp == "gelu";
+        // The result overwrites the start of each row, and of SwiGLU's rows closes up: row by row, in order.
+        const size_t pieces = gated ? 1 : team_.pieces(rows * hidden, 10 * rows * hidden);
+        team_.split(rows * hidden, pieces, [&](size_t, size_t begin, size_t end) {
+            if (gated) {
+                for (size_t i = begin; i < end; ++i) {
+                    const float value = wide_[i / hidden * width + i % hidden];
+                    const float gate = wide_[i / hidden * width + i % hidden + hidden];
+                    wide_[i] = value * (gate / (1 + std::exp(-gate)));
+                }
+            } else if (gelu) {
+                for (size_t i = begin; i < end; ++i) wide_[i] *= 0.5f * (1 + std::erf(wide_[i] * 0.70710678f));
+            } else {
+                for (size_t i = begin; i < end; ++i) wide_[i] = wide_[i] > 0 ? wide_[i] * wide_[i] : 0;
+            }
+        });
+        multiply(block.down, wide_.data(), rows, h_.data());
+        add(h_.data(), T, first);
+    }
+
+    void add(const float* change, size_t T, size_t first) {
+        const size_t C = config_.n_embd;
+        for (size_t i = first * C; i < T * C; ++i) x_[i] += change[i - first * C];
+    }
+};
+
+// ---- The sampler ----------------------------------------------------------------------------------------------------
+
+struct Settings {
+    double temperature = 0.8, top_p = 1;
+    uint64_t top_k = std::numeric_limits<uint64_t>::max(), seed = 1337;
+};
+
+// The probabilities (V) that a token is drawn from: temperature, then top-k, then top-p (Holtzman et al. 2020).
+std::vector<double> probabilities_of(const Floats& logits, const Settings& settings) {
+    Floats ordered(logits);
+    const uint64_t k = std::min<uint64_t>(settings.top_k, ordered.size());
+    const auto last_of_k = ordered.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(ordered.begin(), last_of_k, ordered.end(), std::greater<float>());
+    const float lowest = *last_of_k, highest = *std::max_element(logits.begin(), logits.end());
+    std::vector<double> probabilities(logits.size(), 0.0);
+    double sum = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+        if (logits[i] < lowest) continue;  // what ties with the last of the k stays
+        const double below = static_cast<double>(logits[i]) - static_cast<double>(highest);
+        probabilities[i] = std::exp(below / settings.temperature);
+        sum += probabilities[i];
+    }
+    for (double& p : probabilities) p /= sum;
+    if (settings.top_p >= 1) return probabilities;
+    std::vector<size_t> order(logits.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    const auto likelier = [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; };
+    std::stable_sort(order.begin(), order.end(), likelier);  // of equals, the first stays
+    double before = 0, kept = 0;  // what the likelier tokens hold together
+    for (const size_t i : order) {
+        const double p = probabilities[i];
+        if (before >= settings.top_p) probabilities[i] = 0;
+        kept += probabilities[i];
+        before += p;
+    }
+    for (double& p : probabilities) p /= kept;
+    return probabilities;
+}
+
+class Sampler {
+  public:
+    explicit Sampler(const Settings& settings) : settings_(settings), generator_(settings.seed) {}
+
+    Id draw(const Floats& logits) {
+        if (settings_.temperature == 0)  // greedy: the first of the highest
+            return static_cast<Id>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+        const std::vector<double> probabilities = probabilities_of(logits, settings_);
+        // 53 random bits make a number from 0 to below 1. The library's own distributions differ between compilers.
+        double rest = static_cast<double>(generator_() >> 11) / 9007199254740992.0;
+        size_t chosen = 0;
+        for (size_t i = 0; i < probabilities.size(); ++i) {
+            if (probabilities[i] == 0) continue;
+            chosen = i;  // where rounding leaves a little over, the last one possible
+            if (rest < probabilities[i]) break;
+            rest -= probabilities[i];
+        }
+        return static_cast<Id>(chosen);
+    }
+
+  private:
+    const Settings settings_;
+    std::mt19937_64 generator_;
+};
+
+// ---- Text, as it comes ----------------------------------------------------------------------------------------------
+
+void write(const string& text) {
+    std::cout << text << std::flush;
+    if (!std::cout) fail("Cannot write what was generated: is the disk full?");
+}
+
+// Bytes wait until they make a whole character; what cannot become one is shown as U+FFFD.
+class CharacterWriter {
+  public:
+    void add(const string& bytes) {
+        waiting_ += bytes;
+        string whole;
+        size_t at = 0;
+        while (at < waiting_.size()) {
+            const int length = utf8_length(waiting_, at);
+            if (length == 0) break;
+            whole += length > 0 ? waiting_.substr(at, static_cast<size_t>(length)) : "\xef\xbf\xbd";
+            at += static_cast<size_t>(std::abs(length));
+        }
+        waiting_.erase(0, at);
+        write(whole);
+    }
+    void finish() { write(waiting_.empty() ? "\n" : "\xef\xbf\xbd\n"); }
+
+  private:
+    string waiting_;
+};
+
+// ---- The command line -----------------------------------------------------------------------------------------------
+
+constexpr const char* HELP =
+    R"(usage: generate FOLDER [--setting value ...]
+
+FOLDER is what `course export RUN --to cpp` wrote, or a whole run directory.
+
+  --prompt TEXT         the text to go on from, as --start of `course sample`, which is understood too; FILE:path takes
+                        it from a file (default: a new line)
+  --max-new-tokens N    how many tokens to add (default: 500)
+  --temperature X       below 1 surer, above 1 wilder, 0 always the likeliest (default: 0.8)
+  --top-k N             draw from the N likeliest tokens only
+  --top-p X             draw from the likeliest tokens that sum to X only
+  --seed N              where the draws start (default: 1337)
+  --which SAVE          in a run directory: best, last or a number of steps (default: best, else last)
+  --threads N           how many threads compute (default: one for each core, at most 8)
+  --ids                 write the new tokens' ids, not text
+  --logits              write the scores of what follows the prompt, and stop
+  --time                say on stderr how long it took, from the prompt's first token to the last new one
+
+The same seed gives the same text on one machine. The random numbers are not PyTorch's: with one seed this program and
+`course sample` draw different texts from the same probabilities. With --temperature 0 both write the same.
+)";
+
+struct Options {
+    fs::path folder;
+    string prompt = "\n", which = "auto";
+    uint64_t max_new_tokens = 500, threads = 0;
+    bool ids = false, logits = false, time = false, help = false;
+    Settings settings;
+};
+
+uint64_t parse_whole(const string& flag, const string& text, uint64_t low) {
+    uint64_t number = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || stop != text.data() + text.size() || number < low)
+        fail(flag, " should be a whole number from ", low, " on; it is ", in_quotes(text), ".");
+    return number;
+}
+
+double parse_real(const string& flag, const string& text) {
+    char* stop = nullptr;
+    const double number = std::strtod(text.c_str(), &stop);
+    if (text.empty() || stop != text.c_str() + text.size() || !std::isfinite(number))
+        fail(flag, " should be a number; it is ", in_quotes(text), ".");
+    return number;
+}
+
+void set_option(Options& options, const string& flag, const string& value) {
+    Settings& settings = options.settings;
+    if (flag == "--prompt" || flag == "--start") options.prompt = value;
+    else if (flag == "--which") options.which = value;
+    else if (flag == "--max-new-tokens") options.max_new_tokens = parse_whole(flag, value, 0);
+    else if (flag == "--threads") options.threads = std::min<uint64_t>(parse_whole(flag, value, 1), 256);
+    else if (flag == "--seed") settings.seed = parse_whole(flag, value, 0);
+    else if (flag == "--top-k") settings.top_k = parse_whole(flag, value, 1);
+    else if (flag == "--temperature") settings.temperature = parse_real(flag, value);
+    else if (flag == "--top-p") settings.top_p = parse_real(flag, value);
+    else fail("There is no setting ", in_quotes(flag), ": generate --help lists what there is.");
+    if (settings.temperature < 0) fail("--temperature should be 0 (greedy) or more.");
+    if (settings.top_p <= 0 || settings.top_p > 1) fail("--top-p should be above 0 and at most 1.");
+}
+
+Options parse_options(const std::vector<string>& words) {
+    Options options;
+    for (size_t i = 0; i < words.size(); ++i) {
+        const size_t equals = words[i].find('=');
+        string flag = words[i].substr(0, equals);
+        std::replace(flag.begin(), flag.end(), '_', '-');  // --top_k is --top-k, as on the course's own command line
+        if (flag == "--help" || flag == "-h") options.help = true;
+        else if (flag == "--ids") options.ids = true;
+        else if (flag == "--logits") options.logits = true;
+        else if (flag == "--time") options.time = true;
+        else if (flag.compare(0, 2, "--") == 0) {
+            if (equals == string::npos && i + 1 == words.size()) fail(flag, " needs a value after it.");
+            set_option(options, flag, equals == string::npos ? words[++i] : words[i].substr(equals + 1));
+        } else if (options.folder.empty()) {
+            options.folder = fs::path(words[i]);
+        } else {
+            fail("One folder is enough; there is also ", in_quotes(words[i]), ".");
+        }
+    }
+    if (options.folder.empty() && !options.help) fail("Which model? Name a folder; generate --help says more.");
+    return options;
+}
+
+// The weights of the save that is asked for: beside config.json in an exported folder, under saves/ in a run.
+fs::path find_weights(const fs::path& folder, string which) {
+    std::error_code error;
+    if (fs::exists(folder / "model.safetensors", error)) {
+        if (which != "auto") fail(folder.string(), " holds one save only: leave --which out.");
+        return folder / "model.safetensors";
+    }
+    if (which == "auto") which = fs::exists(folder / "best", error) ? "best" : "last";
+    string name = which;
+    if (which == "last" || which == "best") {
+        name = size_of_file(folder / which) < 100 ? read_text(folder / which) : "";
+        while (!name.empty() && string(" \r\n\t").find(name.back()) != string::npos) name.pop_back();
+        if (name.empty() || name.find_first_not_of("0123456789.") != string::npos || name[0] == '.')
+            fail((folder / which).string(), " should name a save, such as 200.");
+    } else {
+        fs::file_time_type newest{};
+        name.clear();
+        for (const fs::directory_entry& entry : fs::directory_iterator(folder / "saves", error)) {
+            const string found = entry.path().filename().string();
+            const bool newer = name.empty() || entry.last_write_time() > newest;
+            if (found.substr(0, found.find('.')) == which && newer) name = found, newest = entry.last_write_time();
+        }
+        if (name.empty()) fail(folder.string(), " has no save ", in_quotes(which), ".");
+    }
+    return folder / "saves" / name / "model.safetensors";
+}
+
+string read_prompt(const string& prompt) {
+    if (prompt.compare(0, 5, "FILE:") != 0) return prompt;
+    const string raw = read_text(prompt.substr(5));
+    string text;
+    for (size_t i = 0; i < raw.size(); ++i) {  // line ends of all systems become \n
+        if (raw[i] == '\r' && i + 1 < raw.size() && raw[i + 1] == '\n') continue;
+        text += raw[i] == '\r' ? '\n' : raw[i];
+    }
+    return text;
+}
+
+// Prefill, then one token at a time. Up to block_size the cache serves; past it the oldest token is cropped, and as
+// that moves every token's position, each step is computed afresh.
+void generate(Model& model, const Config& config, const Tokenizer& tokenizer, const Options& options) {
+    const string prompt = read_prompt(options.prompt);
+    std::vector<Id> window = tokenizer.encode_prompt(prompt);
+    if (window.empty()) fail("The prompt has no character that this model knows.");
+    if (window.size() > config.block_size)
+        window.erase(window.begin(), window.end() - static_cast<std::ptrdiff_t>(config.block_size));
+    Sampler sampler(options.settings);
+    CharacterWriter text;
+    if (!options.ids && !options.logits) write(prompt);
+    const auto start = std::chrono::steady_clock::now();
+    for (uint64_t n = 0; n < options.max_new_tokens || options.logits; ++n) {
+        if (window.size() > config.block_size) {
+            window.erase(window.begin());
+            model.forget();
+        }
+        const size_t seen = model.tokens_seen();
+        const Floats& logits = model.forward(window.data() + seen, window.size() - seen);
+        if (options.logits) {
+            for (const float logit : logits) {
+                char number[32];
+                std::snprintf(number, sizeof number, "%.9g\n", static_cast<double>(logit));
+                write(number);
+            }
+            return;
+        }
+        window.push_back(sampler.draw(logits));
+        if (options.ids) write((n ? " " : "") + std::to_string(window.back()));
+        else text.add(tokenizer.bytes_of(window.back()));
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (options.ids) write("\n");
+    else text.finish();
+    if (options.time) std::cerr << options.max_new_tokens << " tokens in " << std::fixed << seconds.count() << " s\n";
+}
+
+void run(const std::vector<string>& words) {
+    const Options options = parse_options(words);
+    if (options.help) return write(HELP);
+    std::error_code error;
+    if (!fs::is_regular_file(options.folder / "config.json", error))
+        fail(options.folder.string(), " is no run directory: it should hold a config.json.");
+    const Config config = read_config(options.folder / "config.json");
+    const Tokenizer tokenizer(options.folder / "tokenizer.json", config);
+    const size_t cores = std::max(1u, std::min(8u, std::thread::hardware_concurrency()));
+    Team team(options.threads ? static_cast<size_t>(options.threads) : cores);
+    Model model(config, find_weights(options.folder, options.which), team);
+    generate(model, config, tokenizer, options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        run(std::vector<string>(argv + 1, argv + argc));
+        return 0;
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr, "generate: There is not enough memory for this model.\n");
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "generate: %s\n", error.what());
+    }
+    return 2;
+}

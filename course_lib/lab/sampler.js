@@ -1,0 +1,174 @@
+// The next character's probabilities as bars, and the last draw as a dart on a line. Python computes: see sampler.py.
+
+const NS = "http://www.w3.org/2000/svg";
+const HEIGHT = 190;
+const BASE = 150; // where the bars stand
+const TOP = 18;
+const LEFT = 40;
+const STRIP = 58; // height of the picture of the last draw
+// The page's own colors, as in chart.js.
+const INK =
+  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
+const PAPER =
+  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
+
+function make(parent, tag, attributes, text) {
+  const node = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+function add(parent, tag, name, style, text) {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  node.style.cssText = style;
+  if (text !== undefined) node.textContent = text;
+  parent.appendChild(node);
+  return node;
+}
+
+const percent = (p) => (p >= 0.0095 ? `${Math.round(100 * p)}%` : "<1%");
+
+// An outline is the probability after temperature; the filled bar what is left of it, or has grown, after the cuts.
+function bars(svg, data, width) {
+  svg.replaceChildren();
+  svg.setAttribute("width", width);
+  svg.setAttribute("aria-label", data.alt);
+  const all = data.rest.sign ? [...data.bars, data.rest] : data.bars;
+  if (!all.length) return;
+  const highest = Math.max(...all.map((bar) => Math.max(bar.p, bar.left)));
+  const top = [0.1, 0.2, 0.5, 1].find((value) => highest <= value + 1e-6) ?? 1;
+  const y = (p) => BASE - (p / top) * (BASE - TOP);
+  for (const share of [0, 0.5, 1]) {
+    const value = share * top;
+    make(svg, "line", { x1: LEFT, x2: width, y1: y(value), y2: y(value), stroke: INK, "stroke-opacity": share ? 0.18 : 0.8 });
+    make(svg, "text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end" }, `${Math.round(100 * value)}%`);
+  }
+  const wide = data.rest.sign ? 44 : 0; // the others' bar has room for its name
+  const slot = (width - LEFT - wide) / data.bars.length;
+  all.forEach((bar, i) => {
+    const isRest = i === data.bars.length;
+    const x = LEFT + i * slot;
+    const middle = x + (isRest ? wide : slot) / 2;
+    const each = Math.min(slot * 0.78, 34);
+    const group = make(svg, "g", { class: bar.kept ? "bar kept" : bar.cut ? "bar cut" : "bar" });
+    make(group, "title", {}, `${bar.sign}: ${(100 * bar.p).toFixed(2)}% after temperature, ${(100 * bar.left).toFixed(2)}% after the cuts`);
+    if (bar.kept)
+      make(group, "rect", { class: "left", x: middle - each / 2, width: each, y: y(bar.left), height: Math.max(BASE - y(bar.left), 0.5), fill: "#2E8BC9", "fill-opacity": 0.85 });
+    make(group, "rect", {
+      class: "whole", x: middle - each / 2, width: each, y: y(bar.p), height: Math.max(BASE - y(bar.p), 0.5), fill: "none",
+      stroke: INK, "stroke-width": 1.2, "stroke-dasharray": bar.cut ? "3 2" : "",
+    });
+    const room = slot > 26 || bar.left >= 0.095;
+    if (bar.kept && room)
+      make(group, "text", { x: middle, y: Math.max(Math.min(y(bar.left), y(bar.p)) - 4, 10), "text-anchor": "middle", "font-size": 10 }, percent(bar.left));
+    const ink = { "text-anchor": "middle", x: middle, "fill-opacity": bar.kept ? 1 : 0.75 };
+    if (isRest) bar.sign.split(" ").forEach((word, line) => make(group, "text", { ...ink, y: BASE + 16 + 13 * line }, word));
+    else make(group, "text", { ...ink, class: "sign", y: BASE + 18, "font-size": 15, "font-family": "monospace" }, bar.sign);
+    if (bar.cut && !isRest)
+      make(group, "text", { x: middle, y: BASE + 33, "text-anchor": "middle", "font-size": 10, "fill-opacity": 0.75 }, "cut");
+  });
+}
+
+// The line from 0 to 1, a piece for each character that could be drawn, and the dart that hit one of them.
+function dart(svg, data, width) {
+  svg.replaceChildren();
+  svg.setAttribute("width", width);
+  const { pieces, u } = data.last;
+  const isDrawn = Boolean(pieces && pieces.length);
+  svg.style.display = isDrawn ? "block" : "none";
+  if (!isDrawn) return;
+  const x = (share) => LEFT + share * (width - LEFT - 12);
+  const drawn = pieces.find((piece) => piece.drawn);
+  const which = data.earlier ? "An earlier draw, before the settings changed" : "The last draw";
+  svg.style.opacity = data.earlier ? 0.75 : 1;
+  svg.setAttribute("aria-label", `${which}: the dart fell at ${u} and hit ${drawn.sign}, which had ${percent(drawn.p)}.`);
+  make(svg, "rect", { x: x(0), y: 26, width: x(1) - x(0), height: 26, fill: "none", stroke: INK, "stroke-opacity": 0.5 });
+  for (const piece of pieces) {
+    const wide = x(piece.start + piece.p) - x(piece.start);
+    const group = make(svg, "g", { class: piece.drawn ? "piece drawn" : "piece" });
+    make(group, "title", {}, `${piece.sign}: from ${piece.start.toFixed(3)} to ${(piece.start + piece.p).toFixed(3)}`);
+    make(group, "rect", {
+      x: x(piece.start), y: 26, width: Math.max(wide, 1), height: 26, stroke: INK, "stroke-width": piece.drawn ? 2 : 0.6,
+      fill: piece.drawn ? "#E69F00" : "none", "fill-opacity": 0.6,
+    });
+    if (wide > 12) make(group, "text", { x: x(piece.start) + wide / 2, y: 44, "text-anchor": "middle", "font-family": "monospace", "font-size": 14 }, piece.sign);
+  }
+  make(svg, "path", { class: "dart", d: `M${x(u) - 6} 12h12L${x(u)} 26z`, fill: "#D55E00", stroke: INK });
+  const right = u > 0.6;
+  make(svg, "text", { x: x(u) + (right ? -10 : 10), y: 19, "text-anchor": right ? "end" : "start" }, `${which.toLowerCase()}: u = ${u.toFixed(3)}`);
+}
+
+function trail(place, data) {
+  place.replaceChildren();
+  place.style.opacity = data.earlier ? 0.75 : 1;
+  data.trail.forEach((step, i) => {
+    const isLast = i === data.trail.length - 1;
+    const chip = add(place, "span", isLast ? "chip last" : "chip", `display: inline-block; text-align: center; min-width: 22px; padding: 0 2px; border-radius: 3px; border: ${isLast ? "2px solid #D55E00" : "1px solid #808080"};`);
+    add(chip, "span", "", "display: block; font: 15px/20px monospace;", step.sign);
+    add(chip, "span", "", "display: block; font-size: 10px; line-height: 13px;", percent(step.p));
+  });
+}
+
+function render({ model, el }) {
+  const frame = add(el, "div", "course-lab-chart course-lab-next", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const label = add(frame, "label", "", "display: block; margin: 4px 0 8px;", "The text so far: type here");
+  const box = add(
+    label, "textarea", "",
+    `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`,
+  );
+  box.rows = 4;
+  box.spellcheck = false;
+  box.value = model.get("text");
+  const buttons = add(frame, "div", "course-lab-buttons", "display: flex; gap: 8px; flex-wrap: wrap; margin-bottom: 6px;");
+  const look = { role: "img", style: `font: 11px sans-serif; fill: ${INK}; display: block;` };
+  const chart = make(frame, "svg", { ...look, class: "course-lab-bars", height: HEIGHT });
+  const status = add(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 0 4px 6px; font-variant-numeric: tabular-nums;");
+  status.setAttribute("role", "status");
+  const strip = make(frame, "svg", { ...look, class: "course-lab-dart", height: STRIP });
+  const drawn = add(frame, "div", "course-lab-trail", "display: flex; flex-wrap: wrap; gap: 3px; padding: 6px 0 6px 4px;");
+  drawn.setAttribute("role", "img");
+
+  let number = 0;
+  for (const [name, count] of [["Draw one", 1], ["Draw 40", 40], ["Start over", 0]]) {
+    const button = add(buttons, "button", "", `font: 13px sans-serif; padding: 4px 12px; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; cursor: pointer;`, name);
+    button.addEventListener("click", () => {
+      model.set("ask", { count, number: ++number + Date.now() });
+      model.save_changes();
+    });
+  }
+  // JupyterLab's own shortcuts (Shift + Enter, A, B, D D) should not see what is typed here.
+  for (const kind of ["keydown", "keypress", "keyup"]) box.addEventListener(kind, (event) => event.stopPropagation());
+  box.addEventListener("input", () => {
+    model.set("text", box.value);
+    model.save_changes();
+  });
+  const rewrite = () => {
+    if (box.value === model.get("text")) return;
+    box.value = model.get("text");
+    box.scrollTop = box.scrollHeight;
+  };
+  const redraw = () => {
+    const data = model.get("data");
+    const width = Math.max(320, frame.clientWidth || 760);
+    bars(chart, data, width);
+    dart(strip, data, width);
+    trail(drawn, data);
+    drawn.setAttribute("aria-label", data.trail.length ? `Drawn ${data.earlier ? "earlier" : "so far"}: ${data.trail.map((step) => step.sign).join("")}` : "Nothing drawn yet");
+    if (status.textContent !== data.status) status.textContent = data.status;
+  };
+  model.on("change:data", redraw);
+  model.on("change:text", rewrite);
+  const observer = new ResizeObserver(redraw);
+  observer.observe(frame);
+  redraw();
+  return () => {
+    observer.disconnect();
+    model.off("change:data", redraw);
+    model.off("change:text", rewrite);
+  };
+}
+
+export default { render };

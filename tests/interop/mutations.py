@@ -1,0 +1,144 @@
+"""Damage, at random but knowing the formats: what a fuzzer does to a run's files."""
+
+import json
+import random
+import re
+import struct
+from typing import Any
+
+NUMBERS = [
+    *(0, 1, -1, 2, 3, 4, 7, 8, 16, 255, 256, 65_535, 2**31 - 1, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1),
+    *(2**64, 10**30, 1.5, -0.0, 1e308, 1e-320),
+]
+VALUES = [
+    *NUMBERS,
+    None,
+    True,
+    False,
+    "",
+    "a",
+    "gpt",
+    "F16",
+    "I64",
+    "rope",
+    "byte",
+    [],
+    [0],
+    [1, 1],
+    {},
+    {"a": 1},
+    [[]],
+]
+PIECES = [
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u0000", b"\\ud800", b"\\ud83d\\ude00", b"null", b"true"),
+    *(b"NaN", b"-", b"1e999", b"00", b"0.", b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\n"),
+    *(b"[" * 60, b"9" * 400, b'"' + b"a" * 300 + b'"', b'"__metadata__":{},', b'"kind":"gpt",'),
+]
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[{}\[\],:]|\w+')
+
+
+def mutated(draw: random.Random, name: str, content: bytes) -> bytes:
+    """One to three changes to the content of the file ``name``."""
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        ways = [bits, cut, inserted, piece_moved]
+        if name.endswith(".json"):
+            ways += [token_changed, token_changed, value_changed, value_changed]
+        if name.endswith(".safetensors") and len(content) > 8:
+            ways = [*ways, length_changed, header_tokens, header_values, header_values, header_values, floats_changed]
+        content = draw.choice(ways)(draw, content)
+    return content
+
+
+def bits(draw: random.Random, content: bytes) -> bytes:
+    damaged = bytearray(content)
+    for _ in range(draw.choice((1, 1, 4))):
+        if damaged:  # the beginning holds what matters most
+            damaged[draw.randrange(min(len(damaged), draw.choice((16, 600, 10**9))))] ^= 1 << draw.randrange(8)
+    return bytes(damaged)
+
+
+def cut(draw: random.Random, content: bytes) -> bytes:
+    return content[: draw.randrange(len(content) + 1)]
+
+
+def inserted(draw: random.Random, content: bytes) -> bytes:
+    place = draw.randrange(len(content) + 1)
+    return content[:place] + draw.choice(PIECES) + content[place:]
+
+
+def piece_moved(draw: random.Random, content: bytes) -> bytes:
+    """A piece is taken out, doubled, or put elsewhere."""
+    begin, end = sorted(draw.randrange(len(content) + 1) for _ in range(2))
+    end = min(end, begin + 200)
+    place = draw.randrange(len(content) + 1)
+    rest = content[:begin] + content[end:] if draw.random() < 0.5 else content
+    return rest[:place] + content[begin:end] + rest[place:] if draw.random() < 0.7 else rest
+
+
+def token_changed(draw: random.Random, content: bytes) -> bytes:
+    tokens = list(TOKEN.finditer(content))
+    if not tokens:
+        return content
+    token = draw.choice(tokens)
+    new = draw.choice([b"", token[0] * 2, draw.choice(tokens)[0], draw.choice(PIECES), spelled(draw.choice(VALUES))])
+    return content[: token.start()] + new + content[token.end() :]
+
+
+def spelled(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def value_changed(draw: random.Random, content: bytes) -> bytes:
+    """Some value inside valid JSON is another; the JSON stays valid."""
+    try:
+        root = json.loads(content)
+    except (ValueError, RecursionError):
+        return bits(draw, content)
+    places = list(all_places(root))
+    if not places:
+        return spelled(draw.choice(VALUES))
+    where, key = draw.choice(places)
+    old = where[key]
+    near = [old + 1, old - 1, old * 2, old // 2] if type(old) is int else [old]
+    where[key] = draw.choice([draw.choice(VALUES), draw.choice(NUMBERS), draw.choice(near)])
+    if isinstance(where, dict) and draw.random() < 0.1:
+        where[draw.choice(["", "x", "__metadata__", "bias"])] = where.pop(key)
+    return spelled(root)
+
+
+def all_places(value: Any) -> Any:
+    """Every (container, key) in a JSON value."""
+    if isinstance(value, (dict, list)):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from all_places(value[key])
+
+
+def length_changed(draw: random.Random, content: bytes) -> bytes:
+    length = int.from_bytes(content[:8], "little")
+    others = [length + 1, length - 1, len(content), len(content) - 8, len(content) - 7, draw.choice(NUMBERS)]
+    return struct.pack("<Q", int(draw.choice(others)) % 2**64) + content[8:]
+
+
+def with_header(content: bytes, change: Any) -> bytes:
+    """The header changed, and its length kept right."""
+    length = int.from_bytes(content[:8], "little")
+    header = change(content[8 : 8 + length])
+    return struct.pack("<Q", len(header)) + header + content[8 + length :]
+
+
+def header_tokens(draw: random.Random, content: bytes) -> bytes:
+    return with_header(content, lambda header: token_changed(draw, header))
+
+
+def header_values(draw: random.Random, content: bytes) -> bytes:
+    return with_header(content, lambda header: value_changed(draw, header))
+
+
+def floats_changed(draw: random.Random, content: bytes) -> bytes:
+    damaged = bytearray(content)
+    for _ in range(draw.choice((1, 3))):
+        place = len(damaged) - 4 * draw.randrange(1, len(damaged) // 4 + 1)
+        values = [float("nan"), float("inf"), 3e38, -3e38, 1e-45, 1e20, 0.0]
+        damaged[place : place + 4] = struct.pack("<f", draw.choice(values))
+    return bytes(damaged)

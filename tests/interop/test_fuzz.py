@@ -1,0 +1,125 @@
+"""Thousands of damaged runs under AddressSanitizer and UBSan: the C++ program ends with 0 or 2, never with a report."""
+
+import os
+import random
+import shutil
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mutations import mutated
+from small_runs import FORMS, Small, build, keep
+
+from course_lib.interop.cpp import SOURCE, find_compiler, source
+from course_lib.tokenizers import ByteTokenizer
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+CASES, ALONE, SECONDS = 6000, 300, 10
+SANITIZERS = "-std=c++17 -O1 -g -pthread -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+LIMITS = {
+    "ASAN_OPTIONS": "max_allocation_size_mb=400:hard_rss_limit_mb=1000:detect_leaks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The program, and the driver around it, both with sanitizers."""
+    compiler = find_compiler()
+    if compiler is None:
+        pytest.skip("no C++ compiler was found (c++, g++, clang++ or CXX)")
+    folder = tmp_path_factory.mktemp("sanitized")
+    (folder / SOURCE).write_text(source(), encoding="utf-8")
+    shutil.copy(Path(__file__).with_name("fuzz_driver.cpp"), folder)
+    for name in (SOURCE, "fuzz_driver.cpp"):
+        command = [*compiler, *SANITIZERS, str(folder / name), "-o", str(folder / Path(name).stem)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if "sanitize" in done.stderr or "asan" in done.stderr:
+            pytest.skip(f"this compiler has no sanitizers: {done.stderr[:200]}")
+        assert done.returncode == 0, done.stderr
+    return {"program": folder / "generate", "driver": folder / "fuzz_driver"}
+
+
+def small_runs(folder: Path) -> list[Small]:
+    sizes = dict(n_embd=8, n_head=2, n_layer=1, block_size=4)
+    return [
+        keep(folder / "gpt2", build(**(FORMS["gpt2"] | sizes))),
+        keep(folder / "modern", build(**(FORMS["modern"] | sizes))),
+        keep(folder / "swiglu", build(**(FORMS["swiglu"] | sizes | dict(vocab_size=256))), ByteTokenizer()),
+    ]
+
+
+def cases(folder: Path, count: int, seed: int) -> Iterator[tuple[Small, str, bytes]]:
+    """Runs with one file damaged, on the disk for as long as the case lasts."""
+    draw = random.Random(seed)
+    runs = small_runs(folder)
+    names = ["config.json", "tokenizer.json", "last", *["saves/7/model.safetensors"] * 3]
+    for _ in range(count):
+        run, name = draw.choice(runs), draw.choice(names)
+        path = run.path / name
+        whole = path.read_bytes()
+        damaged = mutated(draw, path.name, whole)
+        path.write_bytes(damaged)
+        yield run, name, damaged
+        path.write_bytes(whole)
+
+
+def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -> None:
+    with (
+        (tmp_path / "stderr").open("w+b") as errors,
+        subprocess.Popen(
+            [sanitized["driver"]], env=os.environ | LIMITS, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        ) as driver,
+    ):  # fmt: skip
+        counts: Counter[tuple[str, str]] = Counter()
+        for number, (run, name, damaged) in enumerate(cases(tmp_path / "runs", CASES, seed=1)):
+            watchdog = threading.Timer(SECONDS, driver.kill)
+            watchdog.start()
+            driver.stdin.write(f"{run.path}\n")
+            driver.stdin.flush()
+            status = driver.stdout.readline().strip()
+            watchdog.cancel()
+            if status not in ("0", "2"):
+                driver.wait()
+                report = Path(errors.name).read_bytes()[-4000:].decode(errors="replace")
+                pytest.fail(f"case {number}, {name} = {damaged[:300]!r}: it ended with {driver.returncode}\n{report}")
+            counts[Path(name).name, status] += 1
+        driver.stdin.close()
+        assert driver.wait(60) == 0, Path(errors.name).read_bytes()[-4000:]  # no leak either
+    assert counts.total() == CASES
+    for name in ("config.json", "tokenizer.json", "last", "model.safetensors"):
+        assert counts[name, "2"] > 100, counts  # the damage is found
+    assert counts["model.safetensors", "0"] > 100, counts  # and some of it is none
+
+
+def test_the_program_itself_on_hundreds(tmp_path: Path, sanitized: dict[str, Path]) -> None:
+    statuses: Counter[int] = Counter()
+    for number, (run, name, damaged) in enumerate(cases(tmp_path / "runs", ALONE, seed=2)):
+        command = [sanitized["program"], run.path, "--prompt", "ab", "--max-new-tokens", "6"]
+        done = subprocess.run(command, env=os.environ | LIMITS, capture_output=True, timeout=SECONDS)
+        assert done.returncode in (0, 2), (number, name, damaged[:300], done.stderr[-4000:])
+        assert b"runtime error" not in done.stderr
+        if done.returncode == 2:
+            assert done.stderr.startswith(b"generate: ")
+            assert done.stderr.count(b"\n") == 1
+        statuses[done.returncode] += 1
+    assert min(statuses[0], statuses[2]) > 20
+
+
+def test_the_sanitizers_would_say_so(tmp_path: Path, sanitized: dict[str, Path]) -> None:
+    """A planted fault: without its check, an id from a larger vocabulary reads past the embedding."""
+    text = source().replace("if (size != config.vocab_size)", "if (size == 0)")
+    assert text != source()
+    (tmp_path / SOURCE).write_text(text, encoding="utf-8")
+    command = [*find_compiler(), *SANITIZERS, str(tmp_path / SOURCE), "-o", str(tmp_path / "generate")]
+    subprocess.run(command, check=True)
+    run = keep(tmp_path / "run", build(vocab_size=3, n_embd=8), ByteTokenizer())
+    done = subprocess.run(
+        [tmp_path / "generate", run.path, "--prompt", "~"], env=os.environ | LIMITS, capture_output=True, timeout=60
+    )
+    assert done.returncode not in (0, 2)
+    assert b"AddressSanitizer: heap-buffer-overflow" in done.stderr
