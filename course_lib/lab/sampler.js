@@ -1,31 +1,14 @@
 // The next character's probabilities as bars, and the last draw as a dart on a line. Python computes: see sampler.py.
 
-const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 190;
 const BASE = 150; // where the bars stand
 const TOP = 18;
 const LEFT = 40;
 const STRIP = 58; // height of the picture of the last draw
-// The page's own colors, as in chart.js.
-const INK =
-  "var(--jp-ui-font-color1, var(--pst-color-text-base, var(--vscode-foreground, var(--colab-primary-text-color, CanvasText))))";
-const PAPER =
-  "var(--jp-layout-color0, var(--pst-color-background, var(--vscode-editor-background, var(--colab-primary-surface-color, Canvas))))";
 
-function make(parent, tag, attributes, text) {
-  const node = document.createElementNS(NS, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
-function add(parent, tag, name, style, text) {
-  const node = document.createElement(tag);
+function named(parent, tag, name, style, text) {
+  const node = add(parent, tag, style, text);
   if (name) node.className = name;
-  node.style.cssText = style;
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
   return node;
 }
 
@@ -106,34 +89,34 @@ function trail(place, data) {
   place.style.opacity = data.earlier ? 0.75 : 1;
   data.trail.forEach((step, i) => {
     const isLast = i === data.trail.length - 1;
-    const chip = add(place, "span", isLast ? "chip last" : "chip", `display: inline-block; text-align: center; min-width: 22px; padding: 0 2px; border-radius: 3px; border: ${isLast ? "2px solid #D55E00" : "1px solid #808080"};`);
-    add(chip, "span", "", "display: block; font: 15px/20px monospace;", step.sign);
-    add(chip, "span", "", "display: block; font-size: 10px; line-height: 13px;", percent(step.p));
+    const chip = named(place, "span", isLast ? "chip last" : "chip", `display: inline-block; text-align: center; min-width: 22px; padding: 0 2px; border-radius: 3px; border: ${isLast ? "2px solid #D55E00" : "1px solid #808080"};`);
+    named(chip, "span", "", "display: block; font: 15px/20px monospace;", step.sign);
+    named(chip, "span", "", "display: block; font-size: 10px; line-height: 13px;", percent(step.p));
   });
 }
 
 function render({ model, el }) {
-  const frame = add(el, "div", "course-lab-chart course-lab-next", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  const label = add(frame, "label", "", "display: block; margin: 4px 0 8px;", "The text so far: type here");
-  const box = add(
+  const frame = named(el, "div", "course-lab-chart course-lab-next", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const label = named(frame, "label", "", "display: block; margin: 4px 0 8px;", "The text so far: type here");
+  const box = named(
     label, "textarea", "",
     `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`,
   );
   box.rows = 4;
   box.spellcheck = false;
   box.value = model.get("text");
-  const buttons = add(frame, "div", "course-lab-buttons", "display: flex; gap: 8px; flex-wrap: wrap; margin-bottom: 6px;");
+  const buttons = named(frame, "div", "course-lab-buttons", "display: flex; gap: 8px; flex-wrap: wrap; margin-bottom: 6px;");
   const look = { role: "img", style: `font: 11px sans-serif; fill: ${INK}; display: block;` };
   const chart = make(frame, "svg", { ...look, class: "course-lab-bars", height: HEIGHT });
-  const status = add(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 0 4px 6px; font-variant-numeric: tabular-nums;");
+  const status = named(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 0 4px 6px; font-variant-numeric: tabular-nums;");
   status.setAttribute("role", "status");
   const strip = make(frame, "svg", { ...look, class: "course-lab-dart", height: STRIP });
-  const drawn = add(frame, "div", "course-lab-trail", "display: flex; flex-wrap: wrap; gap: 3px; padding: 6px 0 6px 4px;");
+  const drawn = named(frame, "div", "course-lab-trail", "display: flex; flex-wrap: wrap; gap: 3px; padding: 6px 0 6px 4px;");
   drawn.setAttribute("role", "img");
 
   let number = 0;
   for (const [name, count] of [["Draw one", 1], ["Draw 40", 40], ["Start over", 0]]) {
-    const button = add(buttons, "button", "", `font: 13px sans-serif; padding: 4px 12px; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; cursor: pointer;`, name);
+    const button = named(buttons, "button", "", `font: 13px sans-serif; padding: 4px 12px; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; cursor: pointer;`, name);
     button.addEventListener("click", () => {
       model.set("ask", { count, number: ++number + Date.now() });
       model.save_changes();

@@ -6,7 +6,6 @@ Python computes; ``sampler.js`` has the box for typing, the buttons, and draws w
 import math
 import random
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from course_lib import checkpoint, plots
 from course_lib.errors import CourseError
+from course_lib.lab.page import Pictured, script
 from course_lib.paths import runs_dir
 from course_lib.sampling import token_probabilities
 from course_lib.tokenizers import Tokenizer
@@ -38,7 +38,7 @@ TOP_PS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1
 class SamplerView(anywidget.AnyWidget):
     """The picture, the box and the buttons. ``data`` is all there is to see; ``ask`` is what a button asks for."""
 
-    _esm = files(__package__).joinpath("sampler.js").read_text(encoding="utf-8")
+    _esm = script("sampler")
     text = traitlets.Unicode().tag(sync=True)
     data = traitlets.Dict().tag(sync=True)
     ask = traitlets.Dict().tag(sync=True)
@@ -48,7 +48,7 @@ class SamplerView(anywidget.AnyWidget):
         return "Bars for the next token's probabilities."
 
 
-class Sampler:
+class Sampler(Pictured):
     """Sliders for temperature, top_k and top_p, a text that one types, and what may come after it.
 
     Args:
@@ -229,11 +229,6 @@ class Sampler:
         for axes, (name, data) in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found.items()):
             _draw_bars(axes, data, f"{name}, after {self.view.text!r}")
         return figure
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        still, about = self.picture()._repr_mimebundle_()
-        return {"application/vnd.jupyter.widget-view+json": view, **still}, about
 
     def __repr__(self) -> str:
         return "The next character's distribution: run this cell to move its sliders."

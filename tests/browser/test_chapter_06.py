@@ -43,7 +43,7 @@ def test_from_the_top_to_an_exercise(jupyterlab, page, tmp_path):
     assert_says(page, "struct.unpack", "14 tensors, equal")
     assert_says(page, "for weights_only in", "refused: Unsupported global", "printed by loading a file")
     assert_says(page, "--to pth", "15 names, every weight equal")
-    assert_says(page, "program = cpp.compile_cpp", "C++")
+    assert_says(page, "program = cpp.compile_cpp", "equal, 500 characters that begin 'Under a bridge")
     assert_says(page, "best = model.state_dict()", "copied put back")
     assert_says(page, "must_be_saved = {", "Not attempted yet")
     runs = jupyterlab.folder / "runs" / "chapter-06"

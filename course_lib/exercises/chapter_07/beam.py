@@ -145,7 +145,8 @@ def _greedy(beam_search: Callable[..., Any]) -> None:
         elif got == slow_beam(model, start, 1, 5, 3, sign=-1):
             words = "Those are unlikely tokens: log-probabilities are below 0, and the highest sum is the nearest to 0."
         elif len(got) != len(expected):
-            words = f"It has {len(tail)} new tokens, and the best has {len(expected) - len(start)}: one in each round, until end."
+            n = len(expected) - len(start)
+            words = f"It has {len(tail)} new tokens, and the best has {n}: one in each round, until end."
         raise Wrong(f"{shown} should return {expected}; it returned {got}. {words}")
 
 
