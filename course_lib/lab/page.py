@@ -1,5 +1,6 @@
 """What the widgets share: the JavaScript of `page.js`, and a picture for pages without a kernel."""
 
+from abc import ABC, abstractmethod
 from importlib.resources import files
 from typing import Any
 
@@ -13,14 +14,14 @@ def script(name: str) -> str:
     return "\n".join(files(__package__).joinpath(f"{part}.js").read_text(encoding="utf-8") for part in ("page", name))
 
 
-class Pictured:
+class Pictured(ABC):
     """A widget that leaves its `picture` in the notebook's file, for those who read it without a kernel."""
 
     widget: ipywidgets.Widget
 
+    @abstractmethod
     def picture(self) -> plots.Picture:
         """What is to be seen at this moment, as a still picture with its alternative text."""
-        raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
