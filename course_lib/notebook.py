@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
+from course_lib.numerics import LOWEST, NUMERICS
 from course_lib.paths import project_root, replace_file
 from course_lib.reference import Record, recorded
 
@@ -27,7 +28,11 @@ def setup(seed: int = 0, threads: int = 2) -> None:
     Args:
         seed: where the random numbers of Python and of torch start.
         threads: how many threads torch uses on the CPU, if there are as many cores. The chapters' models
-            are small: more threads gain little, and would change the last digits.
+            are small: more threads gain little, and would change the last digits. The environment variable
+            COURSE_THREADS, where it is set, says another number.
+
+    Raises:
+        CourseError: where COURSE_THREADS is no number of threads.
     """
     # torch's threads wait for one another by spinning. Where a browser wants the same cores, that made a
     # step of a small model 20 times as slow; spinning only briefly costs nothing measurable (GNU's OpenMP).
@@ -35,7 +40,10 @@ def setup(seed: int = 0, threads: int = 2) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import torch
 
-    torch.set_num_threads(min(threads, os.cpu_count() or 1))
+    asked = os.environ.get("COURSE_THREADS", "")
+    if asked and not (asked.isdecimal() and int(asked) > 0):
+        raise CourseError(f"COURSE_THREADS should be a number of threads, 1 or more; it is {asked!r}.")
+    torch.set_num_threads(int(asked) if asked else min(threads, os.cpu_count() or 1))
     random.seed(seed)
     torch.manual_seed(seed)
 
@@ -99,6 +107,26 @@ def _normalized_outputs(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
+def executed(path: Path, environment: dict[str, str] | None = None, allow_errors: bool = False) -> dict[str, Any]:
+    """A notebook's JSON, normalized, after a run from the top in a fresh kernel, in its own folder.
+
+    Args:
+        environment: variables that the kernel gets besides those of this process.
+        allow_errors: go on after a cell that fails, and keep its error as its output.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: where a cell fails and that is not allowed.
+    """
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    settings = dict(timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = nbclient.NotebookClient(notebook, allow_errors=allow_errors, **settings)
+    client.execute(env=os.environ | (environment or {}))
+    return normalized(json.loads(nbformat.writes(notebook)))
+
+
 def refresh(path: str | Path) -> list[str]:
     """Run a notebook from the top in a fresh kernel, in its own folder, and store its outputs, normalized.
 
@@ -107,20 +135,31 @@ def refresh(path: str | Path) -> list[str]:
     Raises:
         nbclient.exceptions.CellExecutionError: where a cell fails; the file then stays as it was.
     """
-    import nbclient
-    import nbformat
-
     path = Path(path)
     before = json.loads(path.read_text(encoding="utf-8"))
-    notebook = nbformat.read(path, as_version=4)
-    where = {"metadata": {"path": str(path.parent)}}
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
-    after = normalized(json.loads(nbformat.writes(notebook)))
+    after = executed(path)
     if after != before:
         replace_file(path, json.dumps(after, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     return changes(before, after)
 
 
+def differing(path: str | Path) -> list[str]:
+    """Which outputs a chapter would not show, as they are stored, on a processor that adds in another order.
+
+    The chapter is run once more under the lowest numerics of `course_lib.numerics`. Left out are cells that
+    are not compared, and pictures. Returns the differences, in words.
+    """
+    stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    other = executed(Path(path), NUMERICS[LOWEST], allow_errors=True)
+    for cell, again in zip(stored["cells"], other["cells"]):
+        if NOT_COMPARED in cell["metadata"].get("tags", []):
+            again["outputs"] = cell["outputs"]
+    return [words for words in changes(stored, other) if not words.endswith((REDRAWN, ONLY_DETAILS))]
+
+
+NOT_COMPARED = "nbval-ignore-output"
+REDRAWN = "picture redrawn"
+ONLY_DETAILS = "no output differs; counts or details of the file do"
 MOST_CHANGED_LINES = 12
 KINDS_OF_TEXT = (("text/plain", "text/markdown"), ("text/html",))
 """What is compared first, and what only where that is the same: HTML says again what the plain text says."""
@@ -133,16 +172,16 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     for number, cell in enumerate((cell for cell in after["cells"] if cell["cell_type"] == "code"), 1):
         stored = _normalized_outputs(old.get(cell["id"], {}).get("outputs", []))
         name = f"cell {number} ({cell['id']})"
-        if "nbval-ignore-output" in cell["metadata"].get("tags", []):
+        if NOT_COMPARED in cell["metadata"].get("tags", []):
             name += ", which is not compared"
         diffs = (_diff(_shown(stored, kinds), _shown(cell["outputs"], kinds)) for kinds in KINDS_OF_TEXT)
         if lines := next(filter(None, diffs), []):
             more = [f"... and {len(lines) - MOST_CHANGED_LINES} more"] if len(lines) > MOST_CHANGED_LINES else []
             found.append("\n    ".join([f"{name}:", *lines[:MOST_CHANGED_LINES], *more]))
         elif _pictures(stored) != _pictures(cell["outputs"]):
-            found.append(f"{name}: picture redrawn")
+            found.append(f"{name}: {REDRAWN}")
     if not found and normalized(before) | {"metadata": None} != after | {"metadata": None}:
-        found.append("no output differs; counts or details of the file do")
+        found.append(ONLY_DETAILS)
     return found
 
 
@@ -185,7 +224,10 @@ def find_chapter(name: str) -> Path:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``make refresh CHAPTER=05``: refresh a chapter and say what changed. Returns the exit status."""
+    """``make refresh CHAPTER=05``: refresh a chapter, and say what changed and what no other processor would show.
+
+    Returns the exit status: 1 where a cell fails, or an output would differ.
+    """
     from nbclient.exceptions import CellExecutionError
 
     try:
@@ -200,6 +242,12 @@ def main(argv: Sequence[str]) -> int:
         print(f"refresh: a cell failed, and the file stays as it was.\n{error}", file=sys.stderr)
         return 1
     print(f"{time.monotonic() - start:.0f} seconds.", *(found or ["Nothing has changed."]), sep="\n")
+    print("Stored. Running it once more as another processor would (the lowest numerics) ...", flush=True)
+    if found := differing(path):
+        print("These outputs differ there; make test would fail on other machines. Tell a band, or assert one:")
+        print(*found, sep="\n")
+        return 1
+    print("Every output that is compared is the same there.")
     return 0
 
 

@@ -225,7 +225,7 @@ RECORDINGS = {
         3,
         measure_seeds,
         "tinytales_cpu",
-        {"max_steps": 300, "eval_every": 150, "eval_batches": 16},
+        {"max_steps": 300, "batch_size": 16, "eval_every": 150, "eval_batches": 24},
     ),
     "chapter_07": Recording(
         "what a longer run writes with each way of drawing, from several seeds",

@@ -20,6 +20,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def threads_of_the_numerics() -> None:
+    """As many threads as COURSE_THREADS says, where it says so: `make test-portable` plays several machines."""
+    if asked := os.environ.get("COURSE_THREADS"):
+        import torch
+
+        torch.set_num_threads(int(asked))
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """torch on one thread: small models gain nothing from more, and other programs keep a core."""

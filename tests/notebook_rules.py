@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from course_lib.exercises import Exercise
 from course_lib.notebook import normalized
 
-CELLS = (25, 45)
+CELLS = (25, 60)
 MOST_LINES = 15
 MOST_IGNORED = 3
-WORDS_PER_LINE = (4, 8)
+WORDS_PER_LINE = (4, 9)
 KNOWN_TAGS = {"nbval-ignore-output", "raises-exception"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")

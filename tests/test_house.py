@@ -35,6 +35,7 @@ COLAB = {
     "matplotlib": "3.10.0",
     "tiktoken": "0.14.0",
     "safetensors": "0.8.0",
+    "filelock": "3.32.3",
     "tqdm": "4.67.3",
     "transformers": "5.15.0",
     "tokenizers": "0.22.2",
@@ -373,9 +374,9 @@ def test_make_alone_lists_the_targets(checkout):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize("failing", [None, "test", "test-slow", "test-browser"])
+@pytest.mark.parametrize("failing", [None, "test", "test-portable", "test-slow", "test-browser"])
 @pytest.mark.parametrize("with_data", [False, True])
-def test_ci_runs_the_three_suites_and_fails_when_one_does(tmp_path, failing, with_data):
+def test_ci_runs_the_suites_and_fails_when_one_does(tmp_path, failing, with_data):
     script = tmp_path / "checkout" / ".ci" / "run"
     script.parent.mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "run", script)
@@ -391,7 +392,7 @@ def test_ci_runs_the_three_suites_and_fails_when_one_does(tmp_path, failing, wit
     environment = {name: value for name, value in os.environ.items() if name != "COURSE_DATA"}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=60)
-    suites = ["test", "test-slow", "test-browser"]
+    suites = ["test", "test-portable", "test-slow", "test-browser"]
     expected = suites[: suites.index(failing) + 1] if failing else suites
     where = str(data.resolve()) if with_data else ""
     assert done.stdout.splitlines() == [f"{suite} {where}" for suite in expected]

@@ -15,7 +15,7 @@ from notebook_rules import problems_of_file
 
 from course_lib import losses
 from course_lib.errors import CourseError
-from course_lib.notebook import changes, find_chapter, main, normalized, refresh, setup, show
+from course_lib.notebook import changes, executed, find_chapter, main, normalized, refresh, setup, show
 from course_lib.training import Trainer
 
 
@@ -180,7 +180,9 @@ def test_make_refresh_says_what_changed(chapters, capsys):
     assert main(["5"]) == 0
     assert "cell 1 (c):\n    +05_loop\n" in capsys.readouterr().out
     assert main(["05"]) == 0
-    assert capsys.readouterr().out.endswith("Nothing has changed.\n")
+    printed = capsys.readouterr().out
+    assert "Nothing has changed.\n" in printed
+    assert printed.endswith("Every output that is compared is the same there.\n")
     for args in ([], [""], [" "]):
         assert main(args) == 2
         assert "make refresh CHAPTER=05" in capsys.readouterr().err
@@ -198,6 +200,25 @@ def test_make_refresh_of_a_broken_chapter_says_which_cell(chapters, capsys):
     assert path.read_text() == before
 
 
+def test_make_refresh_says_what_another_processor_would_show(chapters, capsys):
+    """A chapter that prints how wide its vectors are stands for one that prints what they add up to."""
+    width = "import torch\nprint(torch.backends.cpu.get_cpu_capability())"
+    cells = [
+        code_cell(width, 1, name="a"),
+        code_cell(width, 2, name="b", tags=["nbval-ignore-output"]),
+        code_cell(f"{width}\nassert torch.backends.cpu.get_cpu_capability() != 'DEFAULT'", 3, name="c"),
+    ]
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("this processor has nothing but the lowest")
+    (chapters / "05_loop.ipynb").write_text(json.dumps(notebook_of(*cells)))
+    assert main(["05"]) == 1
+    told = capsys.readouterr().out.partition("These outputs differ there")[2]
+    assert "cell 1 (a):\n    -AVX" in told
+    assert "+DEFAULT" in told
+    assert "(b)" not in told, "that cell is not compared"
+    assert "+AssertionError" in told, "and the cells after a failure are run too"
+
+
 # setup and show -------------------------------------------------------------------------------------------
 
 
@@ -213,6 +234,24 @@ def test_setup_makes_numbers_repeat_and_limits_the_threads():
         assert (random.random(), torch.rand(2).tolist()) != first
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_a_kernel_takes_its_threads_from_the_environment(tmp_path, threads):
+    path = tmp_path / "05_small.ipynb"
+    cell = "from course_lib.notebook import setup\nsetup()\nimport torch\nprint(torch.get_num_threads())"
+    path.write_text(json.dumps(notebook_of(code_cell(cell, 1, name="c"))))
+    notebook = executed(path, {"COURSE_THREADS": threads})
+    assert notebook["cells"][0]["outputs"] == [stream(f"{threads}\n")]
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", " "])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, asked):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("COURSE_THREADS", asked)
+    with pytest.raises(CourseError, match=f"COURSE_THREADS should be a number of threads, 1 or more; it is '{asked}'"):
+        setup()
+    assert torch.get_num_threads() == before
 
 
 def test_notebook_itself_loads_no_torch():

@@ -284,8 +284,8 @@ PLANTED: dict[str, tuple[Change, str]] = {
         added(*(code_cell("1", tags=["nbval-ignore-output"]) for _ in range(4))),
         "4 cells are not compared",
     ),
-    "too many cells": (added(*(code_cell("1") for _ in range(20))), "46 cells without the exercises: 25 to 45"),
-    "too few cells": (lambda cells: cells.__delitem__(slice(2, 6)), "22 cells without the exercises: 25 to 45"),
+    "too many cells": (added(*(code_cell("1") for _ in range(40))), "66 cells without the exercises: 25 to 60"),
+    "too few cells": (lambda cells: cells.__delitem__(slice(2, 6)), "22 cells without the exercises: 25 to 60"),
     "too little prose": (
         rewritten("In this part you read twelve words, no more and no less.", "Look."),
         "words of prose for",

@@ -2,31 +2,37 @@
 
     runs/<id>/config.json  tokenizer.json  metrics.jsonl  last  best
               saves/<step>/model.safetensors  optimizer.safetensors  state.json
+              lock  holder.json (while it is trained)
 
 ``saves/<n>`` is the state after n completed steps. ``last`` and ``best`` are small files that name a
 save; they change only after the save they name is whole on the disk, and older saves are pruned after
 that. So a process killed at any instant leaves a whole save. There is no pickle anywhere: what is read
-is data, and it is checked before it is believed. Only this module writes run directories.
+is data, and it is checked before it is believed. Only this module writes run directories, and of several
+processes only the one that has a run's lock.
 """
 
-from course_lib.checkpoint.metrics import MetricsLog, amend_last_row, read_metrics
+from course_lib.checkpoint.locking import RunLock, locked
+from course_lib.checkpoint.metrics import MetricsLog, read_metrics
 from course_lib.checkpoint.reading import Run, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_optimizer, load_weights
-from course_lib.checkpoint.writing import create_run, save, settings_of
+from course_lib.checkpoint.writing import create_run, read_pointer, rewind, save, settings_of
 
 __all__ = [
     "MetricsLog",
     "Run",
-    "amend_last_row",
+    "RunLock",
     "create_run",
     "find_run",
     "find_save",
     "load",
     "load_optimizer",
     "load_weights",
+    "locked",
     "read_config",
     "read_metrics",
+    "read_pointer",
     "read_state",
+    "rewind",
     "save",
     "settings_of",
 ]

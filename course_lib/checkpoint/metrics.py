@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from course_lib.checkpoint.writing import explained
+from course_lib.checkpoint.explaining import explained
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file
 
@@ -30,14 +30,6 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def amend_last_row(run_dir: str | Path, step: int, **values: Any) -> None:
-    """Put values into the last row where it is that of ``step``: a measurement that came later."""
-    rows = read_metrics(run_dir)
-    if rows and rows[-1]["step"] == step:
-        rows[-1] |= values
-        _rewrite(Path(run_dir) / "metrics.jsonl", rows)
-
-
 def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
     with explained(path):
         replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
@@ -55,25 +47,39 @@ class MetricsLog:
 
     def __init__(self, run_dir: str | Path, first_step: int = 0, tensorboard: bool = False) -> None:
         self.path = Path(run_dir) / "metrics.jsonl"
+        self._last = -1  # the step of the last row
         rows = read_metrics(run_dir)
         kept = [row for row in rows if row["step"] < first_step]
-        if kept != rows or self.path.exists():
-            _rewrite(self.path, kept)
-        with explained(self.path):
-            self._file = self.path.open("a", encoding="utf-8")
+        self._continue(kept, anew=kept != rows or self.path.exists())
         self._board = None
         if tensorboard:
             self._board = _open_tensorboard(Path(run_dir) / "tensorboard", first_step)
 
+    def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
+        """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
+        if anew:
+            _rewrite(self.path, rows)
+        with explained(self.path):
+            self._file = self.path.open("a", encoding="utf-8")
+        self._last = rows[-1]["step"] if rows else -1
+
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; it reaches the operating system at once, so that it can be followed.
 
-        JSON has no infinity: a number that is not finite (a gradient that overflowed) becomes null.
+        A second row of the last step takes the place of the first (a measurement that came later). JSON has
+        no infinity: a number that is not finite (a gradient that overflowed) becomes null.
         """
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with explained(self.path):
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+        if row["step"] <= self._last:
+            with explained(self.path):
+                self._file.close()
+            before = [other for other in read_metrics(self.path.parent) if other["step"] < row["step"]]
+            self._continue([*before, row], anew=True)
+        else:
+            self._last = row["step"]  # first: where the disk is full, a part may be written, to be replaced later
+            with explained(self.path):
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
         if self._board is not None:
             for name, value in row.items():
                 if isinstance(value, (int, float)) and name != "step":

@@ -49,22 +49,37 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
     ``auto`` is what one wants of a finished run: the best save, or the last one where none was measured.
     """
     saves = run_dir / "saves"
-    if which == "auto":
+    auto = which == "auto"
+    if auto:
         which = "best" if (run_dir / "best").exists() else "last"
     if which in ("last", "best"):
         name = read_pointer(run_dir, str(which))
-        if name is not None and (saves / name / "state.json").is_file():
-            return saves / name
+        while name is not None:
+            if (saves / name / "state.json").is_file():
+                return saves / name
+            before, name = name, read_pointer(run_dir, str(which))
+            if name == before:  # else a newer save has taken its place between the two looks
+                break
+        if auto and which == "best" and name is None:  # just now the run has gone back to before its best save
+            return find_save(run_dir, "last")
     else:
         turns = [p for p in saves.glob("*") if p.name.split(".")[0] == str(which)]
         if turns:
-            return max(turns, key=lambda p: p.stat().st_mtime_ns)
+            return max(turns, key=_age)
     whole = [p for p in saves.glob("[0-9]*") if (p / "state.json").is_file()]
-    found = [p.name for p in sorted(whole, key=lambda p: p.stat().st_mtime_ns)]
+    found = [p.name for p in sorted(whole, key=_age)]
     there = "it has none yet: delete the folder, and start the run again"
     if found:
         there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}"
     raise CourseError(f"{run_dir} has no save {which!r}; {there}.")
+
+
+def _age(save: Path) -> int:
+    """When it was made; the beginning of time for one that has just been removed."""
+    try:
+        return save.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
@@ -90,16 +105,24 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
 def load(run_dir: str | Path, which: str | int = "last") -> Run:
     """A run's model, tokenizer, settings and state, as of the save ``last``, ``best``, a step or ``auto``.
 
+    The run may be training meanwhile: a save that is replaced while it is read is given up for the newer one.
+
     Raises:
         CourseError: where the folder is no run, has no such save, or a file is damaged.
     """
     run_dir = Path(run_dir)
     config, tokenizer = read_config(run_dir)
-    folder = find_save(run_dir, which)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
         model = build_model(config.model)
-    load_weights(model, folder)
-    return Run(model.eval(), tokenizer, config, read_state(folder), folder)
+    folder = find_save(run_dir, which)
+    while True:
+        try:
+            load_weights(model, folder)
+            return Run(model.eval(), tokenizer, config, read_state(folder), folder)
+        except CourseError:
+            tried, folder = folder, find_save(run_dir, which)
+            if folder == tried:  # nobody has replaced it: it is damaged
+                raise
 
 
 def read_state(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:

@@ -40,6 +40,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError as error:
         raise CourseError(f"{path} is missing; the save is not whole. Choose another save.") from error
+    except RuntimeError as error:  # torch opens the file a second time, and the save may have been replaced meanwhile
+        if path.exists():
+            raise
+        raise CourseError(f"{path} is gone; the save was replaced while it was read. Choose another save.") from error
     except OSError as error:
         raise CourseError(f"Cannot read {path}: {error}. Check its permissions, or choose another save.") from error
     except SafetensorError as error:

@@ -5,14 +5,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from course_lib.checkpoint.explaining import explained
+from course_lib.checkpoint.locking import RunLock, locked
 from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
 from course_lib.config import MODEL_CONFIGS, Config, RunConfig
 from course_lib.errors import CourseError
@@ -28,18 +28,6 @@ def read_pointer(run_dir: Path, which: str) -> str | None:
         return None
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors while writing into ones that name the remedy."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise CourseError(
-            f"Cannot write {path}: {getattr(error, 'strerror', None) or error}. What was saved before is whole. Free "
-            "some disk space or check the folder's permissions, then go on with: course train --resume RUN"
-        ) from error
-
-
 def settings_of(model: nn.Module) -> Config:
     """What a run directory keeps, so that the model can be built again; CourseError for a model without it."""
     config = getattr(model, "config", None)
@@ -51,24 +39,42 @@ def settings_of(model: nn.Module) -> Config:
     return config
 
 
-def create_run(run_dir: str | Path, config: RunConfig, tokenizer: Tokenizer | None) -> Path:
+def create_run(
+    run_dir: str | Path, config: RunConfig, tokenizer: Tokenizer | None, lock: RunLock | None = None
+) -> Path:
     """Make a run directory and keep the settings and the tokenizer in it.
 
+    Args:
+        lock: the folder's lock; it is taken and kept, so that nobody comes between this and the first row.
+
     Raises:
-        CourseError: where the folder already holds a run or cannot be written.
+        CourseError: where the folder already holds a run, another process trains it, or it cannot be written.
     """
     run_dir = Path(run_dir)
-    if (run_dir / "config.json").exists():
+    _refuse_a_run(run_dir)  # before the folder is touched, and once more when nobody else can write into it
+    with explained(run_dir):
+        (run_dir / "saves").mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback((lock or RunLock(run_dir)).acquire().release)
+        _refuse_a_run(run_dir)
+        with explained(run_dir):
+            if tokenizer is not None:
+                replace_file(run_dir / "tokenizer.json", json.dumps(tokenizer.to_dict(), indent=1) + "\n")
+            replace_file(run_dir / "config.json", config.to_json())  # last: a folder with it is a run
+        if lock is not None:
+            stack.pop_all()  # its owner goes on with it
+    return run_dir
+
+
+def _refuse_a_run(run_dir: Path) -> None:
+    """CourseError where there is a run already; where another process trains it, one that names that process."""
+    if not (run_dir / "config.json").exists():
+        return
+    with locked(run_dir) if (run_dir / "lock").exists() else contextlib.nullcontext():
         raise CourseError(
             f"{run_dir} already holds a run. Go on with it (course train --resume {run_dir}), or choose "
             "another --out-dir."
         )
-    with explained(run_dir):
-        (run_dir / "saves").mkdir(parents=True, exist_ok=True)
-        if tokenizer is not None:
-            replace_file(run_dir / "tokenizer.json", json.dumps(tokenizer.to_dict(), indent=1) + "\n")
-        replace_file(run_dir / "config.json", config.to_json())  # last: a folder with it is a run
-    return run_dir
 
 
 def save(
@@ -85,12 +91,14 @@ def save(
         state: further values for ``state.json``; they must be JSON.
 
     Raises:
-        CourseError: where it cannot be written (permissions, a full disk); earlier saves stay whole.
+        CourseError: where it cannot be written (permissions, a full disk), or another process trains this run;
+            earlier saves stay whole.
     """
     run_dir = Path(run_dir)
     saves = run_dir / "saves"
     with explained(saves):
         saves.mkdir(parents=True, exist_ok=True)
+    with locked(run_dir), explained(saves):
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=saves))
         try:
             scratch.chmod(0o755)
@@ -110,8 +118,30 @@ def save(
         if best:  # before last: a run resumed from this save would take itself for scored and never name it best
             replace_file(run_dir / "best", folder.name + "\n")
         replace_file(run_dir / "last", folder.name + "\n")
-    _prune(run_dir)
+        _prune(run_dir)
     return folder
+
+
+def rewind(run_dir: Path, save: Path) -> None:
+    """Make ``save`` the run's last one again, before the run goes on from it, perhaps in another way.
+
+    What came after it is given up: later saves, and a best one among them. Rows of the log are cut off only
+    after this: rows that go beyond the last save are dropped whenever a run goes on, rows that are missing
+    before it could not be made up for. So may a best save that lies beyond it, if we are killed in between.
+    """
+    with locked(run_dir), explained(run_dir):
+        if read_pointer(run_dir, "last") != save.name:
+            replace_file(run_dir / "last", save.name + "\n")
+        best = read_pointer(run_dir, "best")
+        if best is not None and _step_of(best) > _step_of(save.name):
+            (run_dir / "best").unlink()
+        _prune(run_dir)
+
+
+def _step_of(name: str) -> int:
+    """How many steps a save's name stands for: 30 for ``30`` and for ``30.1``."""
+    digits = name.split(".")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _free_name(saves: Path, step: int) -> Path:

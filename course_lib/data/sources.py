@@ -4,18 +4,24 @@ A source is looked for in ``data/<source>/``, then in ``$COURSE_DATA/<source>/``
 a disk or a share), then it is downloaded; ``COURSE_OFFLINE=1`` forbids that.
 """
 
+import contextlib
 import hashlib
 import http.client
 import os
+import secrets
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import Timeout
 from tqdm.auto import tqdm
 
 from course_lib.config import nearest
 from course_lib.errors import CourseError
+from course_lib.locks import has_no_locks, system_lock
 from course_lib.paths import data_dir, project_root
 
 
@@ -92,31 +98,69 @@ def _verify(path: Path, source: Source, remedy: str) -> None:
 def download(source: Source, target: Path, attempts: int = 3) -> None:
     """Fetch ``source`` to ``target``: resumed where it was cut off, verified, put in place in one move.
 
+    Of several programs that want it at once one fetches it. The others wait, and find it there.
+
     Raises:
         OSError: where the network or the disk fails ``attempts`` times in a row.
         CourseError: where what came has another sha256; it is then deleted.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    if source.sha256 is None:  # nothing would tell the rest of a newer edition from the rest of this one
-        part.unlink(missing_ok=True)
+    with _part_of(target) as part:
+        if target.is_file():  # it came while we waited
+            _verify(target, source, "Delete it, so that it is fetched afresh, or put the right file there.")
+            return
+        if source.sha256 is None:  # nothing would tell the rest of a newer edition from the rest of this one
+            part.unlink(missing_ok=True)
+        _fetch_whole(source.url, part, attempts)
+        try:
+            _verify(part, source, "What was downloaded is deleted; try again, or provide the file yourself.")
+        except CourseError:
+            part.unlink()
+            raise
+        os.replace(part, target)
+
+
+@contextlib.contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """The file that a download of ``target`` is gathered in; within it nobody else writes there.
+
+    A system lock beside the file sees to that; one who has to wait for it is told why. On a file system without
+    locks each gathers in a file of its own, which no later one resumes.
+    """
+    path = target.with_name(target.name + ".lock")
+    lock = system_lock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"Waiting: another program is downloading {target}.", file=sys.stderr)
+            lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if not has_no_locks(error):
+            raise
+    part = target.with_name(f"{target.name}.part" if lock.is_locked else f"{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    finally:
+        left = [path] if target.is_file() else []  # else others may take turns at it yet: two files are two locks
+        for file in left if lock.is_locked else [part, path]:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        lock.release()
+
+
+def _fetch_whole(url: str, part: Path, attempts: int) -> None:
+    """Fetch to ``part`` until all of it is there; OSError after ``attempts`` failures in a row."""
     failures = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            _fetch(source.url, part)
-            break
+            return _fetch(url, part)
         except (OSError, http.client.HTTPException) as error:
             came = part.exists() and part.stat().st_size > before
             failures = 1 if came else failures + 1  # a slow line that is often cut off still gets there
             if failures >= attempts:
                 raise error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}") from error
-    try:
-        _verify(part, source, "What was downloaded is deleted; try again, or provide the file yourself.")
-    except CourseError:
-        part.unlink()
-        raise
-    os.replace(part, target)
 
 
 def _fetch(url: str, part: Path) -> None:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import cast
 
 import torch
 
@@ -201,7 +200,7 @@ def heeding_signals(driver: Driver, trainer: Trainer) -> Iterator[None]:
     In another thread than the main one, where no signals arrive, it does nothing.
     """
     # The driver is told, not the trainer alone: a driver that pauses has to wake up.
-    told = cast(Trainer, SimpleNamespace(stop=driver.stop, world=trainer.world))
+    told = SimpleNamespace(stop=driver.stop, world=trainer.world)
     with stopping_on_signals(told, say=lambda text: None):
         yield
 

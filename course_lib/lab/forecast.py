@@ -5,6 +5,7 @@ costs however small it is. Short trials on this machine give the speed of both. 
 weights, gradients, optimizer state, and what the forward pass keeps for the backward pass.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,8 +35,14 @@ class Speed:
 
 def sketch(recipe: Recipe, vocab_size: int) -> nn.Module:
     """The recipe's model as shapes without memory: enough to count."""
+    return _sketched(recipe.model(vocab_size))
+
+
+@functools.lru_cache(maxsize=8)
+def _sketched(shape: GPTConfig) -> nn.Module:
+    """Kept for a while: the words under the sliders count the same model several times over."""
     with torch.device("meta"):
-        return build_model(recipe.model(vocab_size))
+        return build_model(shape)
 
 
 def muon_flops(model: nn.Module) -> float:

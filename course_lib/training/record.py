@@ -40,6 +40,24 @@ class StepRecord:
     """Whether val_loss is the lowest so far."""
 
 
+@dataclass
+class Owed:
+    """What is still to be done about the step that was taken last.
+
+    It outlives an interruption: the loop that is run again takes it up where it was.
+    """
+
+    record: StepRecord
+    evaluation: bool
+    """Whether its evaluation is due and not made."""
+    row: bool = True
+    """Whether its row in the log is not written, or not as ``record`` is now."""
+    save: bool = False
+    """Whether a save is due and not made."""
+    told: bool = False
+    """Whether the caller has the record."""
+
+
 def seed_for(*numbers: int) -> int:
     """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -11,6 +11,7 @@ from course_lib.device import Compute, World
 from course_lib.errors import CourseError
 from course_lib.losses import cross_entropy
 from course_lib.training.record import Loss
+from course_lib.training.signals import holding_signals
 
 
 def next_token_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -31,7 +32,6 @@ def val_windows(val_batches: Any, eval_batches: int | None) -> Iterable[tuple[Te
     return (val_batches.batch(i) for i in range(eval_batches))
 
 
-@torch.no_grad()
 def mean_loss(
     model: nn.Module,
     windows: Iterable[tuple[Tensor, Tensor]],
@@ -47,14 +47,14 @@ def mean_loss(
     """
     compute, world = compute or Compute("cpu", "fp32", False, False, ()), world or World()
     was_training = model.training
-    model.eval()
     total, count = torch.zeros((), dtype=torch.float64), 0
     try:
+        model.eval()
         for x, y in windows:
             if stopped():
                 return None
             x, y = x.to(compute.device), y.to(compute.device)
-            with compute.autocast():
+            with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
                 total += loss(model, x, y).double().cpu() * y.numel()
             count += y.numel()
     finally:

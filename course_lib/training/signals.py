@@ -1,16 +1,28 @@
 """Ctrl-C, and what a cluster sends before it takes a machine away."""
 
 import contextlib
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-from course_lib.training.trainer import Trainer
+from course_lib.device import World
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stoppable(Protocol):
+    """What can be asked to stop: a trainer, or whoever drives one."""
+
+    world: World
+
+    def stop(self) -> None: ...
 
 
 @contextlib.contextmanager
-def stopping_on_signals(trainer: Trainer, say: Callable[[str], object] = print) -> Iterator[None]:
+def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print) -> Iterator[None]:
     """Within it, Ctrl-C (or SIGTERM) saves and stops; a second Ctrl-C stops at once.
 
     torchrun passes a Ctrl-C on to processes that the terminal has told already, so with several of
@@ -30,9 +42,57 @@ def stopping_on_signals(trainer: Trainer, say: Callable[[str], object] = print) 
             say("Stopping: the state is being saved. Press Ctrl-C again to stop at once.")
         trainer.stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def holding_signals(at_most: float = math.inf) -> Iterator[None]:
+    """Within it nothing is interrupted: a Ctrl-C (or SIGTERM) that comes is answered when it ends.
+
+    For what has to happen as a whole or not at all. The update of the weights and the count of the step is such a
+    thing. A forward and a backward pass is another: it could be taken again, but Python's ``with`` does not close
+    what it opened when the interruption comes inside the opening or the closing itself, and then autocast, say,
+    would stay on for whatever follows.
+
+    In another thread than the main one it does nothing: signals never come there.
+
+    Args:
+        at_most: how many are held; one more, and all are answered at once. For what may take long, or hang.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        for number in STOPPING:
+            stack.enter_context(_holding(number, at_most))
+        yield
+
+
+@contextlib.contextmanager
+def _holding(number: int, at_most: float) -> Iterator[None]:
+    handler = signal.getsignal(number)
+    if not callable(handler):  # nothing of Python's is called: the signal is ignored, or ends the process
+        yield
+        return
+    came: list[tuple[int, Any]] = []
+
+    def answer() -> None:
+        while came:
+            handler(*came.pop(0))
+
+    def hold(*signalled: Any) -> None:
+        came.append(signalled)
+        if len(came) > at_most:
+            answer()
+
+    try:
+        signal.signal(number, hold)
+        yield
+    finally:
+        signal.signal(number, handler)  # one that comes right after this is answered at once
+        answer()

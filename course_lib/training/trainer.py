@@ -3,14 +3,18 @@
 `Trainer` is one iterator of `StepRecord`. ``for record in trainer: ...`` is the whole interface: pausing
 is not asking for the next one. Precision, accumulation, clipping, several processes and compilation are
 set up around the five lines, in `Trainer.__init__`, not woven into them.
+
+A step is whole or has not happened. Ctrl-C and JupyterLab's stop button may raise KeyboardInterrupt between any
+two lines; they are held back while the weights move and the step is counted, and what is owed after that (an
+evaluation, a row, a save, the record itself) is remembered: the loop can simply be run again.
 """
 
 import contextlib
-import dataclasses
 import math
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,12 +28,12 @@ from course_lib.errors import CourseError
 from course_lib.models import build_model
 from course_lib.optim import build_optimizer, scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
-from course_lib.training.record import Batches, Loss, StepRecord, seed_for
+from course_lib.training.keeping import Keeper
+from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
 from course_lib.training.scoring import diverged, explain_memory, mean_loss, next_token_loss, val_windows
 from course_lib.training.setup import adopt, wrap
-
-STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
-"""What a save's ``state.json`` needs for a run to go on from it."""
+from course_lib.training.signals import holding_signals
+from course_lib.training.state import STATE, dropout_of, dropouts, state_of, take_up
 
 
 class _Stopped(Exception):
@@ -60,17 +64,10 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        batches: Batches,
-        config: TrainConfig,
-        loss: Loss | None = None,
-        val_batches: Any = None,
-        tokenizer: Tokenizer | None = None,
-        run_dir: str | Path | None = None,
-        recipe: str = "custom",
-        data: DataConfig | None = None,
-    ) -> None:
+        self, model: nn.Module, batches: Batches, config: TrainConfig, loss: Loss | None = None,
+        val_batches: Any = None, tokenizer: Tokenizer | None = None, run_dir: str | Path | None = None,
+        recipe: str = "custom", data: DataConfig | None = None,
+    ) -> None:  # fmt: skip
         self.world = current_world()
         config = adopt(config, batches, self.world)
         self.config, self.batches, self.val_batches = config, batches, val_batches
@@ -85,15 +82,14 @@ class Trainer:
         self.step = 0
         self.tokens, self.seconds = 0, 0.0
         self.best_val_loss = math.inf
-        self._min_lr = config.min_lr
-        self._saved_step: int | None = None
-        self._evaluation_owed = False
+        self.min_lr = config.min_lr  # as it was asked for: max_lr may be moved below it and back
+        self.owed: Owed | None = None
         self._stop = threading.Event()
-        self._log: checkpoint.MetricsLog | None = None
+        self._keeper: Keeper | None = None
         self.run_dir = Path(run_dir) if run_dir is not None else None
         if self.run_dir is not None and self.world.is_main:
             about = RunConfig(recipe, data or DataConfig(), checkpoint.settings_of(model), config)
-            checkpoint.create_run(self.run_dir, about, tokenizer)
+            self._keeper = Keeper.new(self.run_dir, about, tokenizer)
 
     @classmethod
     def resume(
@@ -113,22 +109,24 @@ class Trainer:
             CourseError: where the folder is no run, or the save is damaged or of another model.
         """
         run_dir = checkpoint.find_run(run_dir)
-        about, tokenizer = checkpoint.read_config(run_dir)
-        folder = checkpoint.find_save(run_dir, which)
-        state = checkpoint.read_state(folder, needed=STATE)
-        model = build_model(about.model)
-        checkpoint.load_weights(model, folder)
-        config = TrainConfig.from_dict(state["train"]).replace(**changes)
-        self = cls(model, batches, config, loss, val_batches, tokenizer)
-        self.run_dir, self._min_lr = run_dir, changes.get("min_lr", state["min_lr"])
-        checkpoint.load_optimizer(self.optimizer, self.model, folder)
-        if self.compute.scaler and state["scaler"]:
-            self.scaler.load_state_dict(state["scaler"])
-        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
-        self.best_val_loss = math.inf if state["best_val_loss"] is None else state["best_val_loss"]
-        self._saved_step, self._evaluation_owed = self.step, state["evaluation_owed"]
-        if state["dropout"] is not None:
-            self.change(dropout=state["dropout"])
+        keeper = Keeper.of(run_dir) if current_world().is_main else None  # nobody else writes what is read now
+        try:
+            about, tokenizer = checkpoint.read_config(run_dir)
+            folder = checkpoint.find_save(run_dir, which)
+            state = checkpoint.read_state(folder, needed=STATE)
+            model = build_model(about.model)
+            checkpoint.load_weights(model, folder)
+            config = TrainConfig.from_dict(state["train"]).replace(**changes)
+            self = cls(model, batches, config, loss, val_batches, tokenizer)
+            checkpoint.load_optimizer(self.optimizer, self.model, folder)
+            self.run_dir, self._keeper, self.min_lr = run_dir, keeper, changes.get("min_lr", state["min_lr"])
+            take_up(self, state, run_dir)
+        except BaseException:
+            if keeper is not None:
+                keeper.close()
+            raise
+        if keeper is not None:
+            keeper.start_from(folder, self.step, config.tensorboard)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------
@@ -140,15 +138,12 @@ class Trainer:
     def change(self, max_lr: float | None = None, dropout: float | None = None) -> None:
         """Move a setting while the run goes on; it holds from the next step, and is logged and saved."""
         if max_lr is not None:
-            self.config = self.config.replace(max_lr=max_lr, min_lr=min(self._min_lr, max_lr))
+            self.config = self.config.replace(max_lr=max_lr, min_lr=min(self.min_lr, max_lr))
         if dropout is not None:
             if not 0 <= dropout < 1:
                 raise CourseError(f"dropout should be at least 0 and below 1; it is {dropout}.")
-            for module in self._dropouts():
+            for module in dropouts(self.model):
                 module.p = dropout
-
-    def _dropouts(self) -> list[nn.Dropout]:
-        return [module for module in self.model.modules() if isinstance(module, nn.Dropout)]
 
     # ---- the loop ------------------------------------------------------------------------------------
 
@@ -156,54 +151,84 @@ class Trainer:
         return self
 
     def __next__(self) -> StepRecord:
-        if self._evaluation_owed and not self._stop.is_set():
-            self._make_up_evaluation()
-        if self.step >= self.config.max_steps or self._stop_agreed():
-            self._finish()
-            raise StopIteration
-        start = time.perf_counter()
         try:
-            record = self._train_step(start)
+            self._settle()  # what an interruption, or a stop in the run before, has left to do
+            if self.owed is None or self.owed.told:
+                if self.step >= self.config.max_steps or self._stop_agreed():
+                    raise _Stopped
+                self._train_step()
+                self._settle()
         except _Stopped:
             self._finish()
             raise StopIteration from None
         except RuntimeError as error:
             raise explain_memory(error, self.config) from error
-        if self.run_dir is not None and self.world.is_main:
-            self._write(record)
-        return record
+        # Python answers signals at calls and jumps: from here to the caller's variable there is none.
+        self.owed.told = True
+        return self.owed.record
 
-    def _train_step(self, start: float) -> StepRecord:
-        """One optimizer step, with the evaluation that is due after it."""
-        step = self.step
-        lr = scheduled_lr(self.config, step)
+    def _train_step(self) -> None:
+        """One optimizer step. What is owed after it is left in ``owed``."""
+        start = time.perf_counter()
+        lr = scheduled_lr(self.config, self.step)
         set_lr(self.optimizer, lr)
         self.model.train()
         total = torch.zeros((), device=self.compute.device)
         targets = 0
         self.optimizer.zero_grad(set_to_none=True)
         for micro in range(self.micro_steps):
-            x, y = self._next_batch(step, micro)
-            with self._gradients_shared(micro == self.micro_steps - 1):
+            x, y = self._next_batch(self.step, micro)
+            with holding_signals(at_most=1), self._gradients_shared(micro == self.micro_steps - 1):
                 with self.compute.autocast():
                     loss = self.loss(self.forward_model, x, y)
                 self.scaler.scale(loss / self.micro_steps).backward()
             total += loss.detach()
             targets += y.numel()
-        norm = self._clip()
-        train_loss = self._read_loss(total / self.micro_steps, step)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.step += 1
+        train_loss = self._read_loss(total / self.micro_steps, self.step)
+        with holding_signals():  # all of this, or nothing
+            norm = self._clip()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self._count(train_loss, lr, norm, targets, start)
+
+    def _count(self, train_loss: float | None, lr: float, norm: Tensor | None, targets: int, start: float) -> None:
+        """The step is done: its record, and what is owed after it."""
         self.tokens += targets * self.world.size
-        due = self.val_batches is not None and self._is_due(self.config.eval_every)
-        val_loss = self.evaluate() if due else None
-        self._evaluation_owed = due and val_loss is None
-        best = self._is_best(val_loss)
         self.seconds += time.perf_counter() - start
-        norm = None if norm is None or train_loss is None else float(norm)
-        dropout = next((module.p for module in self._dropouts()), None)
-        return StepRecord(step, train_loss, val_loss, lr, self.tokens, round(self.seconds, 4), norm, dropout, best)
+        grad_norm = None if norm is None or train_loss is None else float(norm)
+        record = StepRecord(
+            self.step, train_loss, None, lr, self.tokens, round(self.seconds, 4), grad_norm, dropout_of(self.model)
+        )
+        self.step += 1
+        evaluation = self.val_batches is not None and self._is_due(self.config.eval_every)
+        self.owed = Owed(record, evaluation, save=self._is_due(self.config.save_every))
+
+    def _settle(self) -> None:
+        """Do what is owed: the evaluation, the row, the save. Where it is cut off it can be called again."""
+        owed = self.owed
+        if owed is None:
+            return
+        if owed.evaluation and not self._stop_at_once():
+            start = time.perf_counter()
+            val_loss = self.evaluate()
+            with holding_signals():
+                self.seconds += time.perf_counter() - start
+                if val_loss is not None:
+                    self._note(owed, val_loss)
+        with self._signals_held_while_keeping():
+            if owed.save:
+                self.save(owed.record.best)
+                owed.save = False
+            self._write_row()
+            if owed.told and not owed.evaluation:
+                self.owed = None
+
+    def _note(self, owed: Owed, val_loss: float) -> None:
+        """Add the evaluation to the record of its step, and remember the lowest so far."""
+        best = val_loss < self.best_val_loss
+        self.best_val_loss = min(val_loss, self.best_val_loss)
+        owed.record = replace(owed.record, val_loss=val_loss, best=best, seconds=round(self.seconds, 4))
+        owed.evaluation, owed.row, owed.save = False, True, True
 
     def _next_batch(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         if self._stop_at_once():
@@ -235,7 +260,7 @@ class Trainer:
         return value
 
     def _is_due(self, every: int | None) -> bool:
-        """Whether something that comes every ``every`` steps comes now; all of it comes after the last."""
+        """Whether something that comes every ``every`` steps comes now; all of it after the last."""
         return self.step == self.config.max_steps or bool(every and self.step % every == 0)
 
     def evaluate(self) -> float | None:
@@ -248,58 +273,35 @@ class Trainer:
             raise self._diverged(f"The validation loss is {value} after {self.step} steps")
         return value
 
-    def _is_best(self, val_loss: float | None) -> bool:
-        """Whether it is the lowest so far, and remember it if so."""
-        if val_loss is None or val_loss >= self.best_val_loss:
-            return False
-        self.best_val_loss = val_loss
-        return True
-
-    def _make_up_evaluation(self) -> None:
-        """The evaluation that a stop cut short belongs to the run, and is made when it goes on."""
-        val_loss = self.evaluate()
-        self._evaluation_owed = val_loss is None
-        if val_loss is not None and self.run_dir is not None and self.world.is_main:
-            best = self._is_best(val_loss)
-            checkpoint.amend_last_row(self.run_dir, self.step - 1, val_loss=val_loss, best=best)
-            self.save(best)
-
     # ---- keeping -------------------------------------------------------------------------------------
 
-    def _write(self, record: StepRecord) -> None:
-        if self._log is None:
-            self._log = checkpoint.MetricsLog(self.run_dir, record.step, self.config.tensorboard)
-        self._log.write(dataclasses.asdict(record))
-        if record.val_loss is not None or self._is_due(self.config.save_every):
-            self.save(best=record.best)
+    def _signals_held_while_keeping(self) -> contextlib.AbstractContextManager[object]:
+        """A disk can be slow without end: whoever has asked for a stop already is not made to wait for it."""
+        return holding_signals(at_most=0 if self._stop.is_set() else 1)
+
+    def _write_row(self) -> None:
+        """The row of the step that was taken last, where that is still to be written."""
+        if self.owed is not None and self.owed.row:
+            if self._keeper is not None:
+                self._keeper.write(self.owed.record)
+            self.owed.row = False
 
     def save(self, best: bool = False) -> None:
         """Keep the state after the steps completed so far as the run's ``last`` (and ``best``) save."""
-        if self.run_dir is None or not self.world.is_main:
+        if self._keeper is None:
             return
-        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
-            raise self._diverged(f"A weight is no longer finite after {self.step} steps")
-        if self._log is not None:
-            self._log.sync()
-        state = {
-            "tokens": self.tokens,
-            "seconds": self.seconds,
-            "best_val_loss": self.best_val_loss if math.isfinite(self.best_val_loss) else None,
-            "train": self.config.to_dict(),
-            "min_lr": self._min_lr,
-            "evaluation_owed": self._evaluation_owed,
-            "dropout": next((module.p for module in self._dropouts()), None),
-            "scaler": self.scaler.state_dict(),
-        }
-        checkpoint.save(self.run_dir, self.step, self.model, self.optimizer, state, best)
-        self._saved_step = self.step
+        with self._signals_held_while_keeping():
+            self._write_row()
+            if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+                raise self._diverged(f"A weight is no longer finite after {self.step} steps")
+            self._keeper.save(self.step, self.model, self.optimizer, state_of(self), best)
 
     def _finish(self) -> None:
-        if self._saved_step != self.step:
-            self.save()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        if self._keeper is not None:
+            with self._signals_held_while_keeping():
+                if self._keeper.saved_step != self.step:
+                    self.save()
+                self._keeper.close()
         self.world.barrier()
 
     def _stop_at_once(self) -> bool:
@@ -313,5 +315,6 @@ class Trainer:
         return self.step % self.config.log_every == 0 and self.world.sum([float(self._stop.is_set())])[0] > 0
 
     def _diverged(self, what: str) -> CourseError:
-        last_good = None if self._saved_step is None else f"{self.run_dir}/saves/{self._saved_step}"
+        saved = None if self._keeper is None else self._keeper.saved_step
+        last_good = None if saved is None else f"{self.run_dir}/saves/{saved}"
         return diverged(what, self.config, last_good)

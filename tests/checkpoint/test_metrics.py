@@ -4,7 +4,9 @@ import gc
 import json
 import math
 import os
+import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,99 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, line: str) -> Non
     del lines[2]
     path.write_text("\n".join(lines) + "\n")
     assert steps(tmp_path) == [0, 1, 3]
+
+
+def test_a_second_row_of_the_last_step_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    for step in range(3):
+        log.write({"step": step, "val_loss": None})
+    log.write({"step": 2, "val_loss": 1.5})
+    assert read_metrics(tmp_path)[-1] == {"step": 2, "val_loss": 1.5}
+    log.write({"step": 2, "val_loss": math.inf})
+    log.write({"step": 3, "val_loss": None})
+    log.sync()
+    log.close()
+    assert read_metrics(tmp_path) == [{"step": step, "val_loss": None} for step in range(4)]
+
+
+def test_a_second_row_takes_its_place_in_a_log_that_is_continued(tmp_path: Path) -> None:
+    write(tmp_path, 0, 6)
+    log = MetricsLog(tmp_path, 4)
+    log.write({"step": 3, "val_loss": 1.5})
+    log.write({"step": 4, "val_loss": None})
+    log.close()
+    assert [row["val_loss"] for row in read_metrics(tmp_path)] == [None, None, None, 1.5, None]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def dying_at(number: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Die at that call into the operating system, counted from 1, and at each that follows; returns the calls."""
+    calls: list[str] = []
+
+    def watched(name: str, function: Callable) -> Callable:
+        def call(*args, **kwargs):
+            calls.append(name)
+            if len(calls) >= number:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in ("open", "fsync", "replace", "rename", "unlink", "truncate"):
+        monkeypatch.setattr(os, name, watched(name, getattr(os, name)))
+    for name in ("open", "write_text", "write_bytes"):
+        monkeypatch.setattr(Path, name, watched(name, getattr(Path, name)))
+    return calls
+
+
+def test_a_kill_while_a_row_is_replaced_leaves_the_one_or_the_other(tmp_path: Path) -> None:
+    found, number, died = [], 0, True
+    while died:
+        number += 1
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write(folder, 0, 2)
+        log = MetricsLog(folder, 2)
+        log.write({"step": 2, "val_loss": None})
+        with pytest.MonkeyPatch.context() as patch:
+            dying_at(number, patch)
+            try:
+                log.write({"step": 2, "val_loss": 1.5})
+                died = False
+            except Killed:
+                pass
+        assert steps(folder) == [0, 1, 2]
+        found.append(read_metrics(folder)[-1]["val_loss"])
+        write(folder, 3, 4)  # the next process goes on
+        assert steps(folder) == [0, 1, 2, 3]
+    assert found[0] is None
+    assert found[-1] == 1.5
+    assert found == sorted(found, key=lambda value: value is not None)  # never back
+    assert number > 4
+
+
+def test_a_row_that_a_full_disk_cut_short_is_written_whole_when_it_is_written_again(tmp_path: Path) -> None:
+    """The operating system itself refuses, in the middle of the row: the file may not grow any further."""
+    log = MetricsLog(tmp_path)
+    log.write({"step": 0, "val_loss": None})
+    size = (tmp_path / "metrics.jsonl").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(CourseError, match=r"Cannot write .*metrics\.jsonl: File too large.*disk space"):
+                log.write({"step": 1, "val_loss": None})
+            assert steps(tmp_path) == [0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for step in (1, 2):
+        log.write({"step": step, "val_loss": None})
+    log.sync()
+    log.close()
+    assert read_metrics(tmp_path) == [{"step": step, "val_loss": None} for step in range(3)]
 
 
 def test_a_run_without_metrics_has_no_rows(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reading a run directory: whatever is damaged or foreign gets a clear error, never a wrong model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from course_lib import checkpoint
+from course_lib.checkpoint import reading
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -148,6 +150,140 @@ def test_loading_draws_nothing_from_the_global_generator(run: Path) -> None:
     before = torch.get_rng_state()
     checkpoint.load(run)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Reading while a trainer writes -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """``beside("load_weights")``: a trainer saves, best and last, each time just before (or after) that call of
+    `load`, ``times`` times. Returns the names of the saves that are asked for."""
+
+    def make(call: str, times: int = 1, after: bool = False) -> list[str]:
+        model, asked = GPT(CONFIG), []
+        usual = getattr(reading, call)
+
+        def save() -> None:
+            if len(asked) <= times:
+                checkpoint.save(run, 20 + 10 * len(asked), model, best=True)
+
+        def called(*args):
+            asked.append(str(next(arg for arg in args if isinstance(arg, Path)).name))
+            if not after:
+                save()
+            answer = usual(*args)
+            if after:
+                save()
+            return answer
+
+        monkeypatch.setattr(reading, call, called)
+        return asked
+
+    return make
+
+
+@pytest.mark.parametrize("which", ["last", "best", "auto"])
+@pytest.mark.parametrize(("call", "after"), [("read_pointer", True), ("load_weights", False), ("read_state", False)])
+def test_a_save_that_is_replaced_while_it_is_read_is_given_up_for_the_newer_one(
+    run: Path, beside, which: str, call: str, after: bool
+) -> None:
+    asked = beside(call, after=after)
+    loaded = checkpoint.load(run, which)
+    assert (loaded.path.name, loaded.state["step"]) == ("30", 30)
+    assert len(asked) == 2
+    saved = load_file(run / "saves" / "30" / "model.safetensors")
+    assert all(torch.equal(p, saved[name]) for name, p in loaded.model.named_parameters())
+
+
+def test_a_save_that_is_replaced_while_its_weights_are_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors opens a file, reads its table of contents, and has torch open it again."""
+    usual = torch.UntypedStorage.from_file
+
+    def from_file(name: str, *args, **options):
+        if "20" in Path(name).parts:
+            checkpoint.save(run, 30, GPT(CONFIG))
+        return usual(name, *args, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", from_file)
+    assert checkpoint.load(run).state["step"] == 30
+    assert not (run / "saves" / "20").exists()
+
+
+def test_another_error_of_torch_passes_as_it_is(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_file(*args, **options):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", from_file)
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        checkpoint.load(run)
+
+
+def test_a_save_that_is_replaced_again_and_again_is_read_in_the_end(run: Path, beside) -> None:
+    asked = beside("load_weights", times=5)
+    assert checkpoint.load(run).state["step"] == 70
+    assert asked == ["20", "30", "40", "50", "60", "70"]
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_best_save_that_is_given_up_while_it_is_looked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Another process takes the run back to before its best save: right before, or after, the pointer is read."""
+    checkpoint.save(run, 30, GPT(CONFIG), best=True)
+    usual, seen = reading.read_pointer, []
+
+    def read_pointer(folder: Path, which: str) -> str | None:
+        found = usual(folder, which) if looks else None
+        if not seen:
+            (run / "saves" / "20").mkdir()
+            (run / "saves" / "20" / "state.json").write_text('{"step": 20}')
+            checkpoint.rewind(run, run / "saves" / "20")
+        seen.append(which)
+        return found if len(seen) <= looks else usual(folder, which)
+
+    monkeypatch.setattr(reading, "read_pointer", read_pointer)
+    assert checkpoint.find_save(run, "auto").name == "20"
+    assert seen[0] == "best"
+    with pytest.raises(CourseError, match="has no save 'best'; it has 20"):
+        checkpoint.find_save(run, "best")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "state.json"])
+def test_a_save_that_is_damaged_is_read_once_and_no_more(run: Path, beside, file: str) -> None:
+    asked = beside("load_weights", times=0)
+    (run / "saves" / "20" / file).write_bytes(b"{")
+    assert "Choose another save" in load_error(run)
+    assert asked == ["20"]
+
+
+def test_a_damaged_save_in_place_of_one_that_was_replaced_is_named(run: Path, beside) -> None:
+    asked = beside("load_weights")
+    usual = checkpoint.writing.replace_file
+
+    def damaging(path: Path, text: str) -> None:
+        usual(path, text)
+        if path.name == "last":
+            (run / "saves" / "30" / "state.json").write_text("{")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint.writing, "replace_file", damaging)
+        assert "saves/30/state.json is damaged" in load_error(run)
+    assert asked == ["20", "30"]
+
+
+def test_a_number_of_steps_whose_save_is_gone_meanwhile_names_those_there_are(run: Path, beside) -> None:
+    beside("load_weights")
+    assert "has no save 20; it has 30: name one of them, as in --which 30" in load_error(run, 20)
+
+
+def test_a_save_that_is_removed_while_the_newest_of_one_step_is_looked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [*usual(folder, pattern), folder / "20.1"])
+    assert checkpoint.find_save(run, 20).name == "20"
+    assert checkpoint.load(run, 20).state["step"] == 20
 
 
 # Settings, tokenizer, state --------------------------------------------------------------------------------

@@ -1,14 +1,20 @@
 """Sources: found on disk in order, or downloaded from a real HTTP server on this machine, and always verified."""
 
+import contextlib
+import errno
+import fcntl
 import hashlib
+import multiprocessing
+import os
 import random
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from course_lib.data.sources import SOURCES, Source, find_source, sha256_of
+from course_lib.data.sources import SOURCES, Source, download, find_source, sha256_of
 from course_lib.errors import CourseError
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -16,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one file as `Server` is told to: in pieces, without Range, cut off, or not at all."""
+    """Serves one file as `Server` is told to: in pieces, without Range, cut off, held up, or not at all."""
 
     def do_GET(self):
         server, wanted = self.server, self.headers.get("Range")
@@ -41,7 +47,9 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.wfile.write(b"0\r\n\r\n" if cut is None else b"")
         else:
-            self.wfile.write(body[:cut])
+            self.wfile.write(body[:100_000][:cut])
+            server.go_on.wait()
+            self.wfile.write(body[100_000:cut])
 
     def log_message(self, *args):
         pass
@@ -54,6 +62,8 @@ class Server(ThreadingHTTPServer):
         self.knows_range, self.chunked = True, False
         self.cuts = []  # after how many bytes to close the connection, request by request
         self.ranges, self.sent = [], 0  # what was asked for, how many bytes went out
+        self.go_on = threading.Event()  # while it is not set, an answer stops after 100,000 bytes
+        self.go_on.set()
 
 
 @pytest.fixture
@@ -65,6 +75,7 @@ def server(project, monkeypatch):
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
+        server.go_on.set()
         server.shutdown()
         thread.join()
 
@@ -137,7 +148,8 @@ def test_what_has_another_sha256_is_deleted(server, here, part):
     assert SHA256 in str(caught.value)
     assert hashlib.sha256(server.content).hexdigest() in str(caught.value)
     assert "is deleted; try again" in str(caught.value)
-    assert list(here.parent.iterdir()) == []
+    assert not part.exists()
+    assert not here.exists()
     server.content = CONTENT
     assert find_source("thing", source_of(server)).read_bytes() == CONTENT
 
@@ -159,7 +171,8 @@ def test_a_part_of_another_file_costs_one_try(server, here, part, stale):
     part.write_bytes(stale)
     with pytest.raises(CourseError, match="is deleted; try again"):
         find_source("thing", source_of(server))
-    assert list(here.parent.iterdir()) == []
+    assert not part.exists()
+    assert not here.exists()
     assert find_source("thing", source_of(server)).read_bytes() == CONTENT
 
 
@@ -211,6 +224,205 @@ def test_a_folder_that_cannot_be_made(server, project):
     with pytest.raises(CourseError, match=r"downloading it failed .*(exists|directory)"):
         find_source("thing", source_of(server))
     assert server.ranges == []
+
+
+# Several programs at once ---------------------------------------------------------------------------------
+
+
+def wait_until(condition, what):
+    """The limit is for a test that hangs; nothing is measured."""
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"waited in vain until {what}")
+
+
+@contextlib.contextmanager
+def threads(server, here, count, source=None):
+    """``count`` threads that download one source; yields the errors they end with. The server goes on at the end."""
+    errors = []
+
+    def fetch():
+        try:
+            find_source("thing", source or source_of(server))
+        except CourseError as error:
+            errors.append(str(error))
+
+    started = [threading.Thread(target=fetch) for _ in range(count)]
+    try:
+        for thread in started:
+            thread.start()
+        yield errors
+    finally:
+        server.go_on.set()
+        for thread in started:
+            thread.join()
+
+
+def test_of_two_that_download_at_once_one_does_and_the_other_is_told_to_wait(server, here, capsys):
+    server.go_on.clear()
+    with threads(server, here, 2) as errors:
+        told = []
+
+        def waits_or_asks():
+            told.append(capsys.readouterr().err)
+            return server.ranges and ("another program" in "".join(told) or len(server.ranges) == 2)
+
+        wait_until(waits_or_asks, "the first one asks the server, and the second one waits or asks it too")
+        assert server.ranges == [None]
+    assert "".join(told).count(f"Waiting: another program is downloading {here}.\n") == 1
+    assert errors == []
+    assert server.ranges == [None]  # the second one found what the first had brought
+    assert server.sent == len(CONTENT)
+    assert here.read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_many_that_download_at_once_take_turns_and_one_is_enough(server, here):
+    server.cuts = [0, 0, 0]  # the first one gives up, and another takes its place
+    with threads(server, here, 8) as errors:
+        pass
+    assert len(errors) == 1
+    assert "cut off after 0 of 200000 bytes" in errors[0]
+    assert server.ranges == [None] * 4
+    assert here.read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_one_who_comes_late_goes_on_where_the_first_gave_up(server, here):
+    server.cuts = [70_000, 0, 0, 0]  # the first one's three, and one of the other's
+    server.go_on.clear()
+    with threads(server, here, 2) as errors:
+        wait_until(lambda: server.ranges, "the first one asks")
+    assert len(errors) == 1
+    assert "cut off after 70000 of 200000 bytes" in errors[0]
+    assert server.ranges == [None] + ["bytes=70000-"] * 4
+    assert server.sent == len(CONTENT)  # no byte came twice
+    assert here.read_bytes() == CONTENT
+
+
+def test_what_comes_while_one_waits_is_verified(server, here):
+    """A text of which a teacher has the sha256, beside a program of last year, which has none."""
+    server.content, server.cuts = CONTENT[:-1] + b"?", []
+    server.go_on.clear()
+    with threads(server, here, 1, source_of(server, sha256=None)) as careless:
+        wait_until(lambda: server.ranges, "the first one asks")
+        with threads(server, here, 1) as careful:
+            pass
+    assert careless == []
+    assert len(careful) == 1
+    assert f"{here} should have the sha256 {SHA256}" in careful[0]
+    assert "Delete it" in careful[0]
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK], ids=errno.errorcode.get)
+def test_without_locks_each_gathers_in_a_file_of_its_own(server, here, monkeypatch, number):
+    def refuse(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    server.go_on.clear()
+    with threads(server, here, 2) as errors:
+        wait_until(lambda: len(server.ranges) == 2, "both ask the server")
+        wait_until(lambda: len(list(here.parent.glob("*.part"))) == 2, "both have a file")
+    assert errors == []
+    assert server.ranges == [None, None]
+    assert here.read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_without_locks_nothing_is_left_to_resume(server, here, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    server.cuts = [60_000, 0, 0]
+    with pytest.raises(CourseError, match="cut off after 60000 of 200000 bytes"):
+        find_source("thing", source_of(server))
+    assert server.ranges == [None] + ["bytes=60000-"] * 2  # within one call it is resumed
+    assert list(here.parent.iterdir()) == []
+    find_source("thing", source_of(server))
+    assert server.ranges[3:] == [None]
+
+
+def test_a_lock_that_fails_for_another_reason_is_told(server, here, monkeypatch):
+    def fail(descriptor, operation):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(CourseError, match=r"downloading it failed .*Input/output error.*put it at"):
+        find_source("thing", source_of(server))
+    assert server.ranges == []
+
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["course_lib.data.sources"])
+
+
+def fetch_in_a_process(source, here, errors):
+    """Runs in a process of its own; what it prints goes to the file ``errors``."""
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+    download(source, here)
+
+
+@pytest.fixture
+def processes(server, here, tmp_path):
+    """Starts processes that download one source; ``processes(n)`` gives the process and the file of its errors."""
+    started = []
+
+    def start(number):
+        errors = tmp_path / f"errors{number}"
+        process = FORKSERVER.Process(target=fetch_in_a_process, args=(source_of(server), here, errors))
+        process.start()
+        started.append(process)
+        return process, errors
+
+    yield start
+    server.go_on.set()
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def waits(errors, here):
+    return errors.exists() and f"Waiting: another program is downloading {here}.\n" in errors.read_text()
+
+
+def test_two_processes_fetch_a_source_once(server, here, processes):
+    server.go_on.clear()
+    first, _ = processes(1)
+    wait_until(lambda: server.ranges, "the first one asks")
+    second, told = processes(2)
+    wait_until(lambda: waits(told, here) or len(server.ranges) == 2, "the second one waits, or asks the server")
+    assert server.ranges == [None]
+    server.go_on.set()
+    for process in (first, second):
+        process.join()
+        assert process.exitcode == 0
+    assert server.ranges == [None]
+    assert here.read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_one_who_waits_for_a_process_that_is_killed_goes_on_from_there(server, here, part, processes):
+    server.go_on.clear()
+    first, _ = processes(1)
+    wait_until(lambda: part.exists() and part.stat().st_size, "the first one has begun")
+    second, told = processes(2)
+    wait_until(lambda: waits(told, here) or len(server.ranges) == 2, "the second one waits, or asks the server")
+    assert server.ranges == [None]
+    first.kill()
+    first.join()
+    had = part.stat().st_size
+    wait_until(lambda: len(server.ranges) == 2, "the second one goes on")
+    server.go_on.set()
+    second.join()
+    assert second.exitcode == 0
+    assert server.ranges == [None, f"bytes={had}-"]
+    assert here.read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
 
 
 # The order of looking -------------------------------------------------------------------------------------

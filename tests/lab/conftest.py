@@ -1,12 +1,40 @@
-"""What the lab's tests share: where it is shown, and a text whose truths are known."""
+"""What the lab's tests share: where it is shown, TinyTales made once, and a text whose truths are known."""
 
+import functools
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from course_lib.corpora import Fault, Grade, Part
+from course_lib.corpora import Fault, Grade, Part, tinytales
+from course_lib.data import prepare
 from course_lib.data.corpus import CORPORA
 from course_lib.lab import view
+
+
+@functools.cache
+def tales() -> bytes:
+    """TinyTales. It is the same text whenever it is made, so once is enough for all tests."""
+    return tinytales.tinytales_text().encode()
+
+
+@pytest.fixture(autouse=True)
+def tales_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CORPORA, "tinytales", replace(CORPORA["tinytales"], read=tales))
+
+
+@pytest.fixture(scope="session")
+def prepared_tales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of TinyTales as it lies in a project that has trained on it before."""
+    return prepare("tinytales", data=tmp_path_factory.mktemp("tales"))
+
+
+@pytest.fixture
+def project(project: Path, prepared_tales: Path) -> Path:
+    """A project of the test's own, with a copy of the prepared TinyTales in its data/."""
+    shutil.copytree(prepared_tales, project / "data" / "prepared" / prepared_tales.name)
+    return project
 
 
 @pytest.fixture
@@ -29,7 +57,7 @@ def grade_lines(text: str) -> Grade:
 
 
 @pytest.fixture
-def known_text(monkeypatch: pytest.MonkeyPatch) -> str:
+def known_text(monkeypatch: pytest.MonkeyPatch, tales_made_once: None) -> str:
     """The name of a dataset with a floor of 8 / T nats, an entropy rate of 0.1, and a judge."""
     truths = {"lines": lambda T: {f"floor at block_size {T}": 8 / T, "entropy rate": 0.1}, "grade": grade_lines}
     monkeypatch.setitem(CORPORA, "known", replace(CORPORA["tinytales"], **truths))

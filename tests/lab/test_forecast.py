@@ -24,6 +24,8 @@ from course_lib.models import build_model
 from course_lib.optim import build_optimizer, orthogonalize
 from course_lib.recipes import load_recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = "tinytales_cpu"
 USUAL = load_recipe(RECIPE).replace(
     n_layer=2, n_head=4, n_embd=64, batch_size=8, block_size=32, device="cpu",

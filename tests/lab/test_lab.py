@@ -2,6 +2,7 @@
 
 import functools
 import math
+import queue
 import re
 import shlex
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -18,13 +19,19 @@ import torch
 from course_lib import cli
 from course_lib.checkpoint.metrics import read_metrics
 from course_lib.data import load_prepared, prepare
+from course_lib.data.corpus import find_corpus
 from course_lib.errors import CourseError
-from course_lib.lab import Lab, LossChart, forecast
+from course_lib.lab import Lab, LossChart, SampleWriter, forecast
+from course_lib.lab import driver as driver_module
 from course_lib.lab import session as session_module
+from course_lib.lab.driver import Driver
 from course_lib.lab.run import LabRun, command_for
+from course_lib.lab.sample import in_words
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECIPE = "tinytales_cpu"
 SMALL = load_recipe(RECIPE).replace(
@@ -39,6 +46,18 @@ PATIENCE = 60
 def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lab times two small models when it is made; the tests of the forecast do that often enough."""
     monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: forecast.Speed(1e-11, 1e-3, 2e-3))
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run closes with a sample, and most tests ask no more of it than that it is there."""
+    monkeypatch.setattr(session_module, "SampleWriter", functools.partial(SampleWriter, length=12))
+
+
+@pytest.fixture
+def whole_samples(monkeypatch: pytest.MonkeyPatch, short_samples: None) -> None:
+    """Samples as long as the lab's own, for tests that read them."""
+    monkeypatch.setattr(session_module, "SampleWriter", SampleWriter)
 
 
 @pytest.fixture(autouse=True)
@@ -213,6 +232,18 @@ def test_a_cell_that_trains_reads_the_sliders_once(project, shown, monkeypatch):
     assert "The sliders are for the next run" not in lab.controls.readout.value
 
 
+def test_the_last_sample_is_240_tokens_by_the_trained_model(project, shown, known_text, whole_samples):
+    lab = Lab(SMALL.replace(dataset=known_text))
+    run = lab.train()
+    text = run.sample(length=240)
+    grade = find_corpus(known_text).grade(text)
+    assert len(text) == 240
+    assert lab._session.sample() == (text, grade, "What the model writes after 6 steps", False)
+    assert grade.sentences, "or the judge had nothing to say"
+    assert run.judgment == in_words(grade)
+    assert in_words(grade) in shown[0].sample.widget.value
+
+
 def test_the_command_repeats_the_run(project, shown):
     lab = Lab(SMALL)
     lab.controls.sliders["max_lr"].value = 0.05
@@ -352,7 +383,7 @@ def test_start_trains_what_a_plain_loop_trains(project, capsys):
 
 def test_start_trains_with_as_many_threads_as_the_cell_would(project):
     """Two threads sum in another order than one: a run of this size then has other last digits."""
-    recipe = SMALL.replace(n_embd=128, n_head=4, batch_size=16, block_size=64, max_steps=4)
+    recipe = SMALL.replace(n_embd=128, n_head=4, batch_size=16, block_size=64, max_steps=2)
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
@@ -464,10 +495,10 @@ def test_an_interrupt_of_the_notebook_leaves_a_run_in_the_background_whole(proje
 
 def test_an_interrupt_between_the_press_and_the_thread_leaves_no_broken_state(project, monkeypatch):
     lab = Lab(SMALL)
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        lab.start()
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            lab.start()
     assert not lab.is_training
     lab.start()
     assert lab.wait(PATIENCE)
@@ -486,115 +517,160 @@ def test_another_labs_run_is_stopped_and_kept(project):
 
 
 # How soon -------------------------------------------------------------------------------------------------
-
-SOON = 0.3
-BUSY = load_recipe(RECIPE).replace(
-    n_layer=4, n_head=4, n_embd=128, batch_size=16, block_size=64, max_steps=100_000, eval_batches=None, eval_every=0,
-    device="cpu",
-)  # fmt: skip
+#
+# Soon means: before any further piece of work. Seconds would measure what else the machine does.
 
 
-def stop_time(lab: Lab) -> float:
-    """Seconds from the click until the thread is over and the buttons are back."""
-    start = time.perf_counter()
-    press(lab, "stop")
+class Work:
+    """Counts the pieces of work of a run, and can hold the run in the middle of one while a button is pressed.
+
+    A piece is a batch to learn from, a window to score, a token between two steps (aside), a last token.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.state = ""
+        """What the chart said of the run when the button was pressed."""
+        self._place: tuple[str, int] | None = None
+        self._reached, self._let_go = threading.Event(), threading.Event()
+
+    def note(self, kind: str) -> None:
+        """A piece begins: called by the thread that trains."""
+        self.done.append(kind)
+        if (kind, self.done.count(kind)) == self._place:
+            self._reached.set()
+            assert self._let_go.wait(PATIENCE), f"nobody let go of {self._place}"
+
+    def noting(self, kind: str, do: Callable) -> Callable:
+        """``do``, with a note of each call."""
+
+        def noted(*args, **kwargs):
+            self.note(kind)
+            return do(*args, **kwargs)
+
+        return noted
+
+    def press_within(self, place: tuple[str, int], lab: Lab, button: str, until: Callable[[], bool]) -> list[str]:
+        """Start a run, press ``button`` while it is at ``place``; returns what it still begins ``until`` it heeds."""
+        self._place = place
+        lab.start()
+        assert self._reached.wait(PATIENCE), f"waited {PATIENCE} s for: {place}"
+        before, self.state = len(self.done), chart(lab)["state"]
+        press(lab, button)
+        self._let_go.set()
+        wait_until(until, f"{button} to be heeded")
+        return self.done[before:]
+
+    def stop_within(self, place: tuple[str, int], lab: Lab) -> list[str]:
+        """What a run still begins after Stop, until its thread is over and the buttons are back."""
+        begun = self.press_within(place, lab, "stop", lambda: lab.wait(PATIENCE))
+        assert pressable(lab) == {"start", "step"}
+        return begun
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """All that the runs of this test do; beside the training they write as much as there is to write."""
+    work, build, finish = Work(), session_module.build_trainer, SampleWriter.finish
+
+    def build_noted(recipe):
+        trainer = build(recipe)
+        windows = trainer.val_batches.windows
+        trainer.batches.batch = work.noting("batch", trainer.batches.batch)
+        trainer.val_batches.windows = lambda most=None: map(work.noting("window", lambda w: w), windows(most))
+        return trainer
+
+    def finish_noted(writer, step, stopped):
+        finish(writer, step, work.noting("last token", stopped))
+
+    monkeypatch.setattr(session_module, "build_trainer", build_noted)
+    monkeypatch.setattr(session_module, "Driver", functools.partial(Driver, share=math.inf))
+    monkeypatch.setattr("course_lib.lab.sample.REST_SECONDS", math.inf)  # a sample goes by the steps alone
+    monkeypatch.setattr(SampleWriter, "write", work.noting("aside", SampleWriter.write))
+    monkeypatch.setattr(SampleWriter, "finish", finish_noted)
+    return work
+
+
+def test_all_work_is_counted(project, work):
+    """Or what comes too late in the tests below would not be seen."""
+    lab = Lab(SMALL.replace(grad_accum=2))
+    lab.start()
     assert lab.wait(PATIENCE)
-    seconds = time.perf_counter() - start
-    assert pressable(lab) == {"start", "step"}
-    return seconds
+    counts = {kind: work.done.count(kind) for kind in ("batch", "window", "last token")}
+    assert counts == {"batch": 12, "window": 2, "last token": 12}
+    assert work.done.count("aside") > 6
 
 
-def soonest(attempt, times: int = 3) -> float:
-    """The best of a few: what else the machine does must not decide. What waits for the wrong thing is never soon."""
-    best = math.inf
-    for _ in range(times):
-        best = min(best, attempt())
-        if best < SOON:
-            break
-    return best
+@pytest.mark.parametrize(("micro_steps", "batch", "steps"), [(1, 3, 3), (3, 8, 2)])
+def test_stop_in_the_middle_of_a_step(project, work, micro_steps, batch, steps):
+    """The batch at hand is the last one. A step that it completes is taken, and one that wants more is given up."""
+    lab = Lab(ENDLESS.replace(grad_accum=micro_steps, eval_every=3))  # and an evaluation would follow
+    assert work.stop_within(("batch", batch), lab) == []
+    assert steps_done(lab) == lab.runs[-1].trainer.step == steps
 
 
-def test_stop_in_the_middle_of_a_step(project):
-    lab = Lab(BUSY)
-
-    def attempt() -> float:
-        begin(lab, 2)
-        return stop_time(lab)
-
-    assert soonest(attempt) < SOON
-
-
-def test_stop_in_an_evaluation_of_the_whole_split(project, monkeypatch):
+def test_stop_in_an_evaluation_of_the_whole_split(project, work, monkeypatch):
     """The split is endless here: who waits for the evaluation waits forever."""
-    lab, build, scoring = Lab(BUSY.replace(eval_every=1)), session_module.build_trainer, threading.Event()
+    lab, build = Lab(ENDLESS.replace(eval_every=1, eval_batches=None)), session_module.build_trainer
 
     def build_with_an_endless_split(recipe):
         trainer = build(recipe)
         batch = trainer.val_batches.batch(0)
 
         def windows(max_batches=None):
-            scoring.set()
             while True:
+                work.note("window")
                 yield batch
 
         trainer.val_batches.windows = windows
         return trainer
 
     monkeypatch.setattr(session_module, "build_trainer", build_with_an_endless_split)
-
-    def attempt() -> float:
-        scoring.clear()
-        lab.start()
-        assert scoring.wait(PATIENCE)
-        return stop_time(lab)
-
-    assert soonest(attempt) < SOON
+    assert work.stop_within(("window", 3), lab) == []
     assert lab.runs[-1].trainer.step == 1
 
 
-def test_stop_while_the_last_sample_is_written(project, monkeypatch):
-    lab = Lab(BUSY.replace(max_steps=1))
-    endless = functools.partial(session_module.SampleWriter, length=100_000)
+def test_stop_while_the_last_sample_is_written(project, work, monkeypatch):
+    lab = Lab(SMALL.replace(max_steps=1))
+    endless = functools.partial(SampleWriter, length=100_000)
     monkeypatch.setattr(session_module, "SampleWriter", endless)
-
-    def attempt() -> float:
-        lab.start()
-        wait_until(lambda: chart(lab)["state"] == "writing a last sample", "the sample")
-        return stop_time(lab)
-
-    assert soonest(attempt) < SOON
+    monkeypatch.setattr(session_module, "Driver", Driver)  # or the sample before it would never end
+    assert work.stop_within(("last token", 3), lab) == []
+    assert work.state == "writing a last sample"
     assert lab.runs[-1].is_complete
 
 
-def test_stop_while_paused(project):
-    lab = Lab(BUSY)
+class PatientQueue(queue.SimpleQueue):
+    """Ends no wait without a word: who pauses has to be woken, or pauses forever."""
 
-    def attempt() -> float:
-        begin_paused(lab)
-        return stop_time(lab)
-
-    assert soonest(attempt) < SOON
+    def get(self, block: bool = True, timeout: float | None = None) -> object:
+        return super().get(block)
 
 
-def test_pause_is_soon_too(project):
-    lab = Lab(BUSY)
+def test_stop_while_paused(project, work, monkeypatch):
+    monkeypatch.setattr(driver_module, "queue", types.SimpleNamespace(SimpleQueue=PatientQueue, Empty=queue.Empty))
+    lab = Lab(ENDLESS)
+    begin_paused(lab)
+    before = len(work.done)
+    end(lab)
+    assert work.done[before:] == []
+    assert pressable(lab) == {"start", "step"}
+    assert steps_done(lab) == 1
 
-    def attempt() -> float:
-        begin(lab, 2)
-        start = time.perf_counter()
-        press(lab, "pause")
-        wait_until(lambda: chart(lab)["state"] == "paused", "a pause")
-        seconds = time.perf_counter() - start
-        end(lab)
-        return seconds
 
-    assert soonest(attempt) < SOON
+@pytest.mark.parametrize(("micro_steps", "batch", "still"), [(1, 3, []), (3, 8, ["batch"])])
+def test_pause_is_soon_too(project, work, micro_steps, batch, still):
+    """The step at hand is taken, with what it still wants, and nothing else is begun."""
+    lab = Lab(ENDLESS.replace(grad_accum=micro_steps))
+    assert work.press_within(("batch", batch), lab, "pause", lambda: chart(lab)["state"] == "paused") == still
+    assert steps_done(lab) == 3
+    end(lab)
 
 
 # The tray -------------------------------------------------------------------------------------------------
 
 
-def test_finished_runs_lie_in_the_tray_and_over_one_another(project, shown, known_text):
+def test_finished_runs_lie_in_the_tray_and_over_one_another(project, shown, known_text, whole_samples):
     lab = Lab(SMALL.replace(dataset=known_text))
     lab.train()
     lab.controls.sliders["max_lr"].value = 0.05

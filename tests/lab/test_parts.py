@@ -22,6 +22,8 @@ from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
 from course_lib.training import StepRecord
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = "tinytales_cpu"
 SMALL = load_recipe(RECIPE).replace(
     n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=2, max_steps=6, eval_every=3, eval_batches=1,

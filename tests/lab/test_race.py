@@ -1,6 +1,7 @@
 """The race: its paths are those of torch's optimizers, its words say what they did; no kernel is needed to see it."""
 
 import base64
+import functools
 import json
 import math
 from pathlib import Path
@@ -14,6 +15,15 @@ from course_lib.lab.race import FLOOR, Race, seen
 from course_lib.lab.surfaces import NEAR, SURFACES, Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+raced = functools.cache(surfaces.race)
+
+
+@pytest.fixture(autouse=True)
+def each_race_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same setting gives the same paths, and many tests begin with the same setting."""
+    monkeypatch.setattr("course_lib.lab.race.race", raced)
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""The run directory's side of a trainer: its lock, its log, its saves, and the one history they tell."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from course_lib import checkpoint
+from course_lib.config import RunConfig
+from course_lib.errors import CourseError
+from course_lib.optim import AnyOptimizer
+from course_lib.tokenizers import Tokenizer
+from course_lib.training.record import StepRecord
+
+
+class Keeper:
+    """Writes what one trainer leaves on disk. It has the run's lock from its making until `close`.
+
+    Nothing in the folder changes before the first row or save: until then a run that is resumed from an
+    earlier save is what it was. Then the log and the pointers go back to that save, in an order that tells
+    one history at every instant.
+    """
+
+    def __init__(self, run_dir: Path, tensorboard: bool) -> None:
+        self.run_dir, self._tensorboard = run_dir, tensorboard
+        self.saved_step: int | None = None
+        """After how many steps the last save was made; None before the first one."""
+        self._lock = checkpoint.RunLock(run_dir)
+        self._log: checkpoint.MetricsLog | None = None
+        self._origin: Path | None = None
+        self._last: tuple[str | None, int] = (None, 0)
+
+    @classmethod
+    def new(cls, run_dir: Path, about: RunConfig, tokenizer: Tokenizer | None) -> Self:
+        """Begin a run; CourseError where the folder holds one, or another process is about to."""
+        self = cls(run_dir, about.train.tensorboard)
+        checkpoint.create_run(run_dir, about, tokenizer, self._lock)
+        self._last = self._look()
+        return self
+
+    @classmethod
+    def of(cls, run_dir: Path) -> Self:
+        """Go on with a run; CourseError where another process trains it."""
+        self = cls(run_dir, tensorboard=False)
+        self._lock.acquire()
+        self._last = self._look()
+        return self
+
+    def start_from(self, save: Path, step: int, tensorboard: bool) -> None:
+        """The save that the trainer has loaded, and how many steps it stands for."""
+        self._origin, self.saved_step, self._tensorboard = save, step, tensorboard
+
+    def write(self, record: StepRecord) -> None:
+        """A row of the log; a second one of the same step replaces the first."""
+        self._begin(record.step + 1).write(dataclasses.asdict(record))
+
+    def save(self, step: int, model: nn.Module, optimizer: AnyOptimizer, state: dict[str, Any], best: bool) -> None:
+        """A save after ``step`` completed steps; the rows of these steps are written already."""
+        self._begin(step).sync()
+        try:
+            checkpoint.save(self.run_dir, step, model, optimizer, state, best)
+        finally:
+            self._last = self._look()
+        self.saved_step = step
+
+    def _look(self) -> tuple[str | None, int]:
+        """What the pointer `last` says, and when it was written: two histories may have saves of one name."""
+        try:
+            return checkpoint.read_pointer(self.run_dir, "last"), (self.run_dir / "last").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None, 0
+
+    def _begin(self, steps: int) -> checkpoint.MetricsLog:
+        """The log. When it is opened, rows beyond the first ``steps`` steps are dropped from it."""
+        if not self._lock.is_held:
+            self._close_log()
+            self._lock.acquire()
+        if self._log is None:
+            if self._look() != self._last:
+                self._lock.release()
+                raise CourseError(
+                    f"{self.run_dir} was trained by another program meanwhile: its last save is not the one that this "
+                    "trainer left. Resume the run, and go on with that trainer."
+                )
+            if self._origin is not None:
+                try:
+                    checkpoint.rewind(self.run_dir, self._origin)
+                finally:
+                    self._last = self._look()
+            self._log = checkpoint.MetricsLog(self.run_dir, steps, self._tensorboard)
+        return self._log
+
+    def close(self) -> None:
+        """Let go of the log and of the lock; a later row or save takes them again."""
+        self._origin = None
+        self._close_log()
+        self._lock.release()
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None

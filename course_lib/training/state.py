@@ -1,0 +1,57 @@
+"""What a save's ``state.json`` holds of a trainer, and the way back."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from course_lib import checkpoint
+from course_lib.training.record import Owed, StepRecord
+
+STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
+"""What a run needs, besides the step, to go on from a save."""
+
+
+def dropouts(model: nn.Module) -> list[nn.Dropout]:
+    return [module for module in model.modules() if isinstance(module, nn.Dropout)]
+
+
+def dropout_of(model: nn.Module) -> float | None:
+    """The rate in force; None for a model without dropout."""
+    return next((module.p for module in dropouts(model)), None)
+
+
+def state_of(trainer: Any) -> dict[str, Any]:
+    """The values of `STATE`, as JSON has them, of a `Trainer`."""
+    return {
+        "tokens": trainer.tokens,
+        "seconds": trainer.seconds,
+        "best_val_loss": trainer.best_val_loss if math.isfinite(trainer.best_val_loss) else None,
+        "train": trainer.config.to_dict(),
+        "min_lr": trainer.min_lr,
+        "evaluation_owed": trainer.owed is not None and trainer.owed.evaluation,
+        "dropout": dropout_of(trainer.model),
+        "scaler": trainer.scaler.state_dict(),
+    }
+
+
+def take_up(trainer: Any, state: dict[str, Any], run_dir: Path) -> None:
+    """Bring a new `Trainer` to where ``state`` was taken; its settings and its weights have been read already."""
+    if trainer.compute.scaler and state["scaler"]:
+        trainer.scaler.load_state_dict(state["scaler"])
+    trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]
+    trainer.best_val_loss = math.inf if state["best_val_loss"] is None else state["best_val_loss"]
+    if state["dropout"] is not None:
+        trainer.change(dropout=state["dropout"])
+    if state["evaluation_owed"]:
+        trainer.owed = Owed(_record(run_dir, state), evaluation=True, row=False, told=True)
+
+
+def _record(run_dir: Path, state: dict[str, Any]) -> StepRecord:
+    """The record of the step before the save, as the log tells it."""
+    step = state["step"] - 1
+    rows = [row for row in checkpoint.read_metrics(run_dir) if row["step"] == step]
+    if rows:
+        return StepRecord(**rows[-1])
+    return StepRecord(step, None, None, state["train"]["max_lr"], state["tokens"], state["seconds"], None, None)

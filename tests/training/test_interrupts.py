@@ -1,0 +1,299 @@
+"""A step is whole or has not happened: Ctrl-C and JupyterLab's stop button, at every line and at random instants.
+
+The signals are real ones (SIGINT), the loop is a learner's own: ``for record in trainer``, run again after each. What
+comes out is held against the run that was never stopped: weights, optimizer, log, saves, and the records.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from interrupts import BELOW, FORMS, WATCHED, at_every_line, make, result, train
+from jupyter_client.manager import start_new_kernel
+from torch import Tensor, nn
+
+from course_lib.optim import OptimizerSet
+from course_lib.training import next_token_loss
+from course_lib.training.signals import holding_signals
+
+HERE = Path(__file__).parent
+RANDOM = 300
+"""How many random interruptions a script has to stand, and a kernel too."""
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(os.name == "nt", reason="Windows has no way to send a SIGINT to one process"),
+]
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+# The three smallest cases: each of them once ended with wrong weights, or lost a row ------------------------
+
+
+def once(function: Callable, before: bool = False) -> Callable:
+    """``function``, with an interruption right after its first call, or right before it."""
+    calls: list[int] = []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1 and before:
+            interrupt()
+        value = function(*args, **kwargs)
+        if len(calls) == 1 and not before:
+            interrupt()
+        return value
+
+    return wrapped
+
+
+def in_the_scaler(trainer) -> None:
+    trainer.scaler.update = once(trainer.scaler.update, before=True)
+
+
+def between_two_optimizers(trainer) -> None:
+    assert isinstance(trainer.optimizer, OptimizerSet)
+    trainer.optimizer.optimizers[0].step = once(trainer.optimizer.optimizers[0].step)
+
+
+def in_an_evaluation(trainer) -> None:
+    def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return usual(model, x, y) if model.training else interrupted(model, x, y)
+
+    usual, interrupted = next_token_loss, once(next_token_loss)
+    trainer.loss = loss
+
+
+@pytest.mark.parametrize("place", [in_the_scaler, between_two_optimizers, in_an_evaluation])
+def test_an_interruption_at_a_bad_place_changes_nothing(place: Callable, project: Path) -> None:
+    form = "muon, fp16 with a scaler"
+    wanted = result(project / "whole", train(make(form, project / "whole"))[0])
+    trainer = make(form, project / "cut")
+    place(trainer)
+    steps, cut = train(trainer)
+    assert cut == 1
+    assert result(project / "cut", steps) == wanted
+    assert len(wanted["rows"]) == len(steps) == FORMS[form]["max_steps"]
+
+
+def test_a_save_after_an_interrupted_evaluation_has_its_row(project: Path) -> None:
+    """Whoever saves by hand before the loop goes on loses nothing either."""
+    form = "adamw"
+    wanted = result(project / "whole", train(make(form, project / "whole"))[0])
+    trainer = make(form, project / "cut")
+    in_an_evaluation(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        list(trainer)
+    trainer.save()
+    assert (project / "cut" / "metrics.jsonl").read_text().count("\n") == 2
+    assert trainer.step == 2
+    train(trainer)
+    found = result(project / "cut", wanted["steps"])
+    assert {part: found[part] for part in found if part != "saves"} == {
+        part: wanted[part] for part in found if part != "saves"
+    }
+
+
+# At every line ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def pythons_own_handler() -> Iterator[None]:
+    """As in a program that has not said anything else about Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_at_some_lines_of_a_step_changes_nothing(tmp_path: Path) -> None:
+    found = at_every_line("muon, fp16 with a scaler", tmp_path, ("course_lib/training/trainer.py",), first=1, every=6)
+    assert found["wrong"] == []
+    assert found["tried"] >= 25, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(FORMS)), ids=list(FORMS))
+def test_an_interruption_at_every_line_of_a_step_changes_nothing(number: int, tmp_path: Path) -> None:
+    """Each form tries every third line of ours, so that all of them together try every line."""
+    form = list(FORMS)[number]
+    ours = at_every_line(form, tmp_path / "ours", WATCHED, first=number % 3, every=3)
+    assert ours["wrong"] == []
+    assert ours["tried"] > 100
+    torchs = at_every_line(form, tmp_path / "torchs", BELOW, first=number, every=10)
+    assert torchs["wrong"] == []
+    assert torchs["tried"] > 20
+
+
+# At random, from outside ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_random_interruptions_of_a_script_change_nothing(tmp_path: Path) -> None:
+    """At most one signal is on its way at a time: a second one could end the program, as it should."""
+    draw, cut, number = random.Random(0), 0, 0
+    while cut < RANDOM:
+        form = list(FORMS)[number % len(FORMS)]
+        code = f"import torch; torch.set_num_threads(1); from interrupts import *; " \
+               f"print('differs:', whole_and_interrupted({form!r}, Path({str(tmp_path)!r}), {number}))"  # fmt: skip
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdout=subprocess.PIPE, text=True)
+        for line in child.stdout:
+            if line != "ready\n":
+                assert line == "differs: \n", (form, number, cut, line)
+                break
+            cut += 1
+            time.sleep(draw.expovariate(20))
+            child.send_signal(signal.SIGINT)
+        child.kill()
+        child.wait()
+        number += 1
+    print(f"{cut} interruptions of {number} runs")
+
+
+class Kernel:
+    """A real IPython kernel, as JupyterLab starts it. Its stop button is `interrupt`."""
+
+    def __init__(self) -> None:
+        self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(HERE))
+
+    def run(self, cell: str, interrupt_after: float | None = None) -> tuple[str, str]:
+        """Run a cell, and press the stop button so many seconds later: the error's name, and what was printed."""
+        asked = self.client.execute(cell)
+        if interrupt_after is not None:
+            time.sleep(interrupt_after)
+            self.manager.interrupt_kernel()
+        printed = ""
+        while True:
+            message = self.client.get_iopub_msg(timeout=120)
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            if message["msg_type"] == "stream":
+                printed += message["content"]["text"]
+            elif message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                reply = self.client.get_shell_msg(timeout=120)["content"]
+                return reply.get("ename", ""), printed + str(reply.get("evalue", ""))
+
+    def ask(self, cell: str) -> str:
+        """What a cell prints that must not fail."""
+        error, printed = self.run(cell)
+        assert not error, (error, printed)
+        return printed.strip()
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    kernel = Kernel()
+    kernel.ask("import torch; torch.set_num_threads(1); from interrupts import *; wholes = {}")
+    yield kernel
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.slow
+def test_interruptions_at_lines_of_a_step_in_a_kernel_change_nothing(kernel: Kernel, tmp_path: Path) -> None:
+    call = f"at_every_line('muon, fp16 with a scaler', Path({str(tmp_path)!r}), WATCHED, every=6)"
+    assert kernel.ask(f"found = {call}; print(found['wrong'], found['tried'] > 60)") == "[] True"
+
+
+@pytest.mark.slow
+def test_random_presses_of_the_stop_button_change_nothing(kernel: Kernel, tmp_path: Path) -> None:
+    """The cell with the loop is interrupted and run again, until it ends by itself; the next cell compares."""
+    draw, cut, number = random.Random(0), 0, 0
+    while cut < RANDOM:
+        form = list(FORMS)[number % len(FORMS)]
+        kernel.ask(f"""
+form, run, whole, steps = {form!r}, Path({str(tmp_path)!r}) / "run {number}", Path({str(tmp_path)!r}) / "{form}", []
+if form not in wholes:
+    wholes[form] = result(whole, train(make(form, whole, **LONG))[0])
+trainer = make(form, run, **LONG)""")
+        while True:
+            error, printed = kernel.run("for record in trainer:\n    steps.append(record.step)", draw.expovariate(20))
+            if not error:
+                break
+            assert error == "KeyboardInterrupt", (form, number, error, printed)
+            cut += 1
+        compare = "found = result(run, steps); print([part for part in found if found[part] != wholes[form][part]])"
+        assert kernel.ask(compare) == "[]", (form, number, cut)
+        number += 1
+    print(f"{cut} presses in {number} runs")
+
+
+# Holding a signal --------------------------------------------------------------------------------------------
+
+
+def test_a_signal_is_answered_when_the_whole_is_done() -> None:
+    done: list[str] = []
+
+    def whole() -> None:
+        with holding_signals():
+            interrupt()
+            interrupt()
+            done.append("first")
+            with holding_signals():
+                done.append("second")
+            done.append("third")
+
+    with pytest.raises(KeyboardInterrupt):
+        whole()
+    assert done == ["first", "second", "third"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with holding_signals():
+        pass  # nothing came, nothing is raised
+
+
+def test_a_second_signal_ends_what_may_hang() -> None:
+    done: list[str] = []
+
+    def hangs() -> None:
+        with holding_signals(at_most=1):
+            interrupt()
+            done.append("held")
+            interrupt()
+            done.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        hangs()
+    assert done == ["held"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_termination_is_held_as_well_and_an_error_does_not_swallow_it() -> None:
+    heard: list[int] = []
+
+    def fails() -> None:
+        with holding_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == []
+            raise ValueError("of its own")
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with pytest.raises(ValueError, match="of its own"):
+            fails()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+def test_signals_that_python_does_not_handle_stay_as_they_are() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with holding_signals():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        interrupt()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_another_thread_trains_without_touching_signals(project: Path) -> None:
+    done: list[list[int]] = []
+    thread = threading.Thread(target=lambda: done.append(train(make("adamw", project / "run"))[0]))
+    thread.start()
+    thread.join()
+    assert done == [[0, 1, 2, 3]]
