@@ -55,7 +55,7 @@ def hold(what: Sequence[str], environment: dict[str, str]) -> tuple[bool, dict[s
         command = [sys.executable, "-m", "pytest", "--nbval", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
         done = subprocess.run([*command, *what], cwd=ROOT, env=os.environ | environment, check=False)
         seconds: dict[str, float] = defaultdict(float)
-        for case in ET.parse(report).iter("testcase"):
+        for case in ET.parse(report).iter("testcase") if report.exists() else ():
             name = case.get("classname", "")
             seconds[name.split(".")[-1] if name.startswith("chapters") else "tests"] += float(case.get("time", 0))
     return done.returncode == 0, seconds
@@ -64,7 +64,7 @@ def hold(what: Sequence[str], environment: dict[str, str]) -> tuple[bool, dict[s
 def table(times: dict[str, dict[str, float]]) -> str:
     """Seconds: a row for each chapter, a column for each of the numerics."""
     rows = sorted({row for column in times.values() for row in column})
-    width = max(len(row) for row in rows)
+    width = max((len(row) for row in rows), default=0)
     lines = [" " * width + "".join(f"{name:>22}" for name in times)]
     lines += [f"{row:{width}}" + "".join(f"{times[name].get(row, 0):22.1f}" for name in times) for row in rows]
     return "\n".join(lines)
