@@ -146,13 +146,14 @@ def refresh(path: str | Path) -> list[str]:
 def differing(path: str | Path) -> list[str]:
     """Which outputs a chapter would not show, as they are stored, on a processor that adds in another order.
 
-    The chapter is run once more under the lowest numerics of `course_lib.numerics`. Left out are cells that
-    are not compared, and pictures. Returns the differences, in words.
+    The chapter is run once more under the lowest numerics of `course_lib.numerics`. Left out are pictures, and
+    cells that are not compared, unless they fail. Returns the differences, in words.
     """
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
     other = executed(Path(path), NUMERICS[LOWEST], allow_errors=True)
     for cell, again in zip(stored["cells"], other["cells"]):
-        if NOT_COMPARED in cell["metadata"].get("tags", []):
+        failed = any(output["output_type"] == "error" for output in again.get("outputs", []))
+        if NOT_COMPARED in cell["metadata"].get("tags", []) and not failed:
             again["outputs"] = cell["outputs"]
     return [words for words in changes(stored, other) if not words.endswith((REDRAWN, ONLY_DETAILS))]
 

@@ -79,6 +79,9 @@ def main() -> int:
     parser.add_argument("--base", default="origin/main")
     asked = parser.parse_args()
     chapters = changed_chapters(asked.base) if asked.changed else CHAPTERS
+    if unknown := set(asked.chapters or ()) - {path.stem[:2] for path in CHAPTERS}:
+        parser.error(f"there is no chapter {', '.join(sorted(unknown))}; there is: "
+                     f"{', '.join(path.stem[:2] for path in CHAPTERS)}")  # fmt: skip
     if asked.chapters:
         chapters = [path for path in chapters if path.stem[:2] in asked.chapters]
     what = [str(path) for path in chapters]

@@ -203,10 +203,12 @@ def test_make_refresh_of_a_broken_chapter_says_which_cell(chapters, capsys):
 def test_make_refresh_says_what_another_processor_would_show(chapters, capsys):
     """A chapter that prints how wide its vectors are stands for one that prints what they add up to."""
     width = "import torch\nprint(torch.backends.cpu.get_cpu_capability())"
+    wider = "assert torch.backends.cpu.get_cpu_capability() != 'DEFAULT'"
     cells = [
         code_cell(width, 1, name="a"),
         code_cell(width, 2, name="b", tags=["nbval-ignore-output"]),
-        code_cell(f"{width}\nassert torch.backends.cpu.get_cpu_capability() != 'DEFAULT'", 3, name="c"),
+        code_cell(wider, 3, name="d", tags=["nbval-ignore-output"]),
+        code_cell(f"{width}\n{wider}", 4, name="c"),
     ]
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has nothing but the lowest")
@@ -216,7 +218,8 @@ def test_make_refresh_says_what_another_processor_would_show(chapters, capsys):
     assert "cell 1 (a):\n    -AVX" in told
     assert "+DEFAULT" in told
     assert "(b)" not in told, "that cell is not compared"
-    assert "+AssertionError" in told, "and the cells after a failure are run too"
+    assert "cell 3 (d), which is not compared:\n    +AssertionError" in told, "but what it asserts has to hold"
+    assert "cell 4 (c):" in told, "and the cells after a failure are run too"
 
 
 # setup and show -------------------------------------------------------------------------------------------

@@ -235,7 +235,8 @@ def test_a_zero_gradient_stays_zero():
 def test_matrices_go_through_together_as_they_do_alone():
     stack = random_matrix(3, 10, 6)
     alone = torch.stack([orthogonalize(matrix) for matrix in stack])
-    torch.testing.assert_close(orthogonalize(stack), alone, rtol=0, atol=1e-6)
+    # A sum of another order is off by 6e-8, and each of the five rounds makes that up to 3.4445 times as large.
+    torch.testing.assert_close(orthogonalize(stack), alone, rtol=0, atol=6e-8 * 3.4445**5)
 
 
 def test_the_type_stays():

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import socket
+import threading
 import time
 import warnings
 import weakref
@@ -21,6 +22,9 @@ from course_lib.paths import replace_file
 
 _held: "weakref.WeakValueDictionary[str, RunLock]" = weakref.WeakValueDictionary()
 """What this process holds, by the folder's real path. A lock that nobody refers to any more is let go of."""
+
+_one_at_a_time = threading.RLock()
+"""Held by the thread that writes, or that takes a lock or lets go of one."""
 
 _turns = itertools.count()
 """Which of two owners in this process is the newer one."""
@@ -46,7 +50,9 @@ class RunLock:
 
     @property
     def is_held(self) -> bool:
-        return _held.get(self._key) is self and self._process == os.getpid()
+        """Whether it is; not any more where the folder was removed and made anew, or in a forked child."""
+        mine = _held.get(self._key) is self and self._process == os.getpid()
+        return mine and (self._file is None or self._inode == _inode(self.run_dir / "lock"))
 
     def acquire(self) -> Self:
         """Take the lock; nothing happens where it is held already.
@@ -54,46 +60,55 @@ class RunLock:
         Raises:
             CourseError: where another process has it (it is named), or a newer owner in this one.
         """
-        if self.is_held:
-            return self
-        older = _held.get(self._key)
-        if older is not None and not older.is_held:  # a copy that a forked child has
-            older = None
-        if self._taken_over or (older is not None and older._turn > self._turn):
-            raise CourseError(
-                f"{self.run_dir} is now written by a newer trainer of this program, and this older one has stopped "
-                "writing. Go on with the newer one, or resume the run once more."
-            )
-        if older is None or not self._take_over(older):
+        with _one_at_a_time:
+            if not self.is_held:
+                older = _held.get(self._key)
+                if older is not None and not older.is_held:  # a void one, or a copy that a forked child has
+                    older._taken_over = older is not self and older._process == os.getpid()
+                    older = None
+                if self._taken_over or (older is not None and older._turn > self._turn):
+                    raise CourseError(
+                        f"{self.run_dir} is now written by a newer trainer of this program, and this older one has "
+                        "stopped writing. Go on with the newer one, or resume the run once more."
+                    )
+                self._take(older)
+        return self
+
+    def _take(self, older: "RunLock | None") -> None:
+        """Have the lock of an older owner in this process, or the system's."""
+        self._process = os.getpid()
+        if older is None:
             with explained(self.run_dir / "lock"):
                 self._file = _lock(self.run_dir)
             self._inode = _inode(self.run_dir / "lock")
-        self._process = os.getpid()
-        _held[self._key] = self
-        return self
+            _held[self._key] = self
+        else:
+            self._inode = older._inode
+            _held[self._key] = self
+            self._file, older._file, older._taken_over = older._file, None, True
 
-    def _take_over(self, older: "RunLock") -> bool:
-        """Have the lock of an older owner; False where it is void, because the folder was removed and made anew."""
-        self._file, older._file, older._taken_over = older._file, None, True
-        self._inode = older._inode
-        if self._file is None or self._inode == _inode(self.run_dir / "lock"):
-            return True
-        self._file.release()
-        return False
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within it the owner has the lock, and no other thread takes it over; raises as `acquire` does."""
+        with _one_at_a_time:
+            self.acquire()
+            yield
 
     def release(self) -> None:
         """Let go of it; nothing happens where it is not held."""
-        if self.is_held:
-            del _held[self._key]
-            self._let_go()
+        with _one_at_a_time:
+            if _held.get(self._key) is self and self._process == os.getpid():
+                del _held[self._key]
+                self._let_go()
 
     def _let_go(self) -> None:
         file, self._file = self._file, None
         if file is None or not file.is_locked:
             return
         try:
-            with contextlib.suppress(OSError):
-                (self.run_dir / "holder.json").unlink(missing_ok=True)
+            if self._inode == _inode(self.run_dir / "lock"):
+                with contextlib.suppress(OSError):
+                    (self.run_dir / "holder.json").unlink(missing_ok=True)
         finally:
             file.release()
 
@@ -110,15 +125,16 @@ def locked(run_dir: str | Path) -> Iterator[None]:
     Raises:
         CourseError: where another process has it.
     """
-    owner = _held.get(os.path.realpath(run_dir))
-    if owner is not None and owner.is_held:
-        yield
-        return
-    lock = RunLock(run_dir).acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    with _one_at_a_time:
+        owner = _held.get(os.path.realpath(run_dir))
+        if owner is not None and owner.is_held:
+            yield
+            return
+        lock = RunLock(run_dir).acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _lock(run_dir: Path) -> BaseFileLock | None:
@@ -129,7 +145,8 @@ def _lock(run_dir: Path) -> BaseFileLock | None:
     except Timeout as error:
         raise CourseError(
             f"{run_dir} is being trained by {_holder(run_dir)}. Two at once would spoil it: wait until that one has "
-            "ended, or stop it (Ctrl-C, or the stop button); for a second run choose another --out-dir."
+            "ended, or stop it (Ctrl-C; a notebook whose loop was interrupted keeps its run until it goes on or its "
+            "kernel is restarted). For a second run choose another --out-dir."
         ) from error
     except (NotImplementedError, OSError) as error:
         if not has_no_locks(error):
@@ -139,7 +156,8 @@ def _lock(run_dir: Path) -> BaseFileLock | None:
         return None
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     try:
-        with contextlib.suppress(OSError):  # it only makes a message clearer
+        with contextlib.suppress(OSError):  # it only makes a message clearer; an older one names a dead process
+            (run_dir / "holder.json").unlink(missing_ok=True)
             replace_file(run_dir / "holder.json", json.dumps(holder) + "\n")
     except BaseException:
         file.release()

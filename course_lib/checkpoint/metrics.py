@@ -45,7 +45,9 @@ class MetricsLog:
         CourseError: where the file cannot be written, or TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, run_dir: str | Path, first_step: int = 0, tensorboard: bool = False) -> None:
+    def __init__(
+        self, run_dir: str | Path, first_step: int = 0, tensorboard: bool = False, purge_step: int | None = None
+    ) -> None:
         self.path = Path(run_dir) / "metrics.jsonl"
         self._last = -1  # the step of the last row
         rows = read_metrics(run_dir)
@@ -53,7 +55,8 @@ class MetricsLog:
         self._continue(kept, anew=kept != rows or self.path.exists())
         self._board = None
         if tensorboard:
-            self._board = _open_tensorboard(Path(run_dir) / "tensorboard", first_step)
+            purge_step = first_step if purge_step is None else purge_step
+            self._board = _open_tensorboard(Path(run_dir) / "tensorboard", purge_step)
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""

@@ -114,15 +114,27 @@ def load(run_dir: str | Path, which: str | int = "last") -> Run:
     config, tokenizer = read_config(run_dir)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
         model = build_model(config.model)
-    folder = find_save(run_dir, which)
     while True:
+        folder = find_save(run_dir, which)
+        before = _identity(folder)
         try:
             load_weights(model, folder)
-            return Run(model.eval(), tokenizer, config, read_state(folder), folder)
+            state = read_state(folder)
         except CourseError:
-            tried, folder = folder, find_save(run_dir, which)
-            if folder == tried:  # nobody has replaced it: it is damaged
+            if before == _identity(find_save(run_dir, which)):  # nobody has replaced it: it is damaged
                 raise
+        else:
+            if before == _identity(folder):
+                return Run(model.eval(), tokenizer, config, state, folder)
+
+
+def _identity(save: Path) -> tuple[Path, int, int] | None:
+    """Which folder it is: names of saves come back. None where it is gone."""
+    try:
+        found = save.stat()
+    except OSError:
+        return None
+    return save, found.st_ino, found.st_mtime_ns
 
 
 def read_state(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From a recipe to a trainer that is ready to go: data, batches, model."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,14 @@ def resume_trainer(run: str | Path, which: str | int = "last", **changes: Any) -
     """Go on with a run on the text that it was trained on; ``changes`` are settings of TrainConfig.
 
     Raises:
-        CourseError: where the folder is no run, or the text now gives another vocabulary.
+        CourseError: where the folder is no run, another process trains it, or the text now gives another vocabulary.
     """
     run_dir = checkpoint.find_run(run)
+    with checkpoint.locked(run_dir) if current_world().is_main else contextlib.nullcontext():
+        return _resumed(run_dir, which, changes)
+
+
+def _resumed(run_dir: Path, which: str | int, changes: dict[str, Any]) -> Trainer:
     about, tokenizer = checkpoint.read_config(run_dir)
     prepared = _prepare_once(about.data, tokenizer)
     if about.data.sha256 not in (None, prepared.manifest["sha256"]):

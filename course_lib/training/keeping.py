@@ -1,6 +1,8 @@
 """The run directory's side of a trainer: its lock, its log, its saves, and the one history they tell."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +17,7 @@ from course_lib.training.record import StepRecord
 
 
 class Keeper:
-    """Writes what one trainer leaves on disk. It has the run's lock from its making until `close`.
+    """Writes what one trainer leaves on disk. From `new` or `resume` on until `close` it has the run's lock.
 
     Nothing in the folder changes before the first row or save: until then a run that is resumed from an
     earlier save is what it was. Then the log and the pointers go back to that save, in an order that tells
@@ -40,29 +42,36 @@ class Keeper:
         return self
 
     @classmethod
-    def of(cls, run_dir: Path) -> Self:
-        """Go on with a run; CourseError where another process trains it."""
-        self = cls(run_dir, tensorboard=False)
+    def resume(cls, run_dir: Path, save: Path, step: int, tensorboard: bool) -> Self:
+        """Go on with a run from a save of ``step`` steps; CourseError where another process trains it."""
+        self = cls(run_dir, tensorboard)
+        self._origin, self.saved_step = save, step
         self._lock.acquire()
         self._last = self._look()
         return self
 
-    def start_from(self, save: Path, step: int, tensorboard: bool) -> None:
-        """The save that the trainer has loaded, and how many steps it stands for."""
-        self._origin, self.saved_step, self._tensorboard = save, step, tensorboard
-
     def write(self, record: StepRecord) -> None:
         """A row of the log; a second one of the same step replaces the first."""
-        self._begin(record.step + 1).write(dataclasses.asdict(record))
+        with self._writing():
+            self._opened_log(record.step + 1, record.step).write(dataclasses.asdict(record))
 
     def save(self, step: int, model: nn.Module, optimizer: AnyOptimizer, state: dict[str, Any], best: bool) -> None:
         """A save after ``step`` completed steps; the rows of these steps are written already."""
-        self._begin(step).sync()
-        try:
-            checkpoint.save(self.run_dir, step, model, optimizer, state, best)
-        finally:
-            self._last = self._look()
+        with self._writing():
+            self._opened_log(step, step).sync()
+            try:
+                checkpoint.save(self.run_dir, step, model, optimizer, state, best)
+            finally:
+                self._last = self._look()
         self.saved_step = step
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Within it the lock is held; a log that was opened under a lock since lost is closed."""
+        if not self._lock.is_held:
+            self._close_log()
+        with self._lock.writing():
+            yield
 
     def _look(self) -> tuple[str | None, int]:
         """What the pointer `last` says, and when it was written: two histories may have saves of one name."""
@@ -71,14 +80,14 @@ class Keeper:
         except FileNotFoundError:
             return None, 0
 
-    def _begin(self, steps: int) -> checkpoint.MetricsLog:
-        """The log. When it is opened, rows beyond the first ``steps`` steps are dropped from it."""
-        if not self._lock.is_held:
-            self._close_log()
-            self._lock.acquire()
+    def _opened_log(self, steps: int, next_step: int) -> checkpoint.MetricsLog:
+        """The log. When it is opened, rows beyond the first ``steps`` steps are dropped from it.
+
+        The row of ``next_step`` comes next: what TensorBoard has of it and later ones is void.
+        """
         if self._log is None:
             if self._look() != self._last:
-                self._lock.release()
+                self.close()
                 raise CourseError(
                     f"{self.run_dir} was trained by another program meanwhile: its last save is not the one that this "
                     "trainer left. Resume the run, and go on with that trainer."
@@ -88,12 +97,12 @@ class Keeper:
                     checkpoint.rewind(self.run_dir, self._origin)
                 finally:
                     self._last = self._look()
-            self._log = checkpoint.MetricsLog(self.run_dir, steps, self._tensorboard)
+            self._log = checkpoint.MetricsLog(self.run_dir, steps, self._tensorboard, next_step)
+            self._origin = None
         return self._log
 
     def close(self) -> None:
         """Let go of the log and of the lock; a later row or save takes them again."""
-        self._origin = None
         self._close_log()
         self._lock.release()
 

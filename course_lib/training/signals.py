@@ -1,6 +1,7 @@
 """Ctrl-C, and what a cluster sends before it takes a machine away."""
 
 import contextlib
+import functools
 import math
 import signal
 import threading
@@ -37,11 +38,13 @@ def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print
         patience = 3.0 if trainer.world.size > 1 else 0.0
         if first and number == signal.SIGINT and time.monotonic() - first[0] >= patience:
             raise KeyboardInterrupt
+        trainer.stop()
         if not first:
             first.append(time.monotonic())
-            say("Stopping: the state is being saved. Press Ctrl-C again to stop at once.")
-        trainer.stop()
+            with contextlib.suppress(OSError, RuntimeError):  # a closed terminal, or one that is just being written to
+                say("Stopping: the state is being saved. Press Ctrl-C again to stop at once.")
 
+    handle.leaves_word = True  # type: ignore[attr-defined]  # what `holding_signals` need not hold
     before = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         yield
@@ -52,7 +55,7 @@ def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print
 
 @contextlib.contextmanager
 def holding_signals(at_most: float = math.inf) -> Iterator[None]:
-    """Within it nothing is interrupted: a Ctrl-C (or SIGTERM) that comes is answered when it ends.
+    """Within it a Ctrl-C (or SIGTERM) interrupts nothing: it is answered when it ends.
 
     For what has to happen as a whole or not at all. The update of the weights and the count of the step is such a
     thing. A forward and a backward pass is another: it could be taken again, but Python's ``with`` does not close
@@ -62,7 +65,8 @@ def holding_signals(at_most: float = math.inf) -> Iterator[None]:
     In another thread than the main one it does nothing: signals never come there.
 
     Args:
-        at_most: how many are held; one more, and all are answered at once. For what may take long, or hang.
+        at_most: how many of one kind are held; one more, and all are answered at once. For what may take long, or
+            hang. The first one within `stopping_on_signals` only leaves word, and is always heard at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -79,14 +83,20 @@ def _holding(number: int, at_most: float) -> Iterator[None]:
     if not callable(handler):  # nothing of Python's is called: the signal is ignored, or ends the process
         yield
         return
-    came: list[tuple[int, Any]] = []
+    came: list[Callable[[], object]] = []
 
     def answer() -> None:
         while came:
-            handler(*came.pop(0))
+            came.pop(0)()
 
     def hold(*signalled: Any) -> None:
-        came.append(signalled)
+        if getattr(handler, "leaves_word", False):
+            try:
+                handler(*signalled)
+            except KeyboardInterrupt:
+                came.append(_interrupt)
+        else:
+            came.append(functools.partial(handler, *signalled))
         if len(came) > at_most:
             answer()
 
@@ -94,5 +104,10 @@ def _holding(number: int, at_most: float) -> Iterator[None]:
         signal.signal(number, hold)
         yield
     finally:
+        at_most = math.inf  # setting a handler answers with the old one first
         signal.signal(number, handler)  # one that comes right after this is answered at once
         answer()
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

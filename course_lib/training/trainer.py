@@ -106,11 +106,13 @@ class Trainer:
         ``changes`` are settings of TrainConfig that differ from now on; the next save keeps them.
 
         Raises:
-            CourseError: where the folder is no run, or the save is damaged or of another model.
+            CourseError: where the folder is no run, the save is damaged or of another model, or another process
+                trains the run.
         """
         run_dir = checkpoint.find_run(run_dir)
-        keeper = Keeper.of(run_dir) if current_world().is_main else None  # nobody else writes what is read now
-        try:
+        world = current_world()
+        with checkpoint.locked(run_dir) if world.is_main else contextlib.nullcontext():
+            world.barrier()  # from here on nobody writes what is read now
             about, tokenizer = checkpoint.read_config(run_dir)
             folder = checkpoint.find_save(run_dir, which)
             state = checkpoint.read_state(folder, needed=STATE)
@@ -119,14 +121,10 @@ class Trainer:
             config = TrainConfig.from_dict(state["train"]).replace(**changes)
             self = cls(model, batches, config, loss, val_batches, tokenizer)
             checkpoint.load_optimizer(self.optimizer, self.model, folder)
-            self.run_dir, self._keeper, self.min_lr = run_dir, keeper, changes.get("min_lr", state["min_lr"])
+            self.run_dir, self.min_lr = run_dir, changes.get("min_lr", state["min_lr"])
             take_up(self, state, run_dir)
-        except BaseException:
-            if keeper is not None:
-                keeper.close()
-            raise
-        if keeper is not None:
-            keeper.start_from(folder, self.step, config.tensorboard)
+            if world.is_main:
+                self._keeper = Keeper.resume(run_dir, folder, self.step, config.tensorboard)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------
@@ -163,7 +161,7 @@ class Trainer:
             raise StopIteration from None
         except RuntimeError as error:
             raise explain_memory(error, self.config) from error
-        # Python answers signals at calls and jumps: from here to the caller's variable there is none.
+        # Python answers signals at calls and jumps: from here to the variable of a for loop there is none.
         self.owed.told = True
         return self.owed.record
 

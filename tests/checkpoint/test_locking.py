@@ -92,7 +92,7 @@ def test_a_process_that_comes_second_is_told_which_one_has_the_lock(run: Path) -
             RunLock(run).acquire()
         message = str(caught.value)
         assert message.startswith(f"{run} is being trained by process {holder.pid} on {socket.gethostname()}, since 20")
-        assert "wait until that one has ended, or stop it (Ctrl-C, or the stop button)" in message
+        assert "wait until that one has ended, or stop it (Ctrl-C; a notebook" in message
         assert "choose another --out-dir" in message
     assert RunLock(run).acquire().is_held
 

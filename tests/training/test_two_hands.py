@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,73 @@ def test_a_run_that_was_removed_can_be_begun_again_beside_its_old_trainer(run: P
     with pytest.raises(CourseError, match="a newer trainer"):
         list(older)
     assert steps(run) == list(range(5))
+
+
+def test_a_resume_that_fails_leaves_the_older_trainer_its_run(run: Path) -> None:
+    """A save that is not there, in a notebook whose loop was interrupted."""
+    older = begin(run, LONG.replace(max_steps=8))
+    for _ in range(6):
+        next(older)
+    with pytest.raises(CourseError, match="no save 99"):
+        resume(run, 99)
+    assert len(list(older)) == 2
+    assert steps(run) == list(range(8))
+
+
+def test_a_run_that_is_resumed_and_only_saved_goes_back_as_a_whole(run: Path) -> None:
+    list(begin(run, LONG.replace(max_steps=6, eval_every=2, eval_batches=1), val=lambda n: n))
+    assert (checkpoint.read_pointer(run, "best"), checkpoint.read_pointer(run, "last")) == ("2", "6")
+    trainer = resume(run, "best", val=lambda n: n, max_steps=2)
+    assert list(trainer) == []  # no step is left, and nothing has changed
+    assert steps(run) == list(range(6))
+    trainer.save()
+    assert steps(run) == [0, 1]
+    assert checkpoint.load(run).state["step"] == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_was_removed_belongs_to_the_process_that_began_it_anew(run: Path, hand) -> None:
+    older = begin(run)
+    next(older)
+    shutil.rmtree(run)
+    other = hand()
+    assert other.do("begin", run) == "done"
+    assert other.do("train", 12) == "done"
+    before = files(run)
+    with pytest.raises(CourseError, match=f"is being trained by process {other.process.pid}"):
+        older.save()
+    assert files(run) == before
+    assert other.do("finish") == "done"
+    assert steps(run) == list(range(60))
+
+
+def test_a_run_that_is_taken_over_in_the_middle_of_a_save_keeps_whole_saves(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads: the older trainer has renamed its save and not yet named it, as the newer one wants to go on."""
+    older = begin(run, LONG.replace(save_every=1))
+    for _ in range(3):
+        next(older)
+    reached, newer_waits = threading.Event(), threading.Event()
+    replace_file = writing.replace_file
+
+    def slow(path: Path, text: str) -> None:
+        if path.name == "last" and threading.current_thread() is thread:
+            reached.set()
+            newer_waits.wait(0.2)  # it cannot say that it waits: a little time for it to go wrong
+        replace_file(path, text)
+
+    monkeypatch.setattr(writing, "replace_file", slow)
+    thread = threading.Thread(target=lambda: next(older))
+    thread.start()
+    assert reached.wait(60)
+    newer = resume(run)
+    next(newer)
+    thread.join()
+    assert checkpoint.load(run).state["step"] == newer.step
+    with pytest.raises(CourseError, match="a newer trainer"):
+        next(older)
+    assert steps(run) == list(range(newer.step))
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
