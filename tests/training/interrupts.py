@@ -146,15 +146,16 @@ def places(lines: list[str]) -> list[int]:
 def at_every_line(form: str, folder: Path, files: tuple[str, ...], first: int = 0, every: int = 1) -> dict[str, Any]:
     """Try `places`, each ``every``-th from ``first`` on. Returns how many were tried, and what went wrong."""
     whole, lines, _ = traced(form, folder / "whole", files, None)
-    tried, wrong = places(lines)[first::every], []
-    for at in tried:
+    tried, wrong = 0, []
+    for at in places(lines)[first::every]:
         found, seen, cut = traced(form, folder / f"run{at}", files, at)
         if at > len(seen):  # a first run goes through a few more lines
             continue
+        tried += 1
         where = seen[at - 1]
         parts = [part for part in whole if found[part] != whole[part]]
         if cut != 1:
             parts.append(f"it was cut off {cut} times")
         if parts and not (where.endswith(HANDED_OVER) and parts == ["steps"]):
             wrong.append(f"{where}: {', '.join(parts)}")
-    return {"lines": len(set(lines)), "tried": len(tried), "wrong": wrong}
+    return {"lines": len(set(lines)), "tried": tried, "wrong": wrong}
