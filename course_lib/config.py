@@ -132,6 +132,8 @@ class DataConfig(Config):
     """The share of the text, at its end, that is kept for validation."""
     sha256: str | None = None
     """The sha256 of the text, as it was when the run began; None where it is not known yet."""
+    start: str = "\n"
+    """What such a text begins with: a sample goes on from it where nothing else is asked for."""
 
     def _check(self) -> None:
         self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")

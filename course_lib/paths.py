@@ -17,6 +17,14 @@ def project_root(start: str | Path | None = None) -> Path:
     return here
 
 
+def user_path(path: str | Path) -> Path:
+    """A path as somebody typed it: a ``~`` at its start is the home folder, also where no shell has seen it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~name of somebody who is not known here: a file of that name, then
+        return Path(path)
+
+
 def data_dir() -> Path:
     """``<root>/data``: downloads and prepared files."""
     return project_root() / "data"

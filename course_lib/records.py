@@ -13,13 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from course_lib.config import nearest
 from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
 from course_lib.data.corpus import find_corpus
 from course_lib.errors import CourseError
+from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.reference import thinned
@@ -37,7 +37,7 @@ def measure_seeds(recipe: Recipe, n_seeds: int) -> Measured:
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "seeds": []}
     seconds = []
     max_steps = recipe.train.max_steps
-    with tqdm(total=n_seeds * max_steps, unit="step", smoothing=0.1) as bar:
+    with progress_bar(total=n_seeds * max_steps, unit="step", smoothing=0.1) as bar:
         for seed in range(1, n_seeds + 1):
             bar.set_description(f"{recipe.name}, seed {seed} of {n_seeds}")
             trainer = build_trainer(recipe.replace(seed=seed))
@@ -95,7 +95,7 @@ def measure_optimizers(recipe: Recipe, n_seeds: int) -> Measured:
     details |= {"sweep": {}, "best_lr": {}, "seeds": list(range(1, n_seeds + 1))}
     best_lr: dict[str, float] = details["best_lr"]
     seconds = []
-    with tqdm(total=sum(map(len, LRS.values())) + len(LRS) * n_seeds, unit="run") as bar:
+    with progress_bar(total=sum(map(len, LRS.values())) + len(LRS) * n_seeds, unit="run") as bar:
         for name, lrs in LRS.items():
             bar.set_description(f"{name}: sweep")
             runs = {lr: _run(recipe, name, lr, best_lr, 0, bar) for lr in lrs}
@@ -117,7 +117,7 @@ def measure_optimizers(recipe: Recipe, n_seeds: int) -> Measured:
     return seconds, details
 
 
-def _run(recipe: Recipe, name: str, lr: float, best_lr: dict[str, float], seed: int, bar: tqdm) -> list[dict[str, Any]]:
+def _run(recipe: Recipe, name: str, lr: float, best_lr: dict[str, float], seed: int, bar: Any) -> list[dict[str, Any]]:
     """The rows of a run; none where its loss stopped being finite."""
     try:
         if name != "adamw_own_rates":
@@ -181,7 +181,7 @@ def measure_writing(recipe: Recipe, n_seeds: int) -> Measured:
     details |= {"seeds": [], "val_loss": [], "writing": [], "samples": {}}
     details["grammar"] = survey(fresh, source, tinytales.grade)
     seconds = []
-    with tqdm(total=n_seeds * (recipe.train.max_steps + len(WRITING)), smoothing=0.1) as bar:
+    with progress_bar(total=n_seeds * (recipe.train.max_steps + len(WRITING)), smoothing=0.1) as bar:
         for seed in range(1, n_seeds + 1):
             bar.set_description(f"seed {seed} of {n_seeds}")
             trainer = build_trainer(recipe.replace(seed=seed))

@@ -18,7 +18,7 @@ PACKAGE = "course_lib"
 # A module may import from lower floors only. `__main__` is the front door: all it does is open `cli`.
 FLOORS = {
     "errors": -2,
-    **dict.fromkeys(["paths", "locks"], -1),
+    **dict.fromkeys(["paths", "locks", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),

@@ -14,7 +14,7 @@ from course_lib.checkpoint.writing import read_pointer
 from course_lib.config import RunConfig
 from course_lib.errors import CourseError
 from course_lib.models import build_model
-from course_lib.paths import runs_dir
+from course_lib.paths import runs_dir, user_path
 from course_lib.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -31,7 +31,7 @@ class Run:
 
 def find_run(run: str | Path) -> Path:
     """The folder of a run, given as a path or by its name under ``runs/``; CourseError where it is none."""
-    for folder in (Path(run), runs_dir() / run):
+    for folder in (user_path(run), runs_dir() / run):
         if (folder / "config.json").is_file():
             return folder
     known = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))

@@ -10,12 +10,12 @@ from course_lib.errors import CourseError
 
 
 def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from course_lib.cli import commands, export, record, train
+    from course_lib.cli import commands, export, record, sample, train
 
     return {
         "prepare": commands.prepare,
         "train": train.train,
-        "sample": commands.sample,
+        "sample": sample.sample,
         "export": export.export,
         "bench": commands.bench,
         "record": record.record,
@@ -39,6 +39,9 @@ def run(argv: list[str]) -> int:
     # torch's threads on Linux spin while they wait for one another. Beside any other busy program that made
     # training many times slower; a short spin costs nothing on a quiet machine. It counts until torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what its encoding has no sign for comes as an escape, such as \u20ac
+            stream.reconfigure(errors="backslashreplace")
     commands = _commands()
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help(commands))

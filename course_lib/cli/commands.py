@@ -1,4 +1,4 @@
-"""The smaller commands: prepare, sample, bench, doctor."""
+"""The smaller commands: prepare, bench, doctor."""
 
 import os
 import platform
@@ -13,17 +13,19 @@ from tyro.conf import Positional, arg
 
 from course_lib import __version__
 from course_lib.cli.parse import parse
-from course_lib.errors import CourseError
-from course_lib.paths import data_dir, project_root, runs_dir
+from course_lib.paths import data_dir, project_root, runs_dir, user_path
 
 
 def _parse(form: type, args: list[str], command: str, description: str) -> Any:
     return parse(form, args, f"course {command}", description)
 
 
+DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
+
+
 @dataclass
 class PrepareSettings:
-    dataset: Annotated[Positional[str], arg(help="A corpus by name, text:PATH or bytes:PATH.")]
+    dataset: Annotated[Positional[str], arg(help=DATASET_HELP)]
     tokenizer: Annotated[str, arg(help="char, byte, or auto (what the corpus is meant for).")] = "auto"
     val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
 
@@ -42,76 +44,6 @@ def prepare(args: list[str]) -> None:
 
 
 @dataclass
-class SampleSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.")]
-    start: Annotated[str, arg(help="The text to go on from; FILE:path takes it from a file.")] = "\n"
-    num_samples: Annotated[int, arg(help="How many samples to write.")] = 1
-    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = 500
-    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = 0.8
-    top_k: Annotated[int | None, arg(help="Draw from the k likeliest tokens only.")] = None
-    top_p: Annotated[float | None, arg(help="Draw from the likeliest tokens that sum to p only.")] = None
-    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = 1337
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
-    device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
-
-
-def sample(args: list[str]) -> None:
-    """Let a trained model write: sample RUN [--start TEXT|FILE:path]."""
-    import torch
-
-    from course_lib import checkpoint
-    from course_lib.device import find
-    from course_lib.sampling import stream
-
-    s = _parse(SampleSettings, args, "sample", "Let a trained model write, token by token.")
-    run_dir = checkpoint.find_run(s.run)
-    which: str | int = int(s.which) if s.which.isdigit() else s.which
-    run = checkpoint.load(run_dir, which)
-    if run.tokenizer is None:
-        raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
-    start = _read_start(s.start)
-    prompt = torch.tensor([_encode_start(run.tokenizer, start)], dtype=torch.long)
-    model = run.model.to(find(s.device).device)
-    for i in range(s.num_samples):
-        print(f"--- sample {i + 1} of {s.num_samples} ---" if s.num_samples > 1 else "", end="\n" * (s.num_samples > 1))
-        print(start, end="")
-        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i)
-        _print_tokens(run.tokenizer, (int(token[0, 0]) for token in tokens))
-
-
-def _read_start(start: str) -> str:
-    if not start.startswith("FILE:"):
-        return start
-    path = Path(start[5:]).expanduser()
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CourseError(f"Cannot read the start from {path}: {error}.") from error
-
-
-def _encode_start(tokenizer: Any, start: str) -> list[int]:
-    """The ids to go on from; where nothing is given and a new line is unknown, the first token serves."""
-    try:
-        return tokenizer.encode(start or "\n")
-    except CourseError:
-        if start.strip("\n"):
-            raise
-        return [0]
-
-
-def _print_tokens(tokenizer: Any, ids: Any) -> None:
-    """Print tokens as they come; bytes wait until they make a whole character."""
-    pending: list[int] = []
-    for token in ids:
-        pending.append(token)
-        text = tokenizer.decode(pending)
-        if not text.endswith("\ufffd") or len(pending) >= 4:
-            print(text, end="", flush=True)
-            pending.clear()
-    print(tokenizer.decode(pending))
-
-
-@dataclass
 class BenchSettings:
     name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe or lab.")]
     peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
@@ -127,11 +59,11 @@ def bench(args: list[str]) -> None:
     s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
     words = [f"course bench {s.name}", "--peer PATH" if s.peer else "", f"--recipe {s.recipe}" if s.recipe else ""]
     command = " ".join([*filter(None, words), f"--runs {s.runs}"])
-    peer = None if s.peer is None else Path(s.peer)
+    peer = None if s.peer is None else user_path(s.peer)
     report = benches.run(s.name, command, s.runs, peer, s.recipe, more={"lab": _measure_lab})
     text = benches.to_json(report)
     if s.out:
-        Path(s.out).write_text(text, encoding="utf-8")
+        user_path(s.out).write_text(text, encoding="utf-8")
     print(text, end="")
 
 
@@ -165,7 +97,7 @@ def doctor(args: list[str]) -> None:
     mirror = os.environ.get("COURSE_DATA")
     print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
     for name, source in SOURCES.items():
-        places = [data_dir(), *([root / Path(mirror).expanduser()] if mirror else [])]
+        places = [data_dir(), *([root / user_path(mirror)] if mirror else [])]
         found = [str(p / name / source.file) for p in places if (p / name / source.file).is_file()]
         print(f"source {name}: {found[0] if found else 'not here yet; it is downloaded when first used'}")
     runs = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))

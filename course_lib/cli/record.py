@@ -7,6 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
+from course_lib.paths import user_path
 
 
 @dataclass
@@ -28,7 +29,7 @@ def record(args: list[str]) -> None:
     from course_lib.records import plan
 
     name, measure = plan(s.name, s.recipe, s.seeds)
-    path = Path(s.out) if s.out else reference.home() / f"{name}.json"
+    path = user_path(s.out) if s.out else reference.home() / f"{name}.json"
     reference.make_room(path)
     recipe = f"--recipe {Path(s.recipe).name}" if s.recipe else ""  # where it lay on this machine helps nobody
     words = [f"course record {s.name}", recipe, f"--seeds {s.seeds}"]

@@ -12,11 +12,15 @@ import tyro
 from course_lib import config
 from course_lib.cli.parse import parse
 from course_lib.config import TrainConfig
+from course_lib.data.corpus import own_path, short_name
 from course_lib.errors import CourseError
+from course_lib.paths import user_path
 from course_lib.recipes import Recipe, load_recipe, names, setting_fields
 
 ALIASES = {"learning_rate": "max_lr", "max_iters": "max_steps", "gradient_accumulation_steps": "grad_accum"}
 """Names that people bring from other training scripts, and the course's own."""
+DEFAULT_RECIPE = "shakespeare_char_cpu"
+"""How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
 
 
 def _form(defaults: dict[str, Any], extra: list[tuple[str, Any, dataclasses.Field]]) -> type:
@@ -75,12 +79,16 @@ def train(args: list[str]) -> None:
 
 
 def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
-    """The recipe, the first word that is no flag, and what is left."""
+    """The recipe, the first word that is no flag, and what is left. One's own text takes the default recipe."""
     if args and not args[0].startswith("-"):
+        if own_path(args[0]) is not None:
+            return load_recipe(DEFAULT_RECIPE).replace(dataset=args[0]), args[1:]
         return load_recipe(args[0]), args[1:]
     if not args or args[0] in ("-h", "--help"):
         print(
-            "usage: course train RECIPE [--setting value ...]\n       course train --resume RUN [--setting value ...]\n"
+            "usage: course train RECIPE [--setting value ...]\n"
+            f"       course train text:PATH [--setting value ...]     your own text, by the recipe {DEFAULT_RECIPE}\n"
+            "       course train --resume RUN [--setting value ...]\n"
         )
         print("recipes (course train RECIPE --help shows the settings):\n  " + "\n  ".join(names()))
         raise SystemExit(0)
@@ -89,11 +97,18 @@ def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
 
 def _start(recipe: Recipe, settings: dict[str, Any]) -> None:
     from course_lib.recipes.build import build_trainer, new_run_dir, val_bytes_per_token
+    from course_lib.recipes.remarks import remarks
 
-    out_dir = settings.pop("out_dir") or new_run_dir(recipe.name)
+    out_dir = settings.pop("out_dir")
     changed = {name: value for name, value in settings.items() if value != recipe.all_settings()[name]}
     recipe = recipe.replace(**changed)
-    trainer = build_trainer(recipe, out_dir)
+    dataset = recipe.data.dataset
+    if out_dir is None:
+        out_dir = new_run_dir(recipe.name if own_path(dataset) is None else short_name(dataset))
+    trainer = build_trainer(recipe, user_path(out_dir))
+    if trainer.world.is_main:
+        for line in remarks(trainer):
+            print(line)
     drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer))
 
 
@@ -110,14 +125,14 @@ def _resume(settings: dict[str, Any]) -> None:
 
 def drive(trainer: Any, bytes_per_token: float) -> None:
     """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C."""
-    from tqdm import tqdm
-
+    from course_lib.progress import progress_bar
     from course_lib.training import stopping_on_signals
 
     main = trainer.world.is_main
     if main:
         print(_opening(trainer), flush=True)
-    bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="step", disable=not main, smoothing=0.1)
+    silent = {} if main else {"disable": True}
+    bar = progress_bar(total=trainer.config.max_steps, initial=trainer.step, unit="step", smoothing=0.1, **silent)
     say = bar.write if main else lambda text: None
     with bar, stopping_on_signals(trainer, say):
         for record in trainer:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from course_lib.config import nearest
 from course_lib.corpora import Grade, numbers_text, tinytales
+from course_lib.data.reading import absolute, read_bytes, read_text, to_text
 from course_lib.data.sources import find_source
 from course_lib.errors import CourseError
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text by name. ``read`` gives its bytes; ``tokenizer`` is the kind it is meant for.
+    """A text by name. ``read`` gives its bytes, of a text those of UTF-8; ``tokenizer`` is the kind it is meant for.
 
     Of a text that a grammar wrote, more is known: ``lines`` gives for a block_size the losses that no
     reader can beat (label to nats per token), ``grade`` judges what a model wrote.
@@ -32,9 +33,13 @@ def _source_bytes(name: str) -> bytes:
     return find_source(name).read_bytes()
 
 
+def _shakespeare() -> str:
+    return to_text(_source_bytes("tinyshakespeare"), "tinyshakespeare")
+
+
 def _holmes_bytes() -> bytes:
     """The stories alone: Project Gutenberg's header and license stand around them."""
-    text = decode_utf8(_source_bytes("holmes"), "holmes").replace("\r\n", "\n")
+    text = to_text(_source_bytes("holmes"), "holmes")
     match = re.search(r"\*\*\* ?START OF.*?\*\*\*\n(.*?)\*\*\* ?END OF", text, flags=re.DOTALL)
     if match is None:
         raise CourseError(
@@ -56,49 +61,58 @@ CORPORA = {
     "numbers": Corpus(
         lambda: numbers_text().encode(), "char", "counting in words, 1.0 MB, made by code: needs no download"
     ),
-    "shakespeare_char": Corpus(lambda: _source_bytes("tinyshakespeare"), "char", "Tiny Shakespeare, by characters"),
+    "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
 }
 
 
-def find_corpus(name: str) -> Corpus:
-    """The corpus of a name, of ``text:PATH`` (UTF-8) or of ``bytes:PATH`` (anything)."""
+OWN = ("text", "bytes")
+"""What stands before the colon in the name of a dataset that is one's own."""
+
+
+def own_path(name: str) -> str | None:
+    """The path in ``text:PATH`` and ``bytes:PATH``; None for any other name."""
     scheme, _, path = name.partition(":")
-    if scheme in ("text", "bytes") and path:
-        kind = "char" if scheme == "text" else "byte"
-        return Corpus(lambda: _read_file(Path(path).expanduser()), kind, f"your file {path}")
-    if name not in CORPORA:
-        raise CourseError(
-            f"There is no dataset {name!r}: {nearest(name, list(CORPORA))} Your own file is text:PATH or bytes:PATH."
-        )
-    return CORPORA[name]
+    return path if scheme in OWN and path else None
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CourseError(
-            f"Cannot read {path}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
-        ) from error
-    if not content:
-        raise CourseError(
-            f"{path} is empty; there is nothing to learn from. Give a text of a few thousand characters or more."
-        )
-    return content
+def find_corpus(name: str) -> Corpus:
+    """The corpus of a name, of ``text:PATH`` (UTF-8) or of ``bytes:PATH`` (anything).
+
+    PATH is a file, a folder (all files in and under it), a pattern such as ``letters/*.txt``, or ``-`` for standard
+    input: see `course_lib.data.reading`.
+
+    Raises:
+        CourseError: for a name that is none of these.
+    """
+    path = own_path(name)
+    if path is None:
+        if name not in CORPORA:
+            raise CourseError(
+                f"There is no dataset {name!r}: {nearest(name, list(CORPORA))} Your own file is text:PATH or "
+                "bytes:PATH; PATH may be a folder, or a pattern such as 'letters/*.txt', too."
+            )
+        return CORPORA[name]
+    if name.startswith("text:"):
+        return Corpus(lambda: read_text(path, name).encode(), "char", f"your text {path}")
+    return Corpus(lambda: read_bytes(path), "byte", f"the bytes of {path}")
 
 
-def decode_utf8(content: bytes, name: str) -> str:
-    """``content`` as text; CourseError says where it is not valid UTF-8."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        start = error.start + len(content) - len(error.object)  # Python does not count a byte-order mark
-        line = content.count(b"\n", 0, start) + 1
-        raise CourseError(
-            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). "
-            f"Save it as UTF-8, or train on its raw bytes with bytes:PATH."
-        ) from error
+def full_name(name: str) -> str:
+    """A dataset's name that means the same from every folder: the path in it is made absolute."""
+    path = own_path(name)
+    return name if path is None else f"{name.partition(':')[0]}:{absolute(path)}"
+
+
+def short_name(name: str) -> str:
+    """What a folder may be called after a dataset: its name, or that of the file or folder."""
+    path = own_path(name)
+    if path is None:
+        return name
+    if path == "-":
+        return "stdin"
+    parts = [part for part in Path(absolute(path)).parts if not re.search(r"[*?]", part)]
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", Path(parts[-1]).stem).strip("_")[:40] or "text"
 
 
 def load_bytes(name: str) -> bytes:
@@ -107,8 +121,6 @@ def load_bytes(name: str) -> bytes:
 
 
 def load_text(name: str) -> str:
-    """The corpus ``name`` as text; raises CourseError where it cannot be had or is not UTF-8."""
-    text = decode_utf8(load_bytes(name), name)
-    if not text:
-        raise CourseError(f"{name} holds no text; there is nothing to learn from.")
-    return text
+    """The corpus ``name`` as text; raises CourseError where it cannot be had or is no text in UTF-8."""
+    content = load_bytes(name)
+    return to_text(content, name) if name.startswith("bytes:") else content.decode()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.data.corpus import decode_utf8, find_corpus
+from course_lib.data.corpus import find_corpus, own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import data_dir
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
@@ -53,7 +52,7 @@ def prepare(
         data: the data folder; by default the project's.
 
     Returns:
-        ``data/prepared/<corpus>-<tokenizer's fingerprint>``.
+        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
 
     Raises:
         CourseError: for a text that cannot be had, read or encoded, or a folder that cannot be written.
@@ -63,14 +62,14 @@ def prepare(
     corpus = find_corpus(name)
     content = corpus.read()
     kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
-    text = None if name.startswith("bytes:") else decode_utf8(content, name)
+    text = None if name.startswith("bytes:") else content.decode()
     if isinstance(kind, str):
         kind = _train_tokenizer(kind, text, name)
     if text is None and not isinstance(kind, ByteTokenizer):
         raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
     whole: str | np.ndarray = np.frombuffer(content, dtype=np.uint8) if text is None else text
     sha256 = hashlib.sha256(content).hexdigest()
-    folder = Path(data or data_dir()) / "prepared" / f"{_slug(name, sha256)}-{kind.fingerprint()}"
+    folder = Path(data or data_dir()) / "prepared" / _folder_name(name, sha256, kind, val_fraction)
     if _is_ready(folder, sha256, val_fraction):
         return folder
     cut = int(len(whole) * (1 - val_fraction))
@@ -102,13 +101,12 @@ def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:
     return CharTokenizer.train(text)
 
 
-def _slug(name: str, sha256: str) -> str:
-    """A folder name for a corpus; files of one name but other content get different ones."""
-    scheme, _, path = name.partition(":")
-    if not path:
-        return name
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).stem)[:40]
-    return f"{scheme}-{stem}-{sha256[:8]}"
+def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, val_fraction: float) -> str:
+    """What is in the folder, in its name; files of one name but other content get different ones."""
+    parts = [short_name(name), tokenizer.fingerprint(), f"val{val_fraction:g}"]
+    if own_path(name) is not None:
+        parts = [name.partition(":")[0], parts[0], sha256[:8], *parts[1:]]
+    return "-".join(parts)
 
 
 def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:

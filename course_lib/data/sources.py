@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import Timeout
-from tqdm.auto import tqdm
 
 from course_lib.config import nearest
 from course_lib.errors import CourseError
 from course_lib.locks import has_no_locks, system_lock
-from course_lib.paths import data_dir, project_root
+from course_lib.paths import data_dir, project_root, user_path
+from course_lib.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def find_source(name: str, source: Source | None = None) -> Path:
     tried = [here]
     if mirror := os.environ.get("COURSE_DATA"):
         # A relative folder is meant from the project's root, wherever a notebook happens to run.
-        tried.append(project_root() / Path(mirror).expanduser() / name / source.file)
+        tried.append(project_root() / user_path(mirror) / name / source.file)
     for path in tried:
         if path.is_file():
             _verify(path, source, "Delete it, so that it is fetched afresh, or put the right file there.")
@@ -178,7 +178,7 @@ def _fetch(url: str, part: Path) -> None:
         resumed = response.status == 206
         left = response.headers.get("Content-Length")
         total = None if left is None else int(left) + (have if resumed else 0)
-        bar = tqdm(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=part.stem)
+        bar = progress_bar(total=total, initial=have if resumed else 0, unit="B", unit_scale=True, desc=part.stem)
         with bar, part.open("ab" if resumed else "wb") as file:
             while chunk := response.read(1 << 16):
                 file.write(chunk)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
-from course_lib.paths import replace_file, sync
+from course_lib.paths import replace_file, sync, user_path
 
 SOURCE = "generate.cpp"
 PROGRAM = "generate.exe" if os.name == "nt" else "generate"
@@ -42,7 +42,7 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
     loaded = checkpoint.load(run_dir, which)  # whole, or this says what is wrong
     if loaded.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json; without it the program cannot turn text into ids.")
-    folder = Path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-cpp")
+    folder = user_path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-cpp")
     _check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

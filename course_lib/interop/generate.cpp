@@ -494,6 +494,7 @@ struct Config {
     size_t block_size = 0, vocab_size = 0, n_layer = 0, n_head = 0, n_embd = 0;  // 0: not given yet
     bool bias = false, qk_norm = false, tie_weights = true;
     string position = "learned", norm = "layernorm", mlp = "gelu";
+    string start = "\n";  // what a text of this kind begins with
 
     size_t head_dim() const { return n_embd / n_head; }
     size_t hidden() const { return mlp == "swiglu" ? 8 * ((n_embd + 2) / 3) : 4 * n_embd; }  // the MLP's width
@@ -511,6 +512,9 @@ Config read_config(const fs::path& path) {
     const Json* kind = model ? model->find("kind") : nullptr;
     if (!kind || !kind->is(Json::Text, "gpt")) fail(path.string(), " should hold a 'model' of the kind 'gpt'.");
     Config config;
+    const Json* data = json.find("data");
+    const Json* start = data ? data->find("start") : nullptr;  // older runs have none
+    if (start && start->kind == Json::Text) config.start = start->text;
     const std::pair<const char*, size_t*> numbers[] = {
         {"block_size", &config.block_size}, {"vocab_size", &config.vocab_size}, {"n_layer", &config.n_layer},
         {"n_head", &config.n_head}, {"n_embd", &config.n_embd}};
@@ -1138,7 +1142,7 @@ constexpr const char* HELP =
 FOLDER is what `course export RUN --to cpp` wrote, or a whole run directory.
 
   --prompt TEXT         the text to go on from, as --start of `course sample`, which is understood too; FILE:path takes
-                        it from a file (default: a new line)
+                        it from a file (default: what the texts that the model learned from begin with)
   --max-new-tokens N    how many tokens to add (default: 500)
   --temperature X       below 1 surer, above 1 wilder, 0 always the likeliest (default: 0.8)
   --top-k N             draw from the N likeliest tokens only
@@ -1156,7 +1160,8 @@ The same seed gives the same text on one machine. The random numbers are not PyT
 
 struct Options {
     fs::path folder;
-    string prompt = "\n", which = "auto";
+    string prompt, which = "auto";
+    bool prompted = false;
     uint64_t max_new_tokens = 500, threads = 0;
     bool ids = false, logits = false, time = false, help = false;
     Settings settings;
@@ -1180,7 +1185,7 @@ double parse_real(const string& flag, const string& text) {
 
 void set_option(Options& options, const string& flag, const string& value) {
     Settings& settings = options.settings;
-    if (flag == "--prompt" || flag == "--start") options.prompt = value;
+    if (flag == "--prompt" || flag == "--start") options.prompt = value, options.prompted = true;
     else if (flag == "--which") options.which = value;
     else if (flag == "--max-new-tokens") options.max_new_tokens = parse_whole(flag, value, 0);
     else if (flag == "--threads") options.threads = std::min<uint64_t>(parse_whole(flag, value, 1), 256);
@@ -1243,11 +1248,13 @@ fs::path find_weights(const fs::path& folder, string which) {
     return folder / "saves" / name / "model.safetensors";
 }
 
+// Line ends of all systems become \n, and a byte-order mark at the start of a file is no part of its text.
 string read_prompt(const string& prompt) {
-    if (prompt.compare(0, 5, "FILE:") != 0) return prompt;
-    const string raw = read_text(prompt.substr(5));
+    const bool named = prompt.compare(0, 5, "FILE:") == 0;
+    string raw = named ? read_text(prompt.substr(5)) : prompt;
+    if (named && raw.compare(0, 3, "\xef\xbb\xbf") == 0) raw.erase(0, 3);
     string text;
-    for (size_t i = 0; i < raw.size(); ++i) {  // line ends of all systems become \n
+    for (size_t i = 0; i < raw.size(); ++i) {
         if (raw[i] == '\r' && i + 1 < raw.size() && raw[i + 1] == '\n') continue;
         text += raw[i] == '\r' ? '\n' : raw[i];
     }
@@ -1257,7 +1264,7 @@ string read_prompt(const string& prompt) {
 // Prefill, then one token at a time. Up to block_size the cache serves; past it the oldest token is cropped, and as
 // that moves every token's position, each step is computed afresh.
 void generate(Model& model, const Config& config, const Tokenizer& tokenizer, const Options& options) {
-    const string prompt = read_prompt(options.prompt);
+    const string prompt = options.prompted ? read_prompt(options.prompt) : config.start;
     std::vector<Id> window = tokenizer.encode_prompt(prompt);
     if (window.empty()) fail("The prompt has no character that this model knows.");
     if (window.size() > config.block_size)

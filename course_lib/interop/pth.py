@@ -9,7 +9,7 @@ import torch
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
-from course_lib.paths import sync
+from course_lib.paths import sync, user_path
 
 
 def export_pth(run: str | Path, path: str | Path | None = None, which: str | int = "auto") -> Path:
@@ -31,7 +31,7 @@ def export_pth(run: str | Path, path: str | Path | None = None, which: str | int
     """
     run_dir = checkpoint.find_run(run)
     weights = checkpoint.load(run_dir, which).model.state_dict()
-    path = Path(path) if path is not None else Path(f"{run_dir.resolve().name}.pth")
+    path = user_path(path) if path is not None else Path(f"{run_dir.resolve().name}.pth")
     if os.path.lexists(path) and not _is_export(path, set(weights)):
         raise CourseError(
             f"{path} is already there, and is no export of this model. Move it away, or name another file with --out."

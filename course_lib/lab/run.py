@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from course_lib.data.corpus import find_corpus
+from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
 from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
@@ -77,14 +78,13 @@ class LabRun:
         """What the model writes after ``start``: ``length`` tokens as text, ``start`` left out.
 
         Args:
-            start: None takes what a text of this kind begins with.
+            start: a text or ``FILE:path``, as for ``course sample``; None takes what a text of this kind begins with.
 
         Raises:
-            CourseError: where ``start`` is empty or holds what the tokenizer does not know.
+            CourseError: where ``start`` holds what the tokenizer does not know.
         """
-        if start is None:
-            start = find_corpus(self.recipe.data.dataset).start
-        prompt = torch.tensor([self.tokenizer.encode(start)], dtype=torch.long)  # (1, T)
+        start = find_corpus(self.recipe.data.dataset).start if start is None else read_start(start)
+        prompt = torch.tensor([encode_start(self.tokenizer, start)], dtype=torch.long)  # (1, T)
         ids = generate(self.model, prompt, length, temperature=temperature, seed=seed)
         return self.tokenizer.decode(ids[0, prompt.shape[1] :].tolist())
 

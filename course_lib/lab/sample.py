@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.corpora import Grade
-from course_lib.errors import CourseError
+from course_lib.data.prompt import encode_start
 from course_lib.sampling import stream
 from course_lib.tokenizers import Tokenizer
 
@@ -48,28 +48,29 @@ class SampleWriter:
     ) -> None:
         self._model, self._tokenizer, self._length = model, tokenizer, length
         self._temperature, self._seed, self._oldest, self._clock = temperature, seed, oldest, clock
-        self._prompt = torch.tensor([_encoded(tokenizer, start)], dtype=torch.long)  # (1, T)
+        self._prompt = torch.tensor([encode_start(tokenizer, start)], dtype=torch.long)  # (1, T)
         # A start of line breaks is only where a text begins; a start in words belongs to the text.
         self._shown_start = start if start.strip() else ""
         self.step: int | None = None
         """After how many steps of training the model was what it was when this sample began."""
-        self._ids: list[int] = []
+        self._decoder, self._text, self._count = tokenizer.decoder(), "", 0
         self._tokens: Iterator[Tensor] = iter(())
         self._ended: float | None = None
 
     @property
     def text(self) -> str:
         """The sample so far."""
-        return self._shown_start + self._tokenizer.decode(self._ids)
+        return self._shown_start + self._text
 
     @property
     def is_whole(self) -> bool:
-        return len(self._ids) >= self._length
+        return self._count >= self._length
 
     def begin(self, step: int) -> None:
         """Start a new sample by the model as it is now, after ``step`` steps."""
         frozen = copy.deepcopy(self._model).eval()
-        self.step, self._ids, self._ended = step, [], None
+        self.step, self._ended = step, None
+        self._decoder, self._text, self._count = self._tokenizer.decoder(), "", 0
         self._tokens = stream(frozen, self._prompt, self._length, self._temperature, seed=self._seed)
 
     def write(self, step: int) -> bool:
@@ -83,7 +84,7 @@ class SampleWriter:
             return True
         token = next(self._tokens, None)
         if token is not None:
-            self._ids.append(int(token[0, 0]))
+            self._add(token)
             return True
         if self._ended is None:
             self._ended = self._clock()
@@ -92,22 +93,20 @@ class SampleWriter:
         self.begin(step)
         return True
 
+    def _add(self, token: Tensor) -> None:
+        self._text += self._decoder.add([int(token[0, 0])])
+        self._count += 1
+        if self.is_whole:
+            self._text += self._decoder.finish()
+
     def finish(self, step: int, stopped: Callable[[], bool] = lambda: False) -> None:
         """Write a whole sample by the model as it is now, token after token until ``stopped`` says so."""
         if self.step != step:
             self.begin(step)
         for token in self._tokens:
-            self._ids.append(int(token[0, 0]))
+            self._add(token)
             if stopped():
                 return
-
-
-def _encoded(tokenizer: Tokenizer, start: str) -> list[int]:
-    """The ids to go on from; where a tokenizer does not know ``start``, its first token serves."""
-    try:
-        return tokenizer.encode(start) or [0]
-    except CourseError:
-        return [0]
 
 
 # ---- the picture of it -------------------------------------------------------------------------------

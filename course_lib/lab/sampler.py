@@ -74,6 +74,7 @@ class Sampler(Pictured):
         self._load: dict[str, Callable[[], nn.Module]] = {name: lambda m=model: m for name, model in models.items()}
         self._load |= {f"your run {name}": load for name, load in own_runs(tokenizer).items() if name not in models}
         self._loaded: dict[str, nn.Module] = {}
+        self._typed_text, self._drawn, self._decoder = text, list[int](), tokenizer.decoder()
         self._trail: list[dict[str, Any]] = []
         self._last: dict[str, Any] = {}
         self._writing = self._is_earlier = False
@@ -94,11 +95,16 @@ class Sampler(Pictured):
 
     # ---- what the model says -------------------------------------------------------------------------
 
-    def _logits(self, text: str, name: str) -> Tensor:
-        """Scores (V,) of what follows ``text``, of which the model reads the last block_size tokens."""
+    @property
+    def _ids(self) -> list[int]:
+        """What stands in the box. What was drawn stays as it was drawn: half a character has no text yet."""
+        return self._tokenizer.encode(self._typed_text) + self._drawn
+
+    def _logits(self, ids: list[int], name: str) -> Tensor:
+        """Scores (V,) of what follows ``ids``, of which the model reads the last block_size tokens."""
         if name not in self._loaded:
             self._loaded[name] = self._load[name]()
-        model, ids = self._loaded[name], self._tokenizer.encode(text)
+        model = self._loaded[name]
         if not ids:
             raise CourseError("Type at least one character: the model guesses what follows.")
         device = next(model.parameters()).device
@@ -111,9 +117,9 @@ class Sampler(Pictured):
         finally:
             model.train(was_training)
 
-    def _distributions(self, text: str, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _distributions(self, ids: list[int], name: str) -> tuple[Tensor, Tensor, Tensor]:
         """The tokens from likely to unlikely, (V,); their probabilities after temperature, and after the cuts."""
-        logits = self._logits(text, name)
+        logits = self._logits(ids, name)
         order = logits.sort(descending=True, stable=True).indices
         whole = token_probabilities(logits, self.temperature.value)
         left = token_probabilities(logits, self.temperature.value, self.top_k.value, self.top_p.value)
@@ -121,9 +127,10 @@ class Sampler(Pictured):
 
     def seen(self, text: str | None = None, name: str | None = None) -> dict[str, Any]:
         """Everything there is to see, as ``sampler.js`` wants it."""
-        text = self.view.text if text is None else text
         try:
-            order, whole, left = self._distributions(text, name or self.model.value)
+            ids = self._ids if text is None else self._tokenizer.encode(text)
+            text = self.view.text if text is None else text
+            order, whole, left = self._distributions(ids, name or self.model.value)
         except CourseError as error:
             words = str(error).split(". ")[0].rstrip(".") + "."  # the rest of the advice is for programs
             nothing = {"bars": [], "rest": {}, "trail": [], "last": {}, "earlier": False}
@@ -158,19 +165,19 @@ class Sampler(Pictured):
     # ---- draws ---------------------------------------------------------------------------------------
 
     def draw(self, count: int = 1) -> str:
-        """Draw ``count`` tokens one by one, each appended to the text before the next; returns what was drawn."""
-        drawn, self._is_earlier = [], False
+        """Draw ``count`` tokens one by one, each appended before the next is drawn; returns the new text."""
+        text, self._is_earlier = "", False
         for _ in range(count):
-            text = self.view.text + "".join(drawn)
-            order, _, left = self._distributions(text, self.model.value)
+            order, _, left = self._distributions(self._ids, self.model.value)
             u = self._dice.random()
             place = min(int((left.double().cumsum(0) <= u).sum()), int(left.nonzero().max()))
             token = int(order[place])
             self._last = {"pieces": self._pieces(order, left, place), "u": round(u, 4)}
             self._trail.append({"sign": self._sign(token), "p": round(float(left[place]), 4)})
-            drawn.append(self._tokenizer.decode([token]))
-        self._write(self.view.text + "".join(drawn))
-        return "".join(drawn)
+            self._drawn.append(token)
+            text += self._decoder.add([token])
+        self._write(self.view.text + text)
+        return text
 
     def _pieces(self, order: Tensor, left: Tensor, place: int) -> list[dict[str, Any]]:
         """The line from 0 to 1 that the dart was thrown at: a piece for each token, the drawn one marked."""
@@ -184,8 +191,13 @@ class Sampler(Pictured):
 
     def start_over(self) -> None:
         """The text as it was at first, and nothing drawn."""
-        self._trail, self._last, self._is_earlier = [], {}, False
+        self._forget(self._begun)
         self._write(self._begun)
+
+    def _forget(self, text: str) -> None:
+        """``text`` stands in the box, and nothing has been drawn."""
+        self._typed_text, self._drawn, self._decoder = text, [], self._tokenizer.decoder()
+        self._trail, self._last, self._is_earlier = [], {}, False
 
     def _write(self, text: str) -> None:
         self._writing = True
@@ -197,7 +209,7 @@ class Sampler(Pictured):
 
     def _typed(self, change: dict[str, str]) -> None:
         if not self._writing:
-            self._trail, self._last, self._is_earlier = [], {}, False
+            self._forget(change["new"])
             self._redraw()
 
     def _set(self) -> None:
@@ -224,7 +236,7 @@ class Sampler(Pictured):
         """The bars of each model that was handed in, one over the other, for a page without a kernel."""
         figure = plots.Picture(figsize=(7, 2.1 * len(self._given)), facecolor="white", layout="constrained")
         figure.caption = repr(self.view)
-        found = {name: self.seen(self.view.text, name) for name in self._given}
+        found = {name: self.seen(name=name) for name in self._given}
         figure.alt = " ".join(f"{name}: {data['alt']}" for name, data in found.items())
         for axes, (name, data) in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found.items()):
             _draw_bars(axes, data, f"{name}, after {self.view.text!r}")

@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from course_lib.config import DataConfig, GPTConfig, TrainConfig, nearest, read_toml
 from course_lib.errors import CourseError
+from course_lib.paths import user_path
 
 GROUPS = (DataConfig, GPTConfig, TrainConfig)
-FROM_DATA = ("vocab_size", "sha256")
+FROM_DATA = ("vocab_size", "sha256", "start")
 """Settings that follow from the data, and so are not a recipe's to make."""
 DEFAULT_SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
 
@@ -69,7 +70,7 @@ class Recipe:
 
 def load_recipe(name: str | Path) -> Recipe:
     """A recipe by name, or from a TOML file by path; CourseError where there is none or it is wrong."""
-    path = Path(name)
+    path = user_path(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise CourseError(f"There is no recipe file {path}; the path is taken from {Path.cwd()}.")

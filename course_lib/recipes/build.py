@@ -1,6 +1,7 @@
 """From a recipe to a trainer that is ready to go: data, batches, model."""
 
 import contextlib
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from course_lib import checkpoint
 from course_lib.config import DataConfig, TrainConfig
 from course_lib.data import Batcher, Prepared, load_prepared, prepare
+from course_lib.data.corpus import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model
@@ -38,8 +40,14 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
     model = build_model(model_config)
     return Trainer(
         model, batches, config, val_batches=val_batches, tokenizer=prepared.tokenizer, run_dir=run_dir,
-        recipe=recipe.name, data=data.replace(sha256=prepared.manifest["sha256"]),
+        recipe=recipe.name, data=_as_found(data, prepared),
     )  # fmt: skip
+
+
+def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:
+    """What a run keeps of its data: so that the text is found again, and known again."""
+    found = {"sha256": prepared.manifest["sha256"], "start": find_corpus(data.dataset).start}
+    return data.replace(dataset=full_name(data.dataset), **found)
 
 
 def resume_trainer(run: str | Path, which: str | int = "last", **changes: Any) -> Trainer:
@@ -99,8 +107,24 @@ def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> 
             path = prepared.path(split)
             splits.append(Batcher(path, batch_size, block_size, config.seed, grad_accum=grad_accum, **share))
         except CourseError as error:
-            raise CourseError(f"The {split} split of {prepared.manifest['corpus']}: {error}") from error
+            counts = prepared.manifest["counts"]
+            if counts[split] > block_size:
+                raise
+            raise too_short(split, prepared.manifest["corpus"], counts, block_size) from error
     return splits[0], splits[1]
+
+
+def too_short(split: str, corpus: str, counts: dict[str, int], block_size: int) -> CourseError:
+    """The error of a split that holds no window of block_size tokens and the target after it; with what helps."""
+    need, total = block_size + 1, sum(counts.values())
+    enough = math.ceil(100 * need / total) / 100
+    fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) <= total - need]
+    remedy = f"Use --val-fraction {fitting[0]:g}, or a" if fitting else "Use a longer text, or a"
+    return CourseError(
+        f"The {split} split of {corpus} is too short: it has {counts[split]} tokens, and with block_size {block_size} "
+        f"it needs at least {need} (the targets are the text shifted by one). {remedy} --block-size of at most "
+        f"{max(min(counts.values()) - 1, 1)}."
+    )
 
 
 def new_run_dir(recipe_name: str) -> Path:

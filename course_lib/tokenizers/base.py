@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from course_lib.errors import CourseError
+from course_lib.tokenizers.decoding import Decoder
 
 FORMAT = "course_lib tokenizer"
 VERSION = 1
@@ -49,6 +50,10 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``; raises CourseError for what the vocabulary cannot express."""
         return self.encode_array(text).tolist()
+
+    def decoder(self) -> Decoder:
+        """What decodes ids as they come; its texts joined are `decode` of all ids."""
+        return Decoder(self.decode)
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, "kind": self.kind, **self._state()}

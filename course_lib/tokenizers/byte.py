@@ -7,6 +7,7 @@ import numpy as np
 
 from course_lib.errors import CourseError
 from course_lib.tokenizers.base import Tokenizer
+from course_lib.tokenizers.decoding import Decoder, Utf8Decoder
 
 
 class ByteTokenizer(Tokenizer):
@@ -35,7 +36,13 @@ class ByteTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; bytes that are not valid UTF-8 become U+FFFD."""
-        return self._checked_ids(ids).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+        return self._to_bytes(ids).decode("utf-8", errors="replace")
+
+    def decoder(self) -> Decoder:
+        return Utf8Decoder(self._to_bytes)
+
+    def _to_bytes(self, ids: Iterable[int]) -> bytes:
+        return self._checked_ids(ids).astype(np.uint8).tobytes()
 
     def _state(self) -> dict[str, Any]:
         return {}

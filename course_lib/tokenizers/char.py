@@ -69,11 +69,29 @@ class CharTokenizer(Tokenizer):
     def _unknown_error(self, text: str, position: int) -> CourseError:
         character = text[position]
         name = unicodedata.name(character, "no name")
-        return CourseError(
+        what = (
             f"The character {character!r} (U+{ord(character):04X}, {name}) at position {position} is not among the "
-            f"{self.vocab_size} this tokenizer knows. Leave it out of the text, use tokenizer.with_unknown('') to skip "
-            "such characters, or with_unknown(' ') to put a known one in their place."
+            f"{self.vocab_size} this tokenizer knows. "
         )
+        if form := self._form_of(text, position):
+            return CourseError(
+                f"{what}It knows this letter in the Unicode form {form}: what looks the same can be one character "
+                f"(NFC) or a letter and its mark (NFD). Give the text as unicodedata.normalize('{form}', text)."
+            )
+        return CourseError(
+            f"{what}Leave it out of the text, use tokenizer.with_unknown('') to skip such characters, or "
+            "with_unknown(' ') to put a known one in their place."
+        )
+
+    def _form_of(self, text: str, position: int) -> str | None:
+        """The Unicode form in which the letter around ``position`` is known; None where it is in neither."""
+        around = text[max(position - 4, 0) : position + 5]  # a letter in parts is rarely longer
+        known = set(self.characters)
+        for form in ("NFC", "NFD"):
+            other = unicodedata.normalize(form, around)
+            if text[position] not in other and len(set(other) - known) < len(set(around) - known):
+                return form
+        return None
 
     def decode(self, ids: Iterable[int]) -> str:
         points = self._points[self._checked_ids(ids)]

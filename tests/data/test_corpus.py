@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.corpora.numbers import numbers_text, spell
 from course_lib.data import load_bytes, load_text
-from course_lib.data.corpus import CORPORA, find_corpus
+from course_lib.data.corpus import CORPORA, find_corpus, full_name, short_name
 from course_lib.errors import CourseError
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -112,7 +112,7 @@ def test_a_text_and_its_bytes(project):
     content = "Grüße\r\nan alle \U0001f600\n".encode()
     (project / "a.txt").write_bytes(content)
     for path in ("a.txt", str(project / "a.txt")):
-        assert load_text(f"text:{path}") == content.decode()  # line ends stay as they are
+        assert load_text(f"text:{path}") == "Grüße\nan alle \U0001f600\n"
         assert load_bytes(f"bytes:{path}") == content
     assert find_corpus("text:a.txt").tokenizer == "char"
     assert find_corpus("bytes:a.txt").tokenizer == "byte"
@@ -124,47 +124,34 @@ def test_a_path_may_hold_colons_and_a_tilde(project, monkeypatch):
     assert load_text("text:a:b.txt") == load_text("text:~/a:b.txt") == "x"
 
 
-def test_a_byte_order_mark_is_no_part_of_a_text(project):
-    (project / "a.txt").write_bytes(b"\xef\xbb\xbfab")
-    assert load_text("text:a.txt") == "ab"
-    assert load_bytes("bytes:a.txt") == b"\xef\xbb\xbfab"
+@pytest.mark.parametrize("scheme", ["text", "bytes"])
+def test_a_name_that_holds_from_every_folder(project, monkeypatch, scheme):
+    monkeypatch.setenv("HOME", str(project / "home"))
+    assert full_name(f"{scheme}:a.txt") == full_name(f"{scheme}:b/../a.txt") == f"{scheme}:{project}/a.txt"
+    assert full_name(f"{scheme}:~/a.txt") == f"{scheme}:{project}/home/a.txt"
+    assert full_name(f"{scheme}:letters/*.txt") == f"{scheme}:{project}/letters/*.txt"
+    assert full_name(f"{scheme}:{project}/a.txt") == f"{scheme}:{project}/a.txt"
+    assert full_name(f"{scheme}:-") == f"{scheme}:-"
+    assert full_name("tinytales") == "tinytales"
 
 
 @pytest.mark.parametrize(
-    ("content", "byte", "position", "line"),
+    ("name", "short"),
     [
-        (b"\xff", "ff", 0, 1),
-        (b"one\ntwo\ncaf\xe9 three\n", "e9", 11, 3),
-        (b"ab\n\xe2\x82", "e2", 3, 2),  # a character cut off at the end
-        (b"\xef\xbb\xbfab\n\xff", "ff", 6, 2),  # places are those of the file, its mark counted
+        ("text:a.txt", "a"),
+        ("text:/x/My first book.md", "My_first_book"),
+        ("bytes:/x/letters", "letters"),
+        ("text:/x/letters/", "letters"),
+        ("text:/x/letters/*.txt", "letters"),
+        ("text:/x/**/*", "x"),
+        ("text:-", "stdin"),
+        ("text:/x/" + 100 * "y" + ".txt", 40 * "y"),
+        ("text:/x/日本.txt", "text"),
+        ("tinytales", "tinytales"),
     ],
 )
-def test_invalid_utf8_is_named_with_its_place(project, content, byte, position, line):
-    (project / "a.txt").write_bytes(content)
-    assert content[position] == int(byte, 16)
-    with pytest.raises(CourseError) as caught:
-        load_text("text:a.txt")
-    message = str(caught.value)
-    assert f"text:a.txt is not valid UTF-8: byte 0x{byte} at position {position} (line {line})." in message
-    assert "bytes:PATH" in message
-    assert load_bytes("bytes:a.txt") == content
-
-
-@pytest.mark.parametrize("scheme", ["text", "bytes"])
-def test_files_that_cannot_be_read(project, scheme):
-    with pytest.raises(CourseError, match=rf"Cannot read nowhere\.txt: No such file.*taken from {project}"):
-        load_bytes(f"{scheme}:nowhere.txt")
-    with pytest.raises(CourseError, match=r"Cannot read \.: Is a directory"):
-        load_bytes(f"{scheme}:.")
-    (project / "empty.txt").touch()
-    with pytest.raises(CourseError, match=r"empty\.txt is empty; there is nothing to learn from"):
-        load_bytes(f"{scheme}:empty.txt")
-
-
-def test_a_text_of_nothing_but_a_mark_is_empty(project):
-    (project / "a.txt").write_bytes(b"\xef\xbb\xbf")
-    with pytest.raises(CourseError, match="holds no text"):
-        load_text("text:a.txt")
+def test_what_a_folder_is_called_after_a_text(name, short):
+    assert short_name(name) == short
 
 
 @pytest.mark.parametrize("name", ["text:", "bytes:", "txt:a.txt", "shakespeare_chr", ""])

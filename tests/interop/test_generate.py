@@ -7,7 +7,9 @@ import pytest
 import torch
 from small_runs import FORMS, Small, build, keep
 
-from course_lib.config import GPTConfig, TrainConfig
+from course_lib import checkpoint
+from course_lib.cli import run as course
+from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, load_text
 from course_lib.interop import export_cpp
 from course_lib.models import GPT
@@ -273,7 +275,7 @@ def test_characters_beyond_ascii_in_vocabulary_and_prompt(tmp_path: Path, ids, r
 
 
 def test_without_a_prompt_it_starts_as_course_sample_does(tmp_path: Path, ids, run) -> None:
-    """A new line; or where that is unknown, the first token."""
+    """A new line, where the run says nothing else; or where that is unknown, the first token."""
     with_line = keep(tmp_path / "line", build(vocab_size=4), CharTokenizer("\nabc"))
     without = keep(tmp_path / "none", build(vocab_size=4), CharTokenizer(" abc"))
     more = ["--max-new-tokens", 20, "--temperature", 0]
@@ -285,6 +287,19 @@ def test_without_a_prompt_it_starts_as_course_sample_does(tmp_path: Path, ids, r
     text = with_line.tokenizer.decode(ids(with_line.path, "", *more))
     for spelling in (["--prompt="], ["--prompt", ""], ["--start="], ["--start", ""]):
         assert run(with_line.path, *spelling, "--max_new_tokens=20", "--temperature=0").stdout == text + "\n"
+
+
+@pytest.mark.parametrize("start", ["\n\n", "b\n"])
+def test_a_run_says_what_its_texts_begin_with(tmp_path: Path, run, capsys, start: str) -> None:
+    model, tokenizer = build(vocab_size=4), CharTokenizer("\nabc")
+    settings = RunConfig("test", DataConfig(start=start), model.config, TrainConfig())
+    checkpoint.create_run(tmp_path / "run", settings, tokenizer)
+    checkpoint.save(tmp_path / "run", 1, model)
+    more = ["--max-new-tokens", "20", "--temperature", "0"]
+    printed = run(tmp_path / "run", *more).stdout
+    assert printed.startswith(start)
+    assert course(["sample", str(tmp_path / "run"), *more]) == 0
+    assert capsys.readouterr().out == printed
 
 
 def test_an_unknown_character(tmp_path: Path, ids, run) -> None:

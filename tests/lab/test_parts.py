@@ -9,17 +9,22 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from course_lib.config import GPTConfig
 from course_lib.corpora import Fault, Grade, Part
+from course_lib.errors import CourseError
+from course_lib.lab import sample
 from course_lib.lab.buttons import Buttons
 from course_lib.lab.chart import MOST_POINTS, Curve, LossChart, thinned
 from course_lib.lab.controls import CHOICES, Choice, Controls, offered
 from course_lib.lab.sample import REST_SECONDS, SampleView, SampleWriter, in_words, marked
 from course_lib.lab.style import DASHES, MARKERS, run_style
 from course_lib.lab.tray import Tray, TrayRow
+from course_lib.models import GPT
 from course_lib.plots import RUN_COLORS
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
+from course_lib.tokenizers import ByteTokenizer, CharTokenizer
 from course_lib.training import StepRecord
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -313,14 +318,34 @@ def test_a_last_sample_can_be_stopped_after_any_token(trainer):
     assert len(writer.text) == 7
 
 
-def test_a_start_in_words_belongs_to_the_text_and_an_unknown_one_is_no_harm(trainer):
+def test_a_start_in_words_belongs_to_the_text(trainer):
     writer = SampleWriter(trainer.model, trainer.tokenizer, "nine", length=3)
     writer.finish(3)
     assert writer.text.startswith("nine")
     assert len(writer.text) == 7
-    unknown = SampleWriter(trainer.model, trainer.tokenizer, "Q", length=3)
-    unknown.finish(3)
-    assert unknown.is_whole
+    with pytest.raises(CourseError, match="The character 'Q'"):
+        SampleWriter(trainer.model, trainer.tokenizer, "Q")
+
+
+@pytest.mark.parametrize("start", ["\n\n", ""])
+def test_a_vocabulary_without_a_new_line_begins_with_its_first_token(start):
+    model = GPT(GPTConfig(block_size=4, vocab_size=2, n_layer=1, n_head=1, n_embd=4))
+    writer = SampleWriter(model, CharTokenizer("ab"), start, length=3)
+    writer.finish(3)
+    assert len(writer.text) == 3
+
+
+def test_a_sample_of_bytes_grows_by_whole_characters(monkeypatch):
+    row = [*"é日".encode(), 0xFF, *"\U0001f600".encode(), 0xE4, 0xB8]
+    tokens = (torch.tensor([[i]]) for i in row)
+    monkeypatch.setattr(sample, "stream", lambda *args, **kwargs: tokens)
+    model = GPT(GPTConfig(block_size=4, vocab_size=256, n_layer=1, n_head=1, n_embd=4))
+    writer = SampleWriter(model, ByteTokenizer(), length=len(row))
+    seen = []
+    while writer.write(0) and not writer.is_whole:
+        seen.append(writer.text)
+    assert seen == ["", "", "é", "é", "é", "é日", *["é日\ufffd"] * 4, *["é日\ufffd\U0001f600"] * 2]
+    assert writer.text == "é日\ufffd\U0001f600\ufffd"  # what is cut off at the end is told
 
 
 # Tray -----------------------------------------------------------------------------------------------------

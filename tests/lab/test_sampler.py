@@ -15,7 +15,7 @@ from course_lib.lab import sampler as module
 from course_lib.lab.sampler import MOST_BARS, Sampler, own_runs
 from course_lib.models import GPT
 from course_lib.sampling import token_probabilities
-from course_lib.tokenizers import CharTokenizer
+from course_lib.tokenizers import ByteTokenizer, CharTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -166,6 +166,27 @@ def test_greedy_draws_the_likeliest_and_top_k_never_more_than_k(sampler):
     best = sampler.view.data["bars"][0]["sign"]
     assert sampler.draw() == best.replace("␣", " ").replace("↵", "\n")
     assert sampler.view.data["trail"][0]["p"] == 1
+
+
+def test_bytes_are_drawn_as_bytes_and_shown_as_whole_characters(project, monkeypatch):
+    """The model is asked about the bytes that were drawn, never about the signs that stand for broken ones."""
+    row = [*"é".encode(), 0xFF, *"日".encode(), 0xE4, 0x41]
+    asked = []
+
+    def next_of_row(ids):
+        asked.append(ids[0].tolist())
+        logits = torch.zeros(1, ids.shape[1], 256)
+        logits[0, -1, row[len(asked) - 1]] = 100
+        return logits
+
+    model = GPT(GPTConfig(block_size=32, vocab_size=256, n_layer=1, n_head=1, n_embd=4))
+    monkeypatch.setattr(model, "forward", next_of_row)
+    sampler = Sampler({"fixed": model}, ByteTokenizer(), "a")
+    asked.clear()
+    monkeypatch.setattr(sampler, "_redraw", lambda: None)
+    assert sampler.draw(2) + sampler.draw(4) + sampler.draw(2) == "é\ufffd日\ufffdA"
+    assert sampler.view.text == "aé\ufffd日\ufffdA"
+    assert asked == [[97, *row[:i]] for i in range(len(row))]
 
 
 def test_start_over_and_typing_forget_what_was_drawn(sampler):

@@ -1,5 +1,7 @@
 """CharTokenizer against Python's own dictionaries, and what it says about characters it does not know."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -134,3 +136,22 @@ def test_encode_array_is_encode():
     array = tokenizer.encode_array("sßßü")
     assert array.dtype.kind == "i"
     assert array.tolist() == tokenizer.encode("sßßü") == [0, 1, 1, 2]
+
+
+NAMES = ["café", "Größe", "Ångström", "한국어", "naïve", "Việt Nam"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_letter_in_the_other_unicode_form_is_told_of_its_form(name, form, other):
+    """They look the same, and are other characters: Unicode Standard Annex 15."""
+    tokenizer = CharTokenizer.train(unicodedata.normalize(form, name))
+    with pytest.raises(CourseError, match=rf"in the Unicode form {form}.*normalize\('{form}', text\)"):
+        tokenizer.encode(unicodedata.normalize(other, name))
+
+
+def test_a_character_that_no_form_knows_is_not_blamed_on_its_form():
+    tokenizer = CharTokenizer.train("cafe")
+    for text in ("é", "e\u0301", "x", "日"):
+        with pytest.raises(CourseError, match="Leave it out of the text"):
+            tokenizer.encode(text)

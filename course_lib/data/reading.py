@@ -1,0 +1,197 @@
+"""Files to text: one set of rules for everything that is read, whether a corpus or the start of a sample.
+
+A text is UTF-8. A byte-order mark is no part of it, and line ends of all systems become ``\\n``. What is not a text is
+named: the error says what the file is, and what makes a text of it.
+"""
+
+import functools
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from course_lib.errors import CourseError
+from course_lib.paths import user_path
+
+SEPARATOR = "\n\n"
+"""What stands between two files of one text: a blank line. The line breaks at a file's end are left out for it."""
+
+STANDARD_INPUT = "standard input"
+MUCH_IS_NEEDED = "there is nothing to learn from. Give a text of a few thousand characters or more."
+
+_TO_UTF8 = "Save it as UTF-8, for instance with: iconv -f {encoding} -t UTF-8 FILE > NEW"
+_KINDS = (
+    (b"\xff\xfe\x00\x00", "UTF-32", _TO_UTF8.format(encoding="UTF-32")),
+    (b"\x00\x00\xfe\xff", "UTF-32", _TO_UTF8.format(encoding="UTF-32")),
+    (b"\xff\xfe", "UTF-16", _TO_UTF8.format(encoding="UTF-16")),
+    (b"\xfe\xff", "UTF-16", _TO_UTF8.format(encoding="UTF-16")),
+    (b"\x1f\x8b", "a gzip archive", "Unpack it first (gunzip)."),
+    (b"BZh", "a bzip2 archive", "Unpack it first (bunzip2)."),
+    (b"\xfd7zXZ\x00", "an xz archive", "Unpack it first (unxz)."),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "Unpack it first (unzstd)."),
+    (b"PK\x03\x04", "a zip archive (.docx, .epub and .xlsx are such)", "Unpack it, or save it as plain text."),
+    (b"%PDF-", "a PDF", "Take its text out first, for instance with pdftotext."),
+    (b"{\\rtf", "RTF, text between formatting commands", "Save it as plain text."),
+    (b"\xd0\xcf\x11\xe0", "an old Office document", "Save it as plain text."),
+    (b"SQLite format 3\x00", "an SQLite database", "Write the text in it to a file first."),
+    (b"PAR1", "a Parquet table", "Write the text in it to a file first."),
+    (b"\x89PNG", "a PNG picture", "A text is needed."),
+    (b"\xff\xd8\xff", "a JPEG picture", "A text is needed."),
+    (b"\x7fELF", "a program", "A text is needed."),
+)
+"""How files begin that are brought instead of a text: what they are, and what to do."""
+
+
+def find_files(path: str) -> list[Path]:
+    """The files that ``path`` stands for: a file, all files in and under a folder, or those of a pattern.
+
+    Patterns are those of a shell, with ``**`` for folders of any depth. Files are sorted by their path. Hidden ones
+    (a dot at the front of a name), and files in hidden folders, are found only where the path names them.
+
+    Raises:
+        CourseError: where there is none.
+    """
+    place = user_path(path)
+    if place.is_dir():
+        found = [file for file in sorted(place.rglob("*")) if not _is_hidden(file, place) and file.is_file()]
+        what = "is a folder without files"
+    elif place.exists() or not glob.has_magic(path):  # a name may hold a bracket, too
+        return [place]
+    else:
+        found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True)) if Path(name).is_file()]
+        what = "fits no file"
+    if not found:
+        raise CourseError(f"{path} {what}; there is nothing to learn from. The path is taken from {Path.cwd()}.")
+    return found
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def read_text(path: str, name: str | None = None) -> str:
+    """The text of a file, a folder, a pattern (see `find_files`) or, for ``-``, of standard input.
+
+    Several files come one after another with `SEPARATOR` between; empty ones are left out.
+
+    Args:
+        name: what messages call it; by default ``path``.
+
+    Raises:
+        CourseError: for what cannot be read, is no text, or is empty.
+    """
+    parts = [_part(content, file, name or path) for file, content in _contents(path)]
+    text = parts[0] if len(parts) == 1 else _joined(parts)
+    if not text:
+        raise CourseError(f"{name or path} is empty; {MUCH_IS_NEEDED}")
+    return text
+
+
+def _part(content: bytes, file: str, name: str) -> str:
+    """The text of one file; where it is one of several, an error says how to leave it out."""
+    try:
+        return to_text(content, file or name)
+    except CourseError as error:
+        if not file or file == STANDARD_INPUT:
+            raise
+        kind = Path(file).suffix or ".txt"
+        wanted = ".txt" if kind != ".txt" else ".md"
+        raise CourseError(f"{error} To leave it out, name a pattern, such as 'text:FOLDER/**/*{wanted}'.") from error
+
+
+def _joined(parts: list[str]) -> str:
+    """Several texts as one, empty ones left out; a single line break ends it."""
+    stripped = [part.strip("\n") for part in parts if part.strip("\n")]
+    return SEPARATOR.join(stripped) + "\n" if stripped else ""
+
+
+def read_bytes(path: str) -> bytes:
+    """The raw bytes of a file, a folder, a pattern or standard input; several files with nothing between them.
+
+    Raises:
+        CourseError: for what cannot be read or is empty.
+    """
+    content = b"".join(content for _, content in _contents(path))
+    if not content:
+        raise CourseError(f"{path} is empty; {MUCH_IS_NEEDED}")
+    return content
+
+
+def _contents(path: str) -> Iterator[tuple[str, bytes]]:
+    """Each file's name, empty where it goes without saying, and its bytes."""
+    if path == "-":
+        yield STANDARD_INPUT, _standard_input()
+        return
+    files = find_files(path)
+    for file in files:
+        try:
+            yield str(file) if len(files) > 1 else "", file.read_bytes()
+        except OSError as error:
+            raise CourseError(
+                f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
+            ) from error
+
+
+@functools.cache
+def _standard_input() -> bytes:
+    """All of standard input. It can be read once, and is asked for at several places."""
+    source = getattr(sys.stdin, "buffer", None)
+    if source is None:
+        raise CourseError("There is no standard input here to read from. Put the text into a file, and name that.")
+    if source.isatty():
+        print("Reading the text from the terminal; Ctrl-D on a line of its own ends it.", file=sys.stderr)
+    return source.read()
+
+
+def to_text(content: bytes, name: str) -> str:
+    """``content`` as text, by the rules of this module; a CourseError names what it is instead, and where.
+
+    Args:
+        name: what the message calls it.
+    """
+    for start, kind, remedy in _KINDS:
+        if content.startswith(start):
+            raise CourseError(f"{name} is {kind}, not a text in UTF-8. {remedy}")
+    if wide := _unmarked(content):
+        raise CourseError(
+            f"{name} looks like {wide} without a byte-order mark: most of its bytes at every other place are zero. "
+            + _TO_UTF8.format(encoding=wide)
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        start = error.start + len(content) - len(error.object)  # Python does not count a byte-order mark
+        line = content.count(b"\n", 0, start) + 1
+        raise CourseError(
+            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). Where it is a "
+            f"text, it is in another encoding, often Windows-1252 (or Latin-1). {_TO_UTF8.format(encoding='CP1252')} "
+            "Where it is none, train on its raw bytes with bytes:PATH."
+        ) from error
+    return same_line_ends(text)
+
+
+def same_line_ends(text: str) -> str:
+    """``text`` with the line ends of all systems (CR LF, CR, LF) as LF."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unmarked(content: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark, by the zero bytes that mostly Latin text has in it; None for neither.
+
+    Zeros are legal in UTF-8, each a character NUL, and in text nobody means them. In UTF-16 of Latin letters every
+    second byte is zero, in UTF-32 three of four.
+    """
+    sample = content[: 1 << 16]
+    if len(sample) < 4 or sample.count(0) < 0.3 * len(sample):
+        return None
+    zeros = [sample[place::4].count(0) / len(sample[place::4]) for place in range(4)]
+    if min(zeros[1:]) > 0.9 or min(zeros[:3]) > 0.9:
+        return "UTF-32LE" if zeros[3] > 0.9 else "UTF-32BE"
+    even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    return ("UTF-16LE" if odd > even else "UTF-16BE") if abs(odd - even) > 0.6 else None
+
+
+def absolute(path: str) -> str:
+    """``path`` (or pattern) from the root of the disk, ``~`` taken for the home folder; ``-`` stays."""
+    return path if path == "-" else os.path.abspath(user_path(path))
