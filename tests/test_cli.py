@@ -230,7 +230,7 @@ def test_a_value_of_the_wrong_kind_is_refused(project: Path, capsys: pytest.Capt
     ("content", "message"),
     [
         (b"", "some.txt is empty"),
-        (b"caf\xe9 " * 100, r"not valid UTF-8: byte 0xe9 at position 3 (line 1). Where it is a text, it is"),
+        (b"caf\xe9 " * 100, r"not valid UTF-8: byte 0xe9 at position 3 (line 1). A text in another encoding can be"),
         (b"abcdefgh" * 2, "The train split of text:some.txt is too short: it has 14 tokens, and with block_size 16"),
         (b"abcdefgh" * 20, "The val split of text:some.txt is too short: it has 16 tokens, and with block_size 16"),
     ],

@@ -106,7 +106,8 @@ def test_a_text_from_a_pipe(project: Path) -> None:
     [
         ("abcdefgh" * 20, [], "The val split of text:{path} is too short: it has 16 tokens.*--val-fraction 0.11"),
         ("abcdefgh" * 20, ["--val-fraction", "0.9"], "The train split of .* it has 15 tokens.*--val-fraction 0.11"),
-        ("abcdefgh" * 2, [], "a longer text"),
+        ("abcdefgh" * 3, [], r"Use a longer text, or a --block-size of at most 2\."),
+        ("hello\n", [], r"Use a longer text\."),
     ],
 )
 def test_a_split_that_is_too_short_is_named_with_what_helps(

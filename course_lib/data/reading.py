@@ -21,6 +21,11 @@ STANDARD_INPUT = "standard input"
 MUCH_IS_NEEDED = "there is nothing to learn from. Give a text of a few thousand characters or more."
 
 _TO_UTF8 = "Save it as UTF-8, for instance with: iconv -f {encoding} -t UTF-8 FILE > NEW"
+_OTHER_ENCODING = (
+    "A text in another encoding can be saved as UTF-8 with: iconv -f ENCODING -t UTF-8 FILE > NEW (older files from "
+    "western Europe mostly have CP1252). What is no text can be trained on by its raw bytes, with bytes:PATH."
+)
+_NO_TEXT = "It is no text: it has control characters in it. Train on its raw bytes, with bytes:PATH."
 _KINDS = (
     (b"\xff\xfe\x00\x00", "UTF-32", _TO_UTF8.format(encoding="UTF-32")),
     (b"\x00\x00\xfe\xff", "UTF-32", _TO_UTF8.format(encoding="UTF-32")),
@@ -164,9 +169,8 @@ def to_text(content: bytes, name: str) -> str:
         start = error.start + len(content) - len(error.object)  # Python does not count a byte-order mark
         line = content.count(b"\n", 0, start) + 1
         raise CourseError(
-            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). Where it is a "
-            f"text, it is in another encoding, often Windows-1252 (or Latin-1). {_TO_UTF8.format(encoding='CP1252')} "
-            "Where it is none, train on its raw bytes with bytes:PATH."
+            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). "
+            + (_NO_TEXT if _is_binary(content) else _OTHER_ENCODING)
         ) from error
     return same_line_ends(text)
 
@@ -174,6 +178,13 @@ def to_text(content: bytes, name: str) -> str:
 def same_line_ends(text: str) -> str:
     """``text`` with the line ends of all systems (CR LF, CR, LF) as LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_binary(content: bytes) -> bool:
+    """Whether there are bytes in it that no encoding of a text has many of: control characters."""
+    sample = content[: 1 << 16]
+    controls = sum(sample.count(byte) for byte in range(32) if byte not in b"\t\n\f\r\x1b")
+    return controls > 0.01 * len(sample)
 
 
 def _unmarked(content: bytes) -> str | None:

@@ -119,11 +119,12 @@ def too_short(split: str, corpus: str, counts: dict[str, int], block_size: int) 
     need, total = block_size + 1, sum(counts.values())
     enough = math.ceil(100 * need / total) / 100
     fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) <= total - need]
-    remedy = f"Use --val-fraction {fitting[0]:g}, or a" if fitting else "Use a longer text, or a"
+    smaller = min(counts.values()) - 1
+    remedies = [f"--val-fraction {fitting[0]:g}" if fitting else "a longer text"]
+    remedies += [f"a --block-size of at most {smaller}"] if smaller > 0 else []
     return CourseError(
         f"The {split} split of {corpus} is too short: it has {counts[split]} tokens, and with block_size {block_size} "
-        f"it needs at least {need} (the targets are the text shifted by one). {remedy} --block-size of at most "
-        f"{max(min(counts.values()) - 1, 1)}."
+        f"it needs at least {need} (the targets are the text shifted by one). Use {', or '.join(remedies)}."
     )
 
 

@@ -67,7 +67,6 @@ def test_invalid_utf8_is_named_with_its_place(project, content, byte, position, 
         load_text("text:a.txt")
     message = str(caught.value)
     assert f"text:a.txt is not valid UTF-8: byte 0x{byte} at position {position} (line {line})." in message
-    assert "bytes:PATH" in message
     assert load_bytes("bytes:a.txt") == content
 
 
@@ -118,8 +117,16 @@ def test_what_is_brought_instead_of_a_text_is_named(content, what):
     assert "not a text in UTF-8. " in message
 
 
-def test_another_eight_bit_encoding_gets_its_remedy():
-    assert "iconv -f CP1252 -t UTF-8 FILE > NEW" in refusal("Un café".encode("cp1252"))
+@pytest.mark.parametrize("encoding", ["cp1252", "cp1251", "shift_jis", "big5", "euc_kr", "koi8_r"])
+def test_a_text_in_another_encoding_gets_its_remedy(encoding):
+    text = {"cp1252": "Un café", "cp1251": "Привет", "koi8_r": "Привет", "euc_kr": "안녕하세요"}.get(encoding, "日本")
+    assert "iconv -f ENCODING -t UTF-8 FILE > NEW" in refusal(text.encode(encoding))
+
+
+def test_what_has_control_characters_is_no_text():
+    message = refusal(bytes(range(256)) * 4)
+    assert "It is no text" in message
+    assert "bytes:PATH" in message
 
 
 # Several files --------------------------------------------------------------------------------------------
