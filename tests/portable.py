@@ -57,7 +57,7 @@ def hold(what: Sequence[str], environment: dict[str, str]) -> tuple[bool, dict[s
         seconds: dict[str, float] = defaultdict(float)
         for case in ET.parse(report).iter("testcase") if report.exists() else ():
             name = case.get("classname", "")
-            seconds[name.split(".")[-1] if name.startswith("chapters") else "tests"] += float(case.get("time", 0))
+            seconds[name.split(".")[1] if name.startswith("chapters.") else "tests"] += float(case.get("time", 0))
     return done.returncode == 0, seconds
 
 
