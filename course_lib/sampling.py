@@ -3,7 +3,6 @@
 This module sees token ids only: no text, no tokenizer, no file.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
@@ -21,6 +20,8 @@ u |ln q|, with u = 2**-24 = 6e-8; that moves q by the same share. Let n tokens h
 them is at most ln n - ln S (their entropy), over all V at most ln V; so S moves by at most u (ln n - ln S + ln V) of
 itself. For V = 50,257 and any S from 0.001 on that is at most 29 u = 1.7e-6.
 """
+COLDEST = 1e-200
+"""Lower temperatures are taken for this one: the likeliest has everything, and no float32 score overflows float64."""
 CHECK_EVERY = 16
 """On a card, `stream` looks this often, in tokens, whether all scores were finite: looking makes the card wait."""
 
@@ -50,9 +51,7 @@ def token_probabilities(
     if temperature == 0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
-    scores = _as_float64(logits)
-    scores = scores - scores.amax(dim=-1, keepdim=True)  # the highest is 0, so nothing overflows upward
-    scores = scores / max(temperature, sys.float_info.min)
+    scores = _as_float64(logits) / max(temperature, COLDEST)
     if top_k is not None and top_k < scores.shape[-1]:
         threshold = scores.topk(top_k, dim=-1).values[..., -1:]
         scores = scores.masked_fill(scores < threshold, -torch.inf)

@@ -10,7 +10,6 @@ from course_lib.device import World
 from course_lib.errors import CourseError
 from course_lib.training.record import Batches
 
-
 DRAWN = ("batch_size", "grad_accum", "seed")
 """What batches may have decided already, where `TrainConfig` has a setting of that name as well."""
 
