@@ -140,6 +140,7 @@ class Batcher:
         """
         if not 0 <= micro < self.micro_steps:
             raise CourseError(f"micro should be from 0 to {self.micro_steps - 1}; it is {micro}.")
+        need_whole("step", step, 0, bits=63)
         if self._resident is not None:
             rows = self._read(step, micro)
         else:
@@ -177,6 +178,8 @@ class Batcher:
         batch of its own, (1, tail). ``max_batches`` takes that many batches of full windows, spread evenly
         over the text. Several processes take turns: each yields its share.
         """
+        if max_batches is not None:
+            need_whole("max_batches", max_batches, 1, otherwise=", or None for all")
         T = self.block_size
         n_full, tail = divmod(len(self.tokens) - 1, T)
         chosen = np.arange(n_full)

@@ -299,6 +299,17 @@ def test_whatever_is_handed_out_can_be_flattened_by_view(path, resident):
         assert x[:, 1:].equal(y[:, :-1])
 
 
+@pytest.mark.parametrize("bad", [-1, 0.5, 2.0, True, 2**63])
+def test_steps_and_numbers_of_batches_are_whole_numbers(bad):
+    batcher = Batcher(squares(50), 2, 4)
+    with pytest.raises(CourseError, match="step should be "):
+        batcher.batch(bad)
+    if bad != 2**63:
+        with pytest.raises(CourseError, match=r"max_batches should be .*, or None for all"):
+            list(batcher.windows(bad))
+    assert batcher.batch(np.int64(3))[0].equal(batcher.batch(3)[0])
+
+
 # Ids that a model knows -----------------------------------------------------------------------------------
 
 
