@@ -70,8 +70,8 @@ class Batcher:
 
     def _check(self) -> None:
         for name in ("batch_size", "block_size", "grad_accum", "world_size"):
-            need_whole(name, getattr(self, name), 1)
-        need_whole("seed", self.seed, 0, bits=63)
+            setattr(self, name, need_whole(name, getattr(self, name), 1))  # numpy's whole numbers become Python's
+        self.seed = need_whole("seed", self.seed, 0, bits=63)
         if not 0 <= self.rank < self.world_size:
             raise CourseError(f"rank should be from 0 to {self.world_size - 1}; it is {self.rank}.")
         need_whole("rank", self.rank, 0)

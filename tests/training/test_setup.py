@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,6 +57,13 @@ def test_what_is_not_given_is_taken_from_the_batches() -> None:
     assert [record.tokens for record in trainer] == [4 * 2 * T, 2 * 4 * 2 * T]
     other = Batcher(IDS, 5, T, seed=3)  # the settings of one trainer for another: nobody has chosen these three
     assert Trainer(model(), other, trainer.config.replace(max_steps=9)).config.batch_size == 5
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    numbers = {name: np.int64(value) for name, value in DRAWN.items()}
+    trainer = Trainer(model(), Batcher(IDS, block_size=np.int32(T), **numbers), TrainConfig(**QUICK))
+    assert {name: type(getattr(trainer.config, name)) for name in DRAWN} == dict.fromkeys(DRAWN, int)
+    assert len(list(trainer)) == 2
 
 
 def test_batches_of_another_kind_decide_nothing() -> None:
