@@ -43,6 +43,8 @@ PEER_CPU = (
 )
 """nanoGPT's recipe for Tiny Shakespeare on a CPU, as its README gives it."""
 PEER_ARGS = {"shakespeare_char_cpu": PEER_CPU.split(), "shakespeare_char": []}
+SIZE = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
+"""The model that generates: nanoGPT's for Tiny Shakespeare."""
 
 Runs = dict[str, list[float]]
 Measure = Callable[[int, str | None], tuple[str, Runs, dict[str, Any]]]
@@ -129,10 +131,9 @@ def _timed(action: Callable[[], object]) -> Callable[[], float]:
 
 def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
     """255 tokens after a prompt of one: 6 layers x 384, context 256; with the cache and without."""
-    size = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
     device = find("auto").device
     torch.manual_seed(0)
-    model = GPT(GPTConfig(**size)).to(device).eval()
+    model = GPT(GPTConfig(**SIZE)).to(device).eval()
     prompt = torch.zeros((1, 1), dtype=torch.long, device=device)
     settings = {"max_new_tokens": 255, "temperature": 0.8}
     rows: dict[str, Callable[[], object]] = {
@@ -141,12 +142,12 @@ def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | Non
     }
     if peer is not None:
         module = load_peer(peer)
-        other = module.GPT(module.GPTConfig(**size, dropout=0.0, bias=False)).to(device).eval()
+        other = module.GPT(module.GPTConfig(**SIZE, dropout=0.0, bias=False)).to(device).eval()
         rows["nanoGPT"] = lambda: other.generate(prompt, **settings)
     for action in rows.values():  # a first time that does not count
         action()
     results = take_turns({row: _timed(action) for row, action in rows.items()}, runs)
-    return report("generate", command, "seconds", results, model=size, device=device, **settings)
+    return report("generate", command, "seconds", results, model=SIZE, device=device, **settings)
 
 
 def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
@@ -155,14 +156,13 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
     Both are timed from the prompt's first token to the last new one, the model loaded: the sampler inside this
     process, after a first time that does not count; the program by its own clock, in a new process each time.
     """
-    size = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
     torch.manual_seed(0)
-    model = GPT(GPTConfig(**size)).eval()
+    model = GPT(GPTConfig(**SIZE)).eval()
     prompt = torch.zeros((1, 1), dtype=torch.long)
     new: list[list[int]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(size["vocab_size"])))
+        tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(SIZE["vocab_size"])))
         checkpoint.create_run(folder / "run", RunConfig("bench", DataConfig(), model.config, TrainConfig()), tokenizer)
         checkpoint.save(folder / "run", 1, model)
         program = compile_cpp(export_cpp(folder / "run", folder / "cpp"))
@@ -181,7 +181,7 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
         write_in_python()
         results = take_turns({"course": write_in_python, "C++": write_in_cpp}, runs)
     same = all(tokens == new[0] for tokens in new)
-    return report("cpp", command, "seconds", results, model=size, device="cpu", max_new_tokens=255, same_tokens=same)
+    return report("cpp", command, "seconds", results, model=SIZE, device="cpu", max_new_tokens=255, same_tokens=same)
 
 
 def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
@@ -213,10 +213,11 @@ def _peer_steps(module: ModuleType, trainer: Any, n_steps: int) -> Callable[[], 
 
     def steps() -> None:
         for step in range(n_steps):
-            x, y = batches.batch(step)
-            with compute.autocast():
-                _, loss = forward(x, y)
-            scaler.scale(loss).backward()
+            for micro in range(batches.micro_steps):
+                x, y = batches.batch(step, micro)
+                with compute.autocast():
+                    _, loss = forward(x, y)
+                scaler.scale(loss / batches.micro_steps).backward()
             scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             scaler.step(optimizer)

@@ -12,7 +12,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from course_lib.errors import CourseError
 
@@ -51,6 +51,15 @@ def _describe(kind: object) -> str:
 class Config:
     """What all groups of settings share: type checks, and dict, JSON and TOML in and out."""
 
+    given: ClassVar[frozenset[str]] = frozenset()
+    """The names of the settings that somebody chose; the others are at their defaults."""
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        self = super().__new__(cls)
+        # No field: two configs with the same values are equal, whoever chose them.
+        object.__setattr__(self, "given", frozenset([*cls.names()[: len(args)], *settings]))
+        return self
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -69,7 +78,16 @@ class Config:
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed, checked again."""
-        return type(self).from_dict(self.to_dict() | changes)
+        return self._changed(changes, self.given | changes.keys())
+
+    def with_defaults(self, **values: Any) -> Self:
+        """A copy in which settings that nobody chose have other values than their defaults, checked again."""
+        return self._changed({n: v for n, v in values.items() if n not in self.given}, self.given)
+
+    def _changed(self, changes: dict[str, Any], given: frozenset[str]) -> Self:
+        copy = type(self).from_dict(self.to_dict() | changes)
+        object.__setattr__(copy, "given", given)
+        return copy
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

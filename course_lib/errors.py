@@ -1,4 +1,6 @@
-"""The one exception that the library raises on purpose."""
+"""The one exception that the library raises on purpose, and the check that most functions need."""
+
+from numbers import Integral
 
 
 class CourseError(Exception):
@@ -7,3 +9,20 @@ class CourseError(Exception):
     The message says what was expected, what came instead, and what to do. The command line prints
     it without a traceback; a notebook shows it as any exception.
     """
+
+
+def need_whole(name: str, value: object, low: int, bits: int | None = None, otherwise: str = "") -> int:
+    """``value`` as an int, if it is a whole number from ``low`` on (and below 2**bits).
+
+    True and 2.0 are none: they come from a mistake more often than not. ``otherwise`` names what else
+    would be right, such as ``", or None for all tokens"``.
+
+    Raises:
+        CourseError: for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise CourseError(f"{name} should be a whole number{otherwise}; it is {value!r}.")
+    if int(value) < low or (bits is not None and int(value) >= 2**bits):
+        above = "" if bits is None else f" and below 2**{bits}"
+        raise CourseError(f"{name} should be at least {low}{above}{otherwise}; it is {value}.")
+    return int(value)

@@ -2,8 +2,11 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from course_lib.errors import CourseError
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -13,10 +16,18 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (B, T, V), of any floating type; the loss is computed in float32.
-        targets: (B, T) int64.
+        targets: (B, T) whole numbers: which of the V tokens it was.
+
+    Raises:
+        CourseError: for targets that are not whole numbers.
     """
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise CourseError(
+            f"Targets should be whole numbers, the ids (B, T) of the true next tokens; they are {targets.dtype}. For "
+            "targets of another kind, give Trainer a loss of your own: loss(model, x, y)."
+        )
     # (B, T, V) -> (B * T, V) and (B, T) -> (B * T,): cross_entropy wants one row per prediction.
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten().long())
 
 
 def bits_per_byte(nats_per_token: float, tokens: int, n_bytes: int) -> float:

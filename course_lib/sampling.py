@@ -3,29 +3,55 @@
 This module sees token ids only: no text, no tokenizer, no file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, need_whole
+
+ROUNDING = 2e-6
+"""A sum that misses top_p by this share of it, or less, has reached it.
+
+Probabilities are computed and added up in float64, but they come from float32 logits. A logit ln q is rounded by up to
+u |ln q|, with u = 2**-24 = 6e-8; that moves q by the same share. Let n tokens hold S together. The mean of |ln q| over
+them is at most ln n - ln S (their entropy), over all V at most ln V; so S moves by at most u (ln n - ln S + ln V) of
+itself. For V = 50,257 and any S from 0.001 on that is at most 29 u = 1.7e-6.
+"""
+COLDEST = 1e-200
+"""Lower temperatures are taken for this one: the likeliest has everything, and no float32 score overflows float64."""
+CHECK_EVERY = 16
+"""On a card, `stream` looks this often, in tokens, whether all scores were finite: looking makes the card wait."""
 
 
 def token_probabilities(
-    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    check_scores: bool = True,
 ) -> Tensor:
-    """From scores to the distribution a token is drawn from: (..., V) -> (..., V), rows sum to 1.
+    """From scores to the distribution a token is drawn from: (..., V) -> (..., V) float32, rows sum to 1.
 
-    ``temperature`` divides the scores: below 1 the likely grow likelier. ``top_k`` keeps the k likeliest
-    tokens (Fan et al. 2018). ``top_p`` keeps the smallest set of likeliest tokens whose probabilities,
-    after temperature and top_k, sum to at least p (nucleus sampling, Holtzman et al. 2020).
-    ``temperature=0`` puts all on the likeliest token, the first one of equals.
+    ``temperature`` divides the scores: below 1 the likely grow likelier. Toward 0 the likeliest takes all; several that
+    are exactly equal share it. ``temperature=0`` is greedy: all for the likeliest, the first one of equals.
+    ``top_k`` keeps the k likeliest tokens (Fan et al. 2018), and all that tie with the k-th. ``top_p`` keeps the
+    smallest set of likeliest tokens whose probabilities, after temperature and top_k, sum to at least p, but for
+    rounding (`ROUNDING`); of equals the first (nucleus sampling, Holtzman et al. 2020).
+
+    Raises:
+        CourseError: for a setting out of range; for scores that are NaN or +inf, and a row of -inf alone (-inf rules
+            a token out). Seeing that makes a card wait: ``check_scores=False`` is for a loop that looks by itself.
     """
-    _check(temperature, top_k, top_p)
+    _check_settings(temperature, top_k, top_p)
+    if check_scores:
+        _need_finite(_are_finite(logits))
     if temperature == 0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
-    scores = logits.float() / temperature
+    scores = _as_float64(logits) / max(temperature, COLDEST)
     if top_k is not None and top_k < scores.shape[-1]:
         threshold = scores.topk(top_k, dim=-1).values[..., -1:]
         scores = scores.masked_fill(scores < threshold, -torch.inf)
@@ -33,25 +59,15 @@ def token_probabilities(
     if top_p is not None and top_p < 1:
         ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(dim=-1) - ordered  # what the likelier tokens hold together
-        ordered = ordered.masked_fill(before >= top_p, 0.0)
+        ordered = ordered.masked_fill(before >= top_p * (1 - ROUNDING), 0.0)
         probabilities = torch.zeros_like(probabilities).scatter_(-1, places, ordered)
         probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
-    return probabilities
+    return probabilities.to(logits.device, torch.float32)
 
 
-def _check(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not 0 <= temperature < float("inf"):
-        raise CourseError(f"temperature should be 0 (greedy) or more; it is {temperature}.")
-    if top_k is not None and top_k < 1:
-        raise CourseError(f"top_k should be at least 1, or None for all tokens; it is {top_k}.")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise CourseError(f"top_p should be above 0 and at most 1, or None for all tokens; it is {top_p}.")
-
-
-@torch.inference_mode()
 def stream(
     model: nn.Module,
-    idx: Tensor,
+    idx: Tensor | Sequence[int] | Sequence[Sequence[int]],
     max_new_tokens: int,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -64,28 +80,70 @@ def stream(
     Up to block_size the cache serves: the prompt goes through once (prefill), then each new token alone
     (decode). Past it the window slides: the oldest tokens are cropped, and as that moves every token's
     position, each step is computed afresh.
+
+    Raises:
+        CourseError: as `generate`, at the call. Scores that are not finite are seen before their token is
+            yielded; on a card within `CHECK_EVERY` tokens, at the latest with the last one.
     """
-    _check(temperature, top_k, top_p)
-    if idx.ndim != 2 or idx.shape[1] == 0:
-        raise CourseError(f"The prompt should be token ids (B, T) with T at least 1; its shape is {tuple(idx.shape)}.")
+    idx = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed)
+    return _stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed)
+
+
+def generate(
+    model: nn.Module,
+    idx: Tensor | Sequence[int] | Sequence[Sequence[int]],
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    use_cache: bool = True,
+    seed: int | None = None,
+) -> Tensor:
+    """Continue ``idx`` (B, T) by ``max_new_tokens``: (B, T + max_new_tokens) int64.
+
+    Args:
+        model: with ``config.block_size``; with ``new_cache``, if ``use_cache``.
+        idx: the prompt, at least one token: whole numbers (B, T), or a list, [1, 2, 3] being one row. Of a long one,
+            the last block_size tokens count.
+        temperature, top_k, top_p: see `token_probabilities`; temperature 0 is greedy.
+        use_cache: keep keys and values instead of computing them again (see `stream`).
+        seed: where the draws start, from 0 to 2**64 - 1; None starts anywhere. torch's own generator is left alone.
+
+    Raises:
+        CourseError: for a prompt that is empty or holds ids that the model does not know, a setting out of range,
+            and scores of which one is NaN or +inf, or all are -inf.
+    """
+    idx = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed)
+    new = list(_stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed))
+    return torch.cat([idx, *(token.to(idx.device) for token in new)], dim=1)
+
+
+@torch.inference_mode()
+def _stream(
+    model: nn.Module, idx: Tensor, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None,
+    use_cache: bool, seed: int | None,
+) -> Iterator[Tensor]:  # fmt: skip
     block_size = model.config.block_size
     device = next(model.parameters()).device
     generator = torch.Generator(device)
-    generator.seed() if seed is None else generator.manual_seed(seed)
+    generator.seed() if seed is None else generator.manual_seed(int(seed))
     idx = idx.to(device)[:, -block_size:]
     cache = model.new_cache(idx.shape[0]) if use_cache else None
-    for _ in range(max_new_tokens):
+    finite = torch.ones((), dtype=torch.bool, device=device)
+    for n in range(1, max_new_tokens + 1):
         if cache is not None and idx.shape[1] <= block_size:
             logits = _last_logits(model, idx[:, cache.length :], cache)
         else:
             cache = None
             idx = idx[:, -block_size:]
             logits = _last_logits(model, idx, None)
+        finite = finite & _are_finite(logits)
+        if n % _check_every(device) == 0 or n == max_new_tokens:
+            _need_finite(finite)
         if temperature == 0:
             token = logits.argmax(dim=-1, keepdim=True)
         else:
-            probabilities = token_probabilities(logits, temperature, top_k, top_p)
-            token = torch.multinomial(probabilities, 1, generator=generator)  # (B, 1)
+            token = _draw(token_probabilities(logits, temperature, top_k, top_p, check_scores=False), generator)
         idx = torch.cat((idx, token), dim=1)
         yield token
 
@@ -105,29 +163,89 @@ def _last_logits(model: nn.Module, idx: Tensor, cache: object) -> Tensor:
             model.train()
 
 
-def generate(
-    model: nn.Module,
-    idx: Tensor,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    use_cache: bool = True,
-    seed: int | None = None,
-) -> Tensor:
-    """Continue ``idx`` (B, T) by ``max_new_tokens``: (B, T + max_new_tokens) int64.
+def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """One token of each row, (B, V) -> (B, 1): torch.multinomial, draw for draw, but a card need not wait for it.
 
-    Args:
-        model: with ``config.block_size``; with ``new_cache``, if ``use_cache``.
-        idx: the prompt, at least one token; of a long one, the last block_size tokens count.
-        temperature, top_k, top_p: see `token_probabilities`; temperature 0 is greedy.
-        use_cache: keep keys and values instead of computing them again (see `stream`).
-        seed: where the draws start; None starts anywhere. torch's own generator is left alone.
-
-    Raises:
-        CourseError: for an empty prompt or a setting out of range.
+    Each token waits a time drawn from the exponential distribution, the sooner the likelier it is, and the first one is
+    taken. multinomial does just that, after two looks at the values that our own check makes unnecessary.
     """
-    if max_new_tokens < 0:
-        raise CourseError(f"max_new_tokens should be at least 0; it is {max_new_tokens}.")
-    new = list(stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed))
-    return torch.cat([idx, *(token.to(idx.device) for token in new)], dim=1)
+    waiting = torch.empty_like(probabilities).exponential_(generator=generator)
+    return (probabilities / waiting).argmax(dim=-1, keepdim=True)
+
+
+def _as_float64(logits: Tensor) -> Tensor:
+    """On the CPU where the device is Apple's, which has no float64."""
+    return (logits.cpu() if logits.device.type == "mps" else logits).double()
+
+
+# ---- what is refused ---------------------------------------------------------------------------------
+
+
+def _are_finite(logits: Tensor) -> Tensor:
+    """Whether a token can be drawn from every row: one bool, on the device. The highest score says it all:
+    NaN and +inf are passed on by amax, and it is -inf where every token is ruled out."""
+    return (logits.amax(dim=-1).abs() < torch.inf).all()  # no comparison holds for NaN
+
+
+def _need_finite(finite: Tensor) -> None:
+    if not finite:
+        raise CourseError(
+            "The model's scores (logits) should be finite, -inf only for tokens that are ruled out; there is NaN or "
+            "+inf among them, or all are -inf. Has its training diverged? Load an earlier save, or try precision fp32."
+        )
+
+
+def _check_every(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else CHECK_EVERY
+
+
+def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not _is_number(temperature) or not 0 <= temperature < float("inf"):
+        raise CourseError(f"temperature should be 0 (greedy) or more; it is {temperature!r}.")
+    if top_k is not None:
+        need_whole("top_k", top_k, 1, otherwise=", or None for all tokens")
+    if top_p is not None and not (_is_number(top_p) and 0 < top_p <= 1):
+        raise CourseError(f"top_p should be above 0 and at most 1, or None for all tokens; it is {top_p!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _check_all(
+    model: nn.Module, idx: Any, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None,
+    seed: int | None,
+) -> Tensor:  # fmt: skip
+    """Everything that `generate` is given, before the model runs; the prompt as a tensor (B, T) int64."""
+    _check_settings(temperature, top_k, top_p)
+    need_whole("max_new_tokens", max_new_tokens, 0)
+    if seed is not None:
+        need_whole("seed", seed, 0, bits=64, otherwise=" (torch takes no others), or None to start anywhere")
+    prompt = _as_prompt(idx)
+    vocab_size = getattr(model.config, "vocab_size", None)
+    low, high = (int(end) for end in prompt.aminmax())
+    if low < 0 or (vocab_size is not None and high >= vocab_size):
+        known = "at least 0" if vocab_size is None else f"from 0 to {vocab_size - 1}, as this model knows them"
+        raise CourseError(
+            f"The prompt's ids should be {known}; there is {low if low < 0 else high}. Encode the text with the "
+            "tokenizer that the model was trained with."
+        )
+    return prompt
+
+
+def _as_prompt(idx: Any) -> Tensor:
+    if isinstance(idx, Tensor):
+        prompt = idx
+    else:
+        try:
+            prompt = torch.tensor(idx) if len(idx) else torch.empty(0, dtype=torch.long)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise CourseError(f"The prompt should be rows of token ids, all of one length; {error}.") from error
+        prompt = prompt[None] if prompt.ndim == 1 else prompt
+    if prompt.ndim != 2 or prompt.numel() == 0:
+        raise CourseError(
+            f"The prompt should be token ids (B, T) with T at least 1; its shape is {tuple(prompt.shape)}."
+        )
+    if prompt.is_floating_point() or prompt.is_complex() or prompt.dtype == torch.bool:
+        raise CourseError(f"The prompt's ids should be whole numbers; they are {prompt.dtype}.")
+    return prompt.long()

@@ -1,13 +1,18 @@
 """The benchmark's report: its arithmetic and its errors. Nothing here asserts a speed."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from course_lib import bench
+from course_lib.cli import run as course
 from course_lib.errors import CourseError
 from course_lib.interop import find_compiler
+from course_lib.recipes import load_recipe
+from course_lib.recipes.build import build_trainer
 
 
 def test_ratios_say_how_much_faster_the_course_is_in_both_units():
@@ -43,23 +48,105 @@ def test_errors_name_what_is_wrong(tmp_path: Path):
         bench.load_peer(tmp_path)
 
 
-@pytest.mark.slow
-def test_a_benchmark_beside_a_peer_given_by_its_path(tmp_path: Path):
-    """A stand-in peer with nanoGPT's interface: the benchmark loads it from a path and reports it."""
-    (tmp_path / "model.py").write_text(
-        "import dataclasses, torch\n"
-        "@dataclasses.dataclass\n"
-        "class GPTConfig:\n"
-        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
-        "class GPT(torch.nn.Module):\n"
-        "    def __init__(self, config):\n"
-        "        super().__init__()\n"
-        "    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):\n"
-        "        return idx\n"
-    )
-    result = bench.run("generate", "c", 1, tmp_path)
+# Beside a peer ----------------------------------------------------------------------------------------------
+
+STAND_IN = """
+import dataclasses, torch
+from torch.nn import functional as F
+
+@dataclasses.dataclass
+class GPTConfig:
+    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool
+
+class GPT(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
+        self.losses = losses
+
+    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
+        return torch.optim.AdamW(self.parameters(), learning_rate, betas, weight_decay=weight_decay)
+
+    def forward(self, idx, targets=None):
+        logits = self.table(idx)
+        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
+        self.losses.append((idx.tolist(), loss.item()))
+        return logits, loss
+
+    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):
+        return idx
+
+losses = []
+"""
+"""nanoGPT's interface, and what its model does with its targets."""
+SMALL = dict(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, max_steps=4, eval_every=2, eval_batches=2)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    (tmp_path / "peer").mkdir()
+    (tmp_path / "peer" / "model.py").write_text(STAND_IN)
+    return tmp_path / "peer"
+
+
+def write_recipe(folder: Path, **settings: object) -> str:
+    path = folder / "small.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in (SMALL | settings).items()))
+    return str(path)
+
+
+def test_a_peer_generates_beside_the_course(project: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_embd": 12})
+    result = bench.run("generate", "c", 1, stand_in)
     assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
     assert result["details"]["max_new_tokens"] == 255
+
+
+@pytest.mark.parametrize("grad_accum", [1, 3])
+def test_a_peer_takes_the_steps_of_the_course_on_the_same_windows(project: Path, stand_in: Path, grad_accum: int):
+    """All of a step's micro-batches: the speed is counted in tokens of whole steps."""
+    recipe = write_recipe(project, grad_accum=grad_accum)
+    result = bench.run("step", "c", 2, stand_in, recipe)
+    assert {row: len(values) for row, values in result["runs"].items()} == {"course": 2, "nanoGPT": 2}
+    seen = sys.modules["peer_model"].losses
+    steps = result["details"]["steps"]
+    assert len(seen) == 3 * steps * grad_accum  # a first time that does not count, and two runs
+    batches = build_trainer(load_recipe(recipe)).batches
+    expected = [batches.batch(step, micro)[0].tolist() for step in range(steps) for micro in range(grad_accum)]
+    assert [x for x, _ in seen] == expected * 3
+    assert seen[-1][1] < seen[0][1]  # it learns
+
+
+@pytest.fixture
+def nanogpt() -> Path:
+    folder = os.environ.get("COURSE_PEER_NANOGPT")
+    if folder is None or not (Path(folder) / "model.py").is_file():
+        pytest.skip("COURSE_PEER_NANOGPT names no folder with nanoGPT's model.py")
+    return Path(folder).resolve()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bench.BENCHMARKS)
+def test_every_benchmark_beside_nanogpt(project: Path, nanogpt: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    """As the command line runs it, with small models and few steps: whether it runs, not how fast."""
+    if name == "cpp" and find_compiler() is None:
+        pytest.skip("no C++ compiler was found (c++, g++, clang++ or CXX)")
+    if name == "recipe":
+        mirror = os.environ.get("COURSE_DATA")
+        if not mirror or not (Path(mirror) / "tinyshakespeare" / "input.txt").is_file():
+            pytest.skip("real text: set COURSE_DATA to a folder that holds tinyshakespeare/input.txt")
+    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_head": 2, "n_embd": 32})
+    recipe = write_recipe(project, dataset="shakespeare_char" if name == "recipe" else "tinytales", device="cpu")
+    few = "--eval_iters=2 --eval_interval=2 --n_layer=1 --n_head=2 --n_embd=16 --max_iters=4"
+    monkeypatch.setitem(bench.PEER_ARGS, recipe, [*bench.PEER_CPU.split(), *few.split()])
+    command = ["bench", name, "--peer", str(nanogpt), "--runs", "1", "--recipe", recipe, "--out", "result.json"]
+    assert course(command) == 0
+    result = json.loads(Path("result.json").read_text())
+    peer = set() if name == "cpp" else {"nanoGPT"}  # nanoGPT has no such program
+    assert {"course"} | peer <= result["runs"].keys()
+    assert all(value > 0 for values in result["runs"].values() for value in values)
+    if name == "recipe":
+        assert all(2 < loss < 5 for losses in result["details"]["best_val_loss"].values() for loss in losses)
 
 
 @pytest.mark.slow

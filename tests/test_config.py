@@ -1,8 +1,12 @@
 """Settings: types, bounds, what an unknown name is told, and the ways into a file and back."""
 
+import copy
 import dataclasses
+import functools
+import inspect
 import json
 import math
+import pickle
 import tomllib
 
 import pytest
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest, read_toml
 from course_lib.errors import CourseError
+from course_lib.recipes import Recipe
 
 SHAPE = dict(block_size=8, vocab_size=5, n_layer=2, n_head=2, n_embd=8)
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -332,3 +337,73 @@ def test_cut_off_anywhere_it_is_refused(data):
     cut = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(CourseError, match="not the configuration of a run"):
         RunConfig.from_json(text[:cut])
+
+
+# Who chose what -------------------------------------------------------------------------------------------
+
+
+def changed(config):
+    """The names whose values are not the defaults."""
+    return {name for name, value in TrainConfig().to_dict().items() if getattr(config, name) != value}
+
+
+WAYS = {
+    "by name": lambda settings: TrainConfig(**settings),
+    "by place": lambda settings: TrainConfig(1000, 12, **settings),
+    "from_dict": TrainConfig.from_dict,
+    "replace": lambda settings: TrainConfig().replace(**settings),
+    "one by one": lambda settings: functools.reduce(
+        lambda config, one: config.replace(**dict([one])), settings.items(), TrainConfig()
+    ),
+    "TOML": lambda settings: TrainConfig.from_toml("".join(f"{n} = {json.dumps(v)}\n" for n, v in settings.items())),
+    "JSON": lambda settings: TrainConfig.from_json(json.dumps(settings)),
+    "recipe": lambda settings: Recipe("a", settings).train,
+    "recipe, replaced": lambda settings: Recipe("a", {}).replace(**settings).train,
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 12}, {"seed": 5, "max_lr": 1e-3, "max_steps": 1000}], ids=str)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_config_knows_which_settings_were_chosen_also_where_the_default_was(way, settings):
+    by_place = {"max_steps", "batch_size"} if way is WAYS["by place"] else set()
+    if by_place & set(settings):
+        settings = {"seed": 1337}
+    config = way(settings)
+    assert config.given == by_place | set(settings)
+    assert changed(config) <= config.given
+
+
+def test_who_chose_changes_nothing_else():
+    plain, chosen = TrainConfig(), TrainConfig(batch_size=12, seed=1337)
+    assert plain == chosen
+    assert hash(plain) == hash(chosen)
+    assert repr(plain) == repr(chosen)
+    assert plain.to_dict() == chosen.to_dict()
+    assert plain.to_json() == chosen.to_json()
+    assert plain.to_toml() == chosen.to_toml()
+    assert "given" not in TrainConfig.names()
+    assert dataclasses.fields(plain) == dataclasses.fields(chosen)
+    assert "batch_size: int = 12" in str(inspect.signature(TrainConfig))  # what an editor shows
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        chosen.given = frozenset()
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, *(lambda c, p=p: pickle.loads(pickle.dumps(c, p)) for p in range(2, 6))]
+)
+def test_copies_and_pickles_keep_it(copied):
+    config = TrainConfig(batch_size=12, max_lr=0.5)
+    again = copied(config)
+    assert again == config
+    assert again.given == {"batch_size", "max_lr"}
+    assert TrainConfig().given == set()
+
+
+def test_defaults_that_follow_from_elsewhere_give_way_to_what_was_chosen():
+    config = TrainConfig(batch_size=12).with_defaults(batch_size=99, seed=7)
+    assert (config.batch_size, config.seed) == (12, 7)
+    assert config.given == {"batch_size"}
+    assert config.with_defaults(seed=8).seed == 8  # still nobody has chosen it
+    assert config.replace(max_steps=5).given == {"batch_size", "max_steps"}
+    with pytest.raises(CourseError, match="seed should be at least 0"):
+        config.with_defaults(seed=-1)

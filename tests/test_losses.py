@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte, cross_entropy
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer
 
@@ -63,6 +64,18 @@ def test_half_precision_logits_are_scored_in_fp32(dtype):
     loss = cross_entropy(logits, targets)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, cross_entropy(logits.float(), targets))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.bool, torch.complex64], ids=str)
+def test_targets_are_whole_numbers(dtype):
+    with pytest.raises(CourseError, match=r"Targets should be whole numbers.*they are torch"):
+        cross_entropy(torch.zeros(2, 3, 5), torch.zeros(2, 3).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8], ids=str)
+def test_whole_numbers_of_any_kind_will_do(dtype):
+    logits, targets = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0)), torch.arange(6).view(2, 3) % 5
+    assert cross_entropy(logits, targets.to(dtype)) == cross_entropy(logits, targets)
 
 
 def test_bits_per_byte_of_one_byte_per_token_is_nats_over_ln_2():

@@ -1,14 +1,17 @@
 """Sampling against slow versions: the distribution by lists, generation by computing every step afresh."""
 
 import math
+from fractions import Fraction
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from course_lib import sampling
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -256,6 +259,184 @@ def test_draws_follow_the_distribution(settings):
     assert chi_square < CRITICAL[sum(e > 0 for e in expected) - 1]
 
 
+# Top-p where the sum is p, to the last digit -----------------------------------------------------------------
+
+
+def exact_nucleus(weights, p):
+    """The places that stay, in exact fractions: the fewest likeliest that reach p, of equals the first."""
+    kept, held, total = set(), Fraction(0), sum(weights)
+    for i in sorted(range(len(weights)), key=lambda i: -weights[i]):
+        if held < p:
+            kept.add(i)
+            held += Fraction(weights[i], total)
+    return kept
+
+
+def kept_by(found):
+    return {i for i, p in enumerate(found.tolist()) if p > 0}
+
+
+def shares(n, parts):
+    """All ways to share ``n`` among so many."""
+    if parts == 1:
+        return [(n,)]
+    return [(first, *rest) for first in range(n + 1) for rest in shares(n - first, parts - 1)]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 5])
+def test_tenths_are_cut_as_exact_fractions_are(parts):
+    """286 distributions of four tokens in tenths, ten p: decimals meet p on the spot, and no sum of floats is exact."""
+    tenths = shares(10, parts)
+    logits = (torch.tensor(tenths) / 10).log()
+    wrong = []
+    for n in range(1, 11):
+        found = token_probabilities(logits, top_p=n / 10)
+        cut = zip(tenths, found, strict=True)
+        wrong += [(weights, n) for weights, row in cut if kept_by(row) != exact_nucleus(weights, Fraction(n, 10))]
+    assert wrong == []
+
+
+@steady
+@given(
+    st.lists(st.integers(1, 1000), min_size=2, max_size=40),
+    st.integers(0, 39),
+    st.sampled_from([1, 2]),
+    st.integers(1, 40),
+)
+def test_a_sum_that_is_p_has_reached_it_after_temperature_and_top_k(weights, cut, power, top_k):
+    """Temperature 1/2 squares the weights, so everything stays a fraction; p is one of its sums."""
+    lowest = sorted(weights, reverse=True)[:top_k][-1]
+    exact = [w**power if w >= lowest else 0 for w in weights]
+    ordered = sorted((w for w in exact if w), reverse=True)
+    p = Fraction(sum(ordered[: cut % len(ordered) + 1]), sum(ordered))
+    logits = torch.tensor(weights, dtype=torch.float64).log().float()
+    found = token_probabilities(logits, 1 / power, top_k, top_p=float(p))
+    assert kept_by(found) == exact_nucleus(exact, p)
+    if p + Fraction(1, 10**5) < 1:  # a hair more than rounding, and one more token is needed
+        found = token_probabilities(logits, 1 / power, top_k, top_p=float(p) + 1e-5)
+        assert kept_by(found) == exact_nucleus(exact, p + Fraction(1, 10**5))
+
+
+def test_a_large_vocabulary_meets_p_as_well():
+    """GPT-2's 50,257 tokens, equal or in falling order; what p needs stays, but for tokens too small to be seen."""
+    for weights in (torch.ones(50_257, dtype=torch.long), torch.arange(50_257, 0, -1)):
+        sums = weights.cumsum(0)
+        logits = (weights.double() / sums[-1]).log().float()
+        for place in range(100, 50_257, 5000):
+            p = (sums[place].double() / sums[-1]).item()
+            kept = int((token_probabilities(logits, top_p=p) > 0).sum())
+            assert kept <= place + 1  # none too many
+            assert 1 - sums[kept - 1] / sums[place] <= sampling.ROUNDING
+            if weights[place] / sums[place] > 2 * sampling.ROUNDING:
+                assert kept == place + 1
+
+
+def test_the_likeliest_stays_however_small_p_is():
+    for p in (1e-3, 1e-9, 1e-40, 5e-324):
+        assert token_probabilities(torch.tensor([0.0, 1.0, 0.0]), top_p=p).tolist() == [0, 1, 0]
+
+
+def test_equals_at_the_edge():
+    """Top-k keeps all that tie with the k-th, top-p of equals the first."""
+    logits = torch.tensor([0.2, 0.2, 0.2, 0.4]).log()
+    assert [kept_by(token_probabilities(logits, top_k=k)) for k in (1, 2, 3, 4)] == [{3}] + 3 * [{0, 1, 2, 3}]
+    assert [kept_by(token_probabilities(logits, top_p=p)) for p in (0.4, 0.6, 0.8)] == [{3}, {0, 3}, {0, 1, 3}]
+
+
+# The limits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [10.0**-n for n in (9, 20, 38, 39, 40, 45, 46, 100, 200, 300, 308)] + [5e-324])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_toward_temperature_0_the_likeliest_takes_all_and_equals_share(temperature, dtype):
+    scores = torch.tensor([[3.0, 5.0, -2.0, 4.0], [-1e30, 3e38, 0.0, 2e38], [7.0, 9.0, -math.inf, 9.0]], dtype=dtype)
+    found = token_probabilities(scores, temperature)
+    assert found.tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0.5, 0, 0.5]]
+    for more in (dict(top_k=2), dict(top_p=0.9)):
+        assert token_probabilities(scores, temperature, **more)[:2].equal(found[:2])
+    model = build()
+    cold = generate(model, prompt(2, 3), 20, temperature=temperature, seed=1)
+    assert torch.equal(cold, generate(model, prompt(2, 3), 20, temperature=0))
+
+
+def test_a_very_high_temperature_makes_all_equal():
+    assert token_probabilities(torch.tensor([3.0, -5.0]), 1e300).tolist() == [0.5, 0.5]
+
+
+BAD_ROWS = {
+    "NaN": [1.0, math.nan, 0.0],
+    "NaN first": [math.nan, 1.0, 0.0],
+    "+inf": [1.0, math.inf, 0.0],
+    "both infinities": [-math.inf, math.inf, 0.0],
+    "all ruled out": [-math.inf] * 3,
+}
+SETTINGS = [dict(temperature=0), dict(), dict(temperature=0.7, top_k=2, top_p=0.9)]
+
+
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_scores_that_are_not_finite_are_refused(row, settings):
+    good = [0.0, 1.0, 2.0]
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        with pytest.raises(CourseError, match=r"scores \(logits\) should be finite"):
+            token_probabilities(torch.tensor([[good, row], [good, good]], dtype=dtype), **settings)
+    for start in (generate, lambda *args, **more: list(stream(*args, **more))):
+        with pytest.raises(CourseError, match=r"scores \(logits\) should be finite"):
+            start(Fixed(row), torch.zeros(2, 1, dtype=torch.long), 3, **settings, use_cache=False)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_tokens_may_be_ruled_out(settings):
+    """A score of -inf is legal, as long as one token is left."""
+    scores = [-math.inf, 1.0, -math.inf, 1.5]
+    found = token_probabilities(torch.tensor(scores), **settings)
+    assert found.isfinite().all()
+    assert kept_by(found) <= {1, 3}
+    idx = generate(Fixed(scores), torch.zeros(20, 1, dtype=torch.long), 4, **settings, use_cache=False, seed=1)
+    assert set(idx[:, 1:].unique().tolist()) <= {1, 3}
+
+
+class FailsAt(Fixed):
+    """Finite scores, until so many tokens stand before."""
+
+    def __init__(self, n_tokens):
+        super().__init__([0.0, 1.0, 2.0])
+        self.config.block_size = 99
+        self.n_tokens = n_tokens
+
+    def forward(self, idx):
+        return super().forward(idx) + (math.nan if idx.shape[1] == self.n_tokens else 0.0)
+
+
+@pytest.mark.parametrize("every", [1, 4, 16])
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_card_is_asked_now_and_then_and_no_bad_score_goes_unseen(monkeypatch, settings, every):
+    """As on a card: of 11 tokens, the scores of the one that comes after ``n`` are not finite."""
+    looks = []
+    look = sampling._need_finite
+    monkeypatch.setattr(sampling, "_check_every", lambda device: every)
+    monkeypatch.setattr(sampling, "_need_finite", lambda finite: (looks.append(1), look(finite)))
+    for n in range(11):
+        seen = []
+        tokens = (seen.append(int(token)) for token in stream(FailsAt(n + 1), [0], 11, **settings, use_cache=False))
+        with pytest.raises(CourseError, match="should be finite"):
+            list(tokens)
+        assert len(seen) < min((n // every + 1) * every, 11)
+        assert all(0 <= token < 3 for token in seen)  # nothing that a model could not be given
+    looks.clear()
+    assert len(list(stream(FailsAt(50), [0], 11, **settings, use_cache=False))) == 11
+    assert len(looks) == -(-11 // every)
+
+
+def test_a_draw_is_torchs_own_multinomial():
+    generator, other = torch.Generator(), torch.Generator()
+    for seed in range(100):
+        generator.manual_seed(seed), other.manual_seed(seed)
+        probabilities = token_probabilities(torch.randn(3, 40, generator=torch.Generator().manual_seed(seed)), top_k=9)
+        expected = torch.multinomial(probabilities, 1, generator=other)
+        assert torch.equal(sampling._draw(probabilities, generator), expected)
+
+
 # Seeds, streams and what is left alone --------------------------------------------------------------------
 
 
@@ -308,10 +489,11 @@ def test_the_model_is_in_evaluation_mode_for_each_moment_only(training):
     assert torch.equal(torch.cat([prompt(1, 3), *tokens], dim=1), expected)
 
 
-def test_an_error_inside_leaves_the_model_in_training_mode():
+def test_an_error_inside_leaves_the_model_in_training_mode(monkeypatch):
     model = build().train()
-    with pytest.raises(IndexError):
-        generate(model, torch.tensor([[V]]), 1)  # no such token
+    monkeypatch.setattr(model.head, "forward", lambda x: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        generate(model, prompt(1, 2), 1)
     assert model.training
 
 
@@ -331,31 +513,116 @@ def test_no_new_tokens():
     assert list(stream(model, prompt(2, 3), 0)) == []
 
 
-# Bad settings ---------------------------------------------------------------------------------------------
+# What is refused, at the call ------------------------------------------------------------------------------
+
+
+def refused(match, *args, **settings):
+    """Both `generate` and `stream` refuse it, before the model runs and before a token is asked for."""
+    model = build()
+    model.forward = None  # whoever calls it fails otherwise
+    for start in (generate, stream):
+        with pytest.raises(CourseError, match=match):
+            start(model, *args, **settings)
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        *[(dict(temperature=t), "temperature should be 0") for t in (-0.1, math.inf, math.nan)],
-        *[(dict(top_k=k), "top_k should be at least 1") for k in (0, -1)],
-        *[(dict(top_p=p), "top_p should be above 0") for p in (0, -0.5, 1.01, math.nan)],
+        *[(dict(temperature=t), "temperature should be 0") for t in (-0.1, math.inf, math.nan, "1", None, True)],
+        *[(dict(top_k=k), "top_k should be at least 1, or None for all tokens; it is") for k in (0, -1)],
+        *[(dict(top_k=k), "top_k should be a whole number, or None") for k in (2.0, 2.5, True, "2", math.nan)],
+        *[(dict(top_p=p), "top_p should be above 0") for p in (0, -0.5, 1.01, math.nan, "1", True)],
     ],
     ids=str,
 )
 def test_settings_out_of_range_are_named(settings, complaint):
-    with pytest.raises(CourseError, match=complaint):
-        generate(build(), prompt(1, 2), 3, **settings)
+    refused(complaint, prompt(1, 2), 3, **settings)
     with pytest.raises(CourseError, match=complaint):
         token_probabilities(torch.zeros(3), **settings)
 
 
+@pytest.mark.parametrize("seed", [-1, -(2**63), 2**64, 2**70])
+def test_seeds_have_torchs_range(seed):
+    refused(
+        r"seed should be at least 0 and below 2\*\*64 \(torch takes no others\), or None", prompt(1, 2), 3, seed=seed
+    )
+
+
+@pytest.mark.parametrize("seed", [1.0, True, "1", math.nan])
+def test_seeds_are_whole_numbers(seed):
+    refused("seed should be a whole number", prompt(1, 2), 3, seed=seed)
+
+
+def test_the_ends_of_the_range_are_seeds():
+    one, other = (generate(build(), prompt(1, 2), 9, seed=seed) for seed in (0, 2**64 - 1))
+    assert not torch.equal(one, other)
+    assert torch.equal(one, generate(build(), prompt(1, 2), 9, seed=np.int64(0)))
+
+
 def test_fewer_than_no_tokens():
-    with pytest.raises(CourseError, match="max_new_tokens should be at least 0; it is -1"):
-        generate(build(), prompt(1, 2), -1)
+    refused("max_new_tokens should be at least 0; it is -1", prompt(1, 2), -1)
+    for bad in (2.0, True, "3", None):
+        refused("max_new_tokens should be a whole number", prompt(1, 2), bad)
 
 
-@pytest.mark.parametrize("shape", [(3,), (1, 0), (1, 1, 2)])
+@pytest.mark.parametrize("shape", [(3,), (1, 0), (1, 1, 2), ()])
 def test_a_prompt_is_rows_of_at_least_one_token(shape):
-    with pytest.raises(CourseError, match=r"token ids \(B, T\) with T at least 1; its shape is"):
-        generate(build(), torch.zeros(shape, dtype=torch.long), 3)
+    refused(r"token ids \(B, T\) with T at least 1; its shape is", torch.zeros(shape, dtype=torch.long), 3)
+
+
+@pytest.mark.parametrize("bad", [-1, -(2**40), V, V + 1, 2**40])
+@pytest.mark.parametrize("place", [0, 1, 2 * BLOCK])
+def test_a_prompt_holds_ids_that_the_model_knows(bad, place):
+    """Also where it lies before the tokens that count: it comes from another tokenizer all the same."""
+    ids = prompt(2, 2 * BLOCK + 1)
+    ids[1, place] = bad
+    refused(f"ids should be from 0 to {V - 1}, as this model knows them; there is {bad}", ids, 3)
+    refused(f"there is {bad}", ids.tolist(), 3)
+
+
+def test_the_first_and_the_last_id_are_known():
+    assert generate(build(), [0, V - 1], 2).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        *(torch.zeros(1, 2, dtype=dtype) for dtype in (torch.float32, torch.bfloat16, torch.bool, torch.complex64)),
+        *([1.0, 2.0], [[1, 2.5]], [True, False], np.array([[1.0]])),
+    ],
+    ids=str,
+)
+def test_a_prompt_is_whole_numbers(ids):
+    refused("ids should be whole numbers; they are torch", ids, 3)
+
+
+@pytest.mark.parametrize("ids", ["abc", ["a"], 5, None, [[1, 2], [3]], [2**70], [None], [[[1]]], [], [[]]], ids=str)
+def test_other_things_are_no_prompt(ids):
+    refused("The prompt should be", ids, 3)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(
+            lambda row: row,
+            lambda row: [row],
+            lambda row: (tuple(row),),
+            np.array,
+            lambda row: np.array([row], np.uint16),
+        ),
+        *(lambda row, d=d: torch.tensor([row], dtype=d) for d in (torch.int32, torch.uint8, torch.int16, torch.int64)),
+    ],
+)
+def test_a_prompt_may_be_a_plain_list_or_whole_numbers_of_any_kind(form):
+    model, row = build(), prompt(1, 5)[0].tolist()
+    expected = generate(model, torch.tensor([row]), 6, seed=3)
+    found = generate(model, form(row), 6, seed=3)
+    assert found.dtype == torch.int64
+    assert torch.equal(found, expected)
+    assert torch.equal(torch.cat(list(stream(model, form(row), 6, seed=3)), dim=1), expected[:, 5:])
+
+
+def test_several_rows_may_be_lists_as_well():
+    rows = prompt(3, 4)
+    assert torch.equal(generate(build(), rows.tolist(), 5, temperature=0), generate(build(), rows, 5, temperature=0))

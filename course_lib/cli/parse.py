@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 
@@ -20,6 +20,7 @@ def parse(form: type[T], args: list[str], prog: str, description: str, aliases: 
     Raises:
         CourseError: for a flag that names no field; it names the nearest.
     """
+    args = _capitalized(form, args, aliases or {})
     known = {field.name: field.name for field in dataclasses.fields(form)} | (aliases or {})  # type: ignore[arg-type]
     spelled = []
     for i, arg in enumerate(args):
@@ -38,3 +39,29 @@ def parse(form: type[T], args: list[str], prog: str, description: str, aliases: 
             raise CourseError(f"{prog} has no setting {flag}: {hint}")
     config: tuple[Any, ...] = (tyro.conf.FlagConversionOff,)
     return tyro.cli(form, args=spelled, prog=prog, description=description, config=config)
+
+
+def _capitalized(form: type, args: list[str], aliases: dict[str, str]) -> list[str]:
+    """``true`` and ``false``, as a TOML file has them, as tyro has them; only where yes or no is asked for."""
+    yes_or_no = {field.name for field in dataclasses.fields(form) if _is_yes_or_no(field.type)}
+    spelled, wanted = [], False
+    for i, arg in enumerate(args):
+        if arg == "--":
+            return spelled + args[i:]
+        flag, equals, value = arg.partition("=")
+        name = flag[2:].replace("-", "_") if flag.startswith("--") else ""
+        asks = aliases.get(name, name) in yes_or_no
+        if wanted and arg in ("true", "false"):
+            arg = arg.capitalize()
+        elif asks and value in ("true", "false"):
+            arg = flag + equals + value.capitalize()
+        spelled.append(arg)
+        wanted = asks and not equals
+    return spelled
+
+
+def _is_yes_or_no(kind: Any) -> bool:
+    """Whether an annotation is bool, or bool or None, with a help text or without."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    return kind is bool or bool in get_args(kind)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.data.prepared import open_tokens
-from course_lib.errors import CourseError
+from course_lib.data.prepared import open_tokens, read_manifest
+from course_lib.errors import CourseError, need_whole
 
 RESIDENT_BYTES = 256 * 2**20
 """Token rows up to this size (as int64) are held in the device's memory; larger ones stay on disk."""
@@ -37,7 +37,8 @@ class Batcher:
         resident: hold all ids in the device's memory; None decides by size.
 
     Raises:
-        CourseError: for fewer than T + 1 tokens, or where world_size does not divide grad_accum.
+        CourseError: for fewer than T + 1 tokens, a number out of range, or where world_size does not divide
+            grad_accum.
     """
 
     def __init__(
@@ -52,7 +53,10 @@ class Batcher:
         world_size: int = 1,
         resident: bool | None = None,
     ) -> None:
-        self.tokens = open_tokens(tokens) if isinstance(tokens, (str, Path)) else _as_row(tokens)
+        prepared = isinstance(tokens, (str, Path))
+        self.tokens = open_tokens(tokens) if prepared else _as_row(tokens)
+        self._said: int | None = read_manifest(Path(tokens).parent)["vocab_size"] if prepared else None
+        self._vocab_size: int | None = None  # no id may reach it, where it is known
         self.batch_size, self.block_size, self.seed = batch_size, block_size, seed
         self.device = torch.device(device)
         self.grad_accum, self.rank, self.world_size = grad_accum, rank, world_size
@@ -66,12 +70,11 @@ class Batcher:
 
     def _check(self) -> None:
         for name in ("batch_size", "block_size", "grad_accum", "world_size"):
-            if getattr(self, name) < 1:
-                raise CourseError(f"{name} should be at least 1; it is {getattr(self, name)}.")
-        if not 0 <= self.seed < 2**63:
-            raise CourseError(f"seed should be at least 0 and below 2**63; it is {self.seed}.")
+            setattr(self, name, need_whole(name, getattr(self, name), 1))  # numpy's whole numbers become Python's
+        self.seed = need_whole("seed", self.seed, 0, bits=63)
         if not 0 <= self.rank < self.world_size:
             raise CourseError(f"rank should be from 0 to {self.world_size - 1}; it is {self.rank}.")
+        need_whole("rank", self.rank, 0)
         if len(self.tokens) < self.block_size + 1:
             raise CourseError(
                 f"The text has {len(self.tokens)} tokens; with block_size {self.block_size} it needs at least "
@@ -83,6 +86,29 @@ class Batcher:
             raise CourseError(
                 f"grad_accum = {self.grad_accum} micro-batches cannot be shared equally by {self.world_size} "
                 f"processes. Set grad_accum to a multiple of {self.world_size}, such as {fitting}."
+            )
+
+    def check_ids(self, vocab_size: int) -> None:
+        """Refuse ids that a model of ``vocab_size`` tokens does not know: on a card they end in an error without words.
+
+        All ids are looked at here. Those of a file are too many for that: if its manifest speaks of no more than
+        vocab_size tokens it is believed for now, and each batch is looked at when it has been read.
+
+        Raises:
+            CourseError: for an id below 0, or of vocab_size or more; then also from `batch` and `windows`.
+        """
+        self._vocab_size = vocab_size
+        if self._resident is not None or not _is_mapped(self.tokens) or (self._said or 0) > vocab_size:
+            self._check_rows(self.tokens)
+
+    def _check_rows(self, ids: np.ndarray | Tensor) -> None:
+        if self._vocab_size is None:
+            return
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self._vocab_size:
+            raise CourseError(
+                f"The model knows the ids from 0 to {self._vocab_size - 1}; among the tokens is "
+                f"{low if low < 0 else high}. Give the model the vocab_size of the tokenizer that made them."
             )
 
     @property
@@ -109,15 +135,19 @@ class Batcher:
     def batch(self, step: int, micro: int = 0) -> tuple[Tensor, Tensor]:
         """Micro-batch ``micro`` (of `micro_steps`) of optimizer step ``step``: x and y, each (B, T) int64.
 
-        ``y`` is ``x`` shifted by one: ``y[b, t]`` is the token that follows ``x[b, t]`` in the text.
+        ``y`` is ``x`` shifted by one: ``y[b, t]`` is the token that follows ``x[b, t]`` in the text. Both are
+        contiguous.
         """
         if not 0 <= micro < self.micro_steps:
             raise CourseError(f"micro should be from 0 to {self.micro_steps - 1}; it is {micro}.")
+        need_whole("step", step, 0, bits=63)
         if self._resident is not None:
             rows = self._read(step, micro)
         else:
-            rows = self._take_ahead(step, micro).to(self.device, non_blocking=True)
-        return rows[:, :-1], rows[:, 1:]
+            rows = self._take_ahead(step, micro)
+            self._check_rows(rows)
+            rows = rows.to(self.device, non_blocking=True)
+        return _shifted(rows)
 
     def _read(self, step: int, micro: int) -> Tensor:
         """The windows with their last target, (B, T + 1)."""
@@ -148,6 +178,8 @@ class Batcher:
         batch of its own, (1, tail). ``max_batches`` takes that many batches of full windows, spread evenly
         over the text. Several processes take turns: each yields its share.
         """
+        if max_batches is not None:
+            need_whole("max_batches", max_batches, 1, otherwise=", or None for all")
         T = self.block_size
         n_full, tail = divmod(len(self.tokens) - 1, T)
         chosen = np.arange(n_full)
@@ -156,15 +188,28 @@ class Batcher:
             tail = 0
         groups = [chosen[i : i + self.batch_size] * T for i in range(0, len(chosen), self.batch_size)]
         for starts in groups[self.rank :: self.world_size]:
-            rows = self._rows(starts, T + 1)
-            yield rows[:, :-1], rows[:, 1:]
+            yield _shifted(self._rows(starts, T + 1))
         if tail and len(groups) % self.world_size == self.rank:
-            rows = self._rows(np.array([n_full * T]), tail + 1)
-            yield rows[:, :-1], rows[:, 1:]
+            yield _shifted(self._rows(np.array([n_full * T]), tail + 1))
 
     def _rows(self, starts: np.ndarray, length: int) -> Tensor:
-        places = starts[:, None] + np.arange(length)
-        return torch.from_numpy(self.tokens[places].astype(np.int64)).to(self.device)
+        rows = torch.from_numpy(self.tokens[starts[:, None] + np.arange(length)].astype(np.int64))
+        if self._resident is None:
+            self._check_rows(rows)
+        return rows.to(self.device)
+
+
+def _shifted(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows with their last target (B, T + 1) -> inputs and targets, each (B, T).
+
+    Copied, so that they are contiguous: much code that is about flattens its targets with ``view(-1)``.
+    """
+    return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+def _is_mapped(tokens: np.ndarray) -> bool:
+    """Whether they lie in a file; an array made of such a one has it as its base."""
+    return isinstance(tokens, np.memmap) or isinstance(tokens.base, np.memmap)
 
 
 def _as_row(tokens: object) -> np.ndarray:

@@ -151,7 +151,7 @@ def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenize
 def load_prepared(folder: str | Path) -> Prepared:
     """Open a prepared folder; raises CourseError where a file is missing or does not fit the manifest."""
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint() != manifest["tokenizer"]:
         raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
@@ -160,7 +160,8 @@ def load_prepared(folder: str | Path) -> Prepared:
     return Prepared(folder, tokenizer, manifest)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a prepared folder says of itself; CourseError where it has no manifest, or one of another form."""
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -181,7 +182,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def open_tokens(path: str | Path) -> np.ndarray:
     """Map a prepared ``.bin`` file into memory, (N,); refused where it does not fit its manifest."""
     path = Path(path)
-    manifest = _read_manifest(path.parent)
+    manifest = read_manifest(path.parent)
     if path.stem not in manifest["counts"] or path.suffix != ".bin":
         raise CourseError(
             f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in SPLITS)}; not {path.name}."

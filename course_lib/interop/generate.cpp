@@ -1048,6 +1048,10 @@ struct Settings {
     uint64_t top_k = std::numeric_limits<uint64_t>::max(), seed = 1337;
 };
 
+// A sum that misses top_p by this share of it, or less, has reached it: the logits are rounded. course_lib/sampling.py
+// derives the number, and both programs keep to it.
+constexpr double ROUNDING = 2e-6;
+
 // The probabilities (V) that a token is drawn from: temperature, then top-k, then top-p (Holtzman et al. 2020).
 std::vector<double> probabilities_of(const Floats& logits, const Settings& settings) {
     Floats ordered(logits);
@@ -1072,7 +1076,7 @@ std::vector<double> probabilities_of(const Floats& logits, const Settings& setti
     double before = 0, kept = 0;  // what the likelier tokens hold together
     for (const size_t i : order) {
         const double p = probabilities[i];
-        if (before >= settings.top_p) probabilities[i] = 0;
+        if (before >= settings.top_p * (1 - ROUNDING)) probabilities[i] = 0;
         kept += probabilities[i];
         before += p;
     }

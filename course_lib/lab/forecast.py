@@ -132,7 +132,7 @@ def _trial(recipe: Recipe, vocab_size: int, times: int = 5) -> float:
     config, block_size = recipe.train.replace(max_steps=times), recipe.model(vocab_size).block_size
     device = find(config.device)
     with torch.random.fork_rng(devices=[device.device] if device.kind == "cuda" else []):
-        batches = Batcher([0] * (block_size + 1), config.batch_size, block_size, device=device.device)
+        batches = Batcher([0] * (block_size + 1), config.batch_size, block_size, config.seed, device=device.device)
         trainer = Trainer(build_model(recipe.model(vocab_size)), batches, config)
         seconds = []
         for _ in range(times):

@@ -1,5 +1,7 @@
 """What is set up around a model before the loop begins."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,12 +10,16 @@ from course_lib.device import World
 from course_lib.errors import CourseError
 from course_lib.training.record import Batches
 
+DRAWN = ("batch_size", "grad_accum", "seed")
+"""What batches may have decided already, where `TrainConfig` has a setting of that name as well."""
 
-def adopt(config: TrainConfig, batches: Batches, world: World) -> TrainConfig:
+
+def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: Any, world: World) -> TrainConfig:
     """``config`` with what the batches have decided already, so that it tells what really happens.
 
     Raises:
-        CourseError: for batches that were not made for this number of processes: all would draw the same.
+        CourseError: for batches that were not made for this number of processes: all would draw the same; for a
+            setting that was given in both places, with two values; for ids that the model does not know.
     """
     made_for = getattr(batches, "world_size", 1)
     if made_for != world.size:
@@ -21,8 +27,18 @@ def adopt(config: TrainConfig, batches: Batches, world: World) -> TrainConfig:
             f"There are {world.size} processes, and the batches are made for {made_for}. Give Batcher rank and "
             "world_size, so that each process draws its share."
         )
-    drawn = ("batch_size", "grad_accum", "seed")
-    return config.replace(**{name: getattr(batches, name) for name in drawn if hasattr(batches, name)})
+    drawn = {name: getattr(batches, name) for name in DRAWN if hasattr(batches, name)}
+    for name, value in drawn.items():
+        if name in config.given and getattr(config, name) != value:
+            raise CourseError(
+                f"{name} is {value} in the batches and {getattr(config, name)} in the training settings (TrainConfig, "
+                "or those of the run that goes on). Give both the same, or leave it out of TrainConfig."
+            )
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
+    for part in (batches, val_batches):
+        if vocab_size is not None and hasattr(part, "check_ids"):
+            part.check_ids(vocab_size)
+    return config.with_defaults(**drawn)
 
 
 def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:

@@ -50,7 +50,7 @@ class Trainer:
     Args:
         model: any nn.Module; it is moved to the device that ``config`` asks for.
         batches: `Batches`; with ``micro_steps`` as `Batcher` has it, or ``config.grad_accum`` micro-batches.
-        config: how to train; batch_size, grad_accum and seed are taken from ``batches`` where it has them.
+        config: how to train; batch_size, grad_accum and seed come from ``batches``, where they are not given here.
         loss: ``loss(model, x, y)`` -> scalar; by default `next_token_loss`.
         val_batches: scored every ``config.eval_every`` steps: its ``windows(max_batches)`` where it has that,
             else ``batch(0)`` to ``batch(eval_batches - 1)``.
@@ -69,7 +69,7 @@ class Trainer:
         recipe: str = "custom", data: DataConfig | None = None,
     ) -> None:  # fmt: skip
         self.world = current_world()
-        config = adopt(config, batches, self.world)
+        config = adopt(config, model, batches, val_batches, self.world)
         self.config, self.batches, self.val_batches = config, batches, val_batches
         self.loss, self.tokenizer = loss or next_token_loss, tokenizer
         on_card = self.world.backend == "nccl"

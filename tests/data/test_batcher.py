@@ -281,6 +281,93 @@ def test_ten_gigabytes_are_drawn_from_without_being_read(sparse):
         assert batcher.tokens[place : place + 5].tolist() == [1, 2, 3, 4, 5]
 
 
+# What published code expects ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_whatever_is_handed_out_can_be_flattened_by_view(path, resident):
+    """``targets.view(-1)``: a slice of the drawn windows would refuse it."""
+    batcher = Batcher(path, 3, 16, grad_accum=2, resident=resident)
+    batches = [batcher.batch(step, micro) for step in range(4) for micro in range(2)]
+    batches += [*batcher.windows(), *batcher.windows(max_batches=2)]
+    assert {x.shape for x, _ in batches} >= {(3, 16), (1, (len(batcher.tokens) - 1) % 16)}  # the tail among them
+    for x, y in batches:
+        assert x.is_contiguous()
+        assert y.is_contiguous()
+        assert x.view(-1).tolist() == x.flatten().tolist()
+        assert y.view(-1)[:-1].tolist() == y.flatten()[:-1].tolist()
+        assert x[:, 1:].equal(y[:, :-1])
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5, 2.0, True, 2**63])
+def test_steps_and_numbers_of_batches_are_whole_numbers(bad):
+    batcher = Batcher(squares(50), 2, 4)
+    with pytest.raises(CourseError, match="step should be "):
+        batcher.batch(bad)
+    if bad != 2**63:
+        with pytest.raises(CourseError, match=r"max_batches should be .*, or None for all"):
+            list(batcher.windows(bad))
+    assert batcher.batch(np.int64(3))[0].equal(batcher.batch(3)[0])
+
+
+# Ids that a model knows -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [list, np.asarray, torch.tensor, lambda row: np.asarray(row, dtype=np.int16)], ids=str)
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("bad", [-1, -300, 11, 12, 9999])
+@pytest.mark.parametrize("place", [0, 77, 199])
+def test_one_id_that_the_model_does_not_know_is_found_wherever_it_stands(form, resident, bad, place):
+    row = [i % 11 for i in range(200)]
+    Batcher(form(row), 2, 8, resident=resident).check_ids(11)
+    row[place] = bad
+    with pytest.raises(CourseError, match=f"ids from 0 to 10; among the tokens is {bad}"):
+        Batcher(form(row), 2, 8, resident=resident).check_ids(11)
+
+
+def test_a_files_manifest_is_believed_and_each_batch_is_looked_at(path):
+    """The file is one of bytes; a model of 256 tokens may read it, one of 250 may not."""
+    for resident in (True, False):
+        Batcher(path, 3, 16, resident=resident).check_ids(256)
+        with pytest.raises(CourseError, match="ids from 0 to 249; among the tokens is 255"):
+            Batcher(path, 3, 16, resident=resident).check_ids(250)
+    damaged = np.memmap(path, dtype="<u2", mode="r+")
+    damaged[:] = 300
+    damaged.flush()
+    mapped = Batcher(path, 3, 16, resident=False)
+    mapped.check_ids(256)
+    for read in (lambda: mapped.batch(0), lambda: next(mapped.windows())):
+        with pytest.raises(CourseError, match="ids from 0 to 255; among the tokens is 300"):
+            read()
+
+
+def test_a_mapped_array_is_not_read_as_a_whole(tmp_path):
+    """Ten gigabytes would take a while. What is drawn is looked at; any array over a file counts as such."""
+    (tmp_path / "ids").write_bytes(np.array([1] * 500 + [99] * 500, dtype="<u2").tobytes())
+    mapped = np.memmap(tmp_path / "ids", dtype="<u2", mode="r")
+    for tokens in (mapped, mapped[:], np.asarray(mapped)):
+        batcher = Batcher(tokens, 1, 16, resident=False)
+        batcher.check_ids(50)
+        outcomes = collections.Counter()
+        for step in range(40):
+            fine = batcher.offsets(step)[0] + 16 < 500
+            if fine:
+                batcher.batch(step)
+            else:
+                with pytest.raises(CourseError, match="among the tokens is 99"):
+                    batcher.batch(step)
+            outcomes[fine] += 1
+        assert min(outcomes[True], outcomes[False]) > 5
+
+
+@pytest.mark.parametrize("name", ["batch_size", "block_size", "grad_accum", "world_size", "seed", "rank"])
+@pytest.mark.parametrize("bad", [2.0, 0.5, True, math.nan])
+def test_whole_numbers_are_whole_numbers(name, bad):
+    settings = dict(batch_size=2, block_size=4, grad_accum=4, world_size=4) | {name: bad}
+    with pytest.raises(CourseError, match=f"{name} should be "):
+        Batcher(squares(50), **settings)
+
+
 # Several processes, several micro-steps -------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """Chapter 07's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,6 +227,40 @@ def test_the_librarys_own_and_a_threshold_that_minds_equals_are_right():
 
     assert check("07-4", lambda ps, p: token_probabilities(ps.log(), top_p=p)).passed
     assert check("07-4", by_threshold).passed
+
+
+def fewest(tenths, n):
+    """The places that stay, in whole numbers."""
+    kept, together = set(), 0
+    for i in sorted(range(len(tenths)), key=lambda i: -tenths[i]):
+        if together < n:
+            kept.add(i)
+            together += tenths[i]
+    return kept
+
+
+def the_chapters_own():
+    """`top_p` as the chapter's cell builds it."""
+    chapter = json.loads((Path(__file__).parents[2] / "chapters" / "07_sampling.ipynb").read_text(encoding="utf-8"))
+    (source,) = ("".join(cell["source"]) for cell in chapter["cells"] if cell.get("id") == "cut-code")
+    names = {}
+    exec(source, names)
+    return names["top_p"]
+
+
+def test_the_chapter_the_solution_and_the_library_cut_tenths_as_whole_numbers_do():
+    """One rule: decimals that meet p have reached it, although their sum in floats may fall short."""
+    top_p, nucleus = the_chapters_own(), solved("07-4")
+    for tenths in itertools.product(range(11), repeat=4):
+        if sum(tenths) != 10:
+            continue
+        probabilities = [t / 10 for t in tenths]
+        row = torch.tensor(probabilities)
+        for n in range(1, 10):
+            ways = top_p(probabilities, n / 10), nucleus(row, n / 10).tolist()
+            ways += (token_probabilities(row.log(), top_p=n / 10).tolist(),)
+            for kept in ways:
+                assert {i for i, p in enumerate(kept) if p} == fewest(tenths, n), (tenths, n)
 
 
 # 07-5 -----------------------------------------------------------------------------------------------------

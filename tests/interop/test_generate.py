@@ -209,6 +209,19 @@ def test_of_equals_at_the_edge_of_top_p_the_first_stay(tmp_path: Path, ids) -> N
     assert set(found) == {0, 1, 2}
 
 
+def test_both_programs_keep_the_same_tokens_where_decimals_meet_p(tmp_path: Path, ids) -> None:
+    """Tenths, in any order, at each of their sums; a kept token stays unseen in 220 draws once in 1e10 times."""
+    tenths = [(3, 1, 1, 5), (1, 2, 3, 4), (4, 3, 2, 1), (1, 7, 1, 1), (2, 2, 3, 3), (6, 1, 2, 1), (5, 1, 2, 2)]
+    for n, shares in enumerate(tenths):
+        logits = (torch.tensor(shares) / 10).log()
+        model = constant(tmp_path / str(n), logits.tolist())
+        for p in sorted(set(itertools.accumulate(sorted(shares, reverse=True))) - {10}):
+            flags = ["--max-new-tokens", 220, "--temperature", 1, "--top-p", p / 10]
+            expected = token_probabilities(logits, top_p=p / 10).nonzero().flatten().tolist()
+            assert sum(sorted(shares, reverse=True)[: len(expected)]) == p
+            assert sorted(set(ids(model.path, "a", *flags))) == expected, (shares, p)
+
+
 def test_extreme_temperatures(tmp_path: Path, ids) -> None:
     run = constant(tmp_path, SCORES)
     assert set(ids(run.path, "a", "--max-new-tokens", 50, "--temperature", 1e-300)) == {0}
