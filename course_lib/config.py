@@ -16,6 +16,17 @@ from typing import Any, Literal, Self, get_args
 
 from course_lib.errors import CourseError
 
+ALIASES = {"learning_rate": "max_lr", "max_iters": "max_steps", "gradient_accumulation_steps": "grad_accum"}
+"""Names that people bring from other training scripts, and the course's own. They hold wherever settings are typed."""
+
+
+def by_own_names(settings: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` with the course's names for those of `ALIASES`; CourseError where a setting comes under both."""
+    for name, known in ALIASES.items():
+        if name in settings and known in settings:
+            raise CourseError(f"{name} is another name for {known}, and both are given. Leave one of them out.")
+    return {ALIASES.get(name, name): value for name, value in settings.items()}
+
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """A half sentence that names the known word nearest to ``name``, or lists what there is."""
@@ -225,6 +236,8 @@ class TrainConfig(Config):
     """Batches per evaluation; None means the whole validation split."""
     save_every: int | None = None
     """Steps between two saves besides those at evaluations; None means at evaluations only."""
+    save_minutes: float | None = None
+    """Minutes of training after which a save is due, whatever the step; None means by steps only."""
     log_every: int = 1
     """Steps between two readings of the loss; reading it makes a GPU wait."""
     device: str = "auto"
@@ -246,6 +259,7 @@ class TrainConfig(Config):
         self._need("seed", 0 <= self.seed < 2**63, "at least 0 and below 2**63")
         for name in ("decay_steps", "cooldown_steps", "eval_batches", "save_every"):
             self._need(name, getattr(self, name) is None or getattr(self, name) >= 1, "at least 1, or None")
+        self._need("save_minutes", self.save_minutes is None or self.save_minutes > 0, "above 0, or None")
         for name in ("beta1", "beta2", "momentum"):
             self._need(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_lr", "embedding_lr_scale", "head_lr_scale"):
@@ -263,7 +277,8 @@ class RunConfig:
     """All settings of one run: what a run directory keeps as ``config.json``."""
 
     recipe: str
-    data: DataConfig
+    data: DataConfig | None
+    """What it is trained on; None where nobody said so: batches that were made by hand tell nothing of their text."""
     model: Config
     train: TrainConfig
 
@@ -283,7 +298,7 @@ class RunConfig:
                 raise TypeError("recipe should be a text")
             return cls(
                 recipe=parts["recipe"],
-                data=DataConfig.from_dict(parts["data"]),
+                data=None if parts["data"] is None else DataConfig.from_dict(parts["data"]),
                 model=config_class.from_dict(model),
                 train=TrainConfig.from_dict(parts["train"]),
             )
@@ -294,6 +309,6 @@ class RunConfig:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict; CourseError names the file and the place of a mistake."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte-order mark
     except ValueError as error:  # not TOML, or not UTF-8
         raise CourseError(f"{path} is not valid TOML: {error}.") from error

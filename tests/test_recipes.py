@@ -161,7 +161,7 @@ def test_a_recipe_file_with_mistakes(project):
     with pytest.raises(CourseError, match="did you mean 'max_steps'"):
         load_recipe(path)
     path.write_text("[train]\nmax_steps = 5\n")  # settings are flat
-    with pytest.raises(CourseError, match="no setting 'train'"):
+    with pytest.raises(CourseError, match=r"a section \[train\].*such as max_steps = 5\. Delete the line \[train\]"):
         load_recipe(path)
 
 
