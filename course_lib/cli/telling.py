@@ -34,8 +34,8 @@ def warnings(config: TrainConfig, step: int) -> list[str]:
         return ["note: the learning rate is 0 from here on: nothing is learned. Give --min-lr or more --decay-steps."]
     if config.warmup_steps >= config.max_steps:
         return [
-            f"note: the warm-up ({config.warmup_steps} steps) is as long as the run ({config.max_steps}): the learning "
-            f"rate only climbs, to {highest:.3g} of {config.max_lr:.3g}"
+            f"note: the warm-up takes {config.warmup_steps} steps and the run {config.max_steps}: the learning rate "
+            f"only climbs, to {highest:.3g} of {config.max_lr:.3g}"
         ]
     return []
 
