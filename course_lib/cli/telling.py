@@ -4,7 +4,10 @@ import contextlib
 import math
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+from tqdm import tqdm
 
 from course_lib.config import TrainConfig
 
@@ -68,8 +71,9 @@ def resuming(trainer: Any, dropout: tuple[float | None, float | None]) -> str:
     now, highest, end = course_of_lr(new, step)
     lines.append(f"learning rate: {now:.3g} now, {highest:.3g} at its highest from here, {end:.3g} at the end")
     before = scheduled_lr(old, step)
-    follows = old.decay_steps is None and new.decay_steps is None and old.max_steps != new.max_steps
-    if follows and before != scheduled_lr(old.replace(max_steps=new.max_steps), step):
+    follows = old.decay_steps is None and new.decay_steps is None
+    longer = scheduled_lr(old.replace(max_steps=new.max_steps), step)
+    if follows and f"{before:.3g}" != f"{longer:.3g}":
         lines.append(
             f"note: the decay ends with the run. With {old.max_steps} steps the learning rate was to be {before:.3g} "
             f"here; with {new.max_steps} it is {now:.3g}. To keep the old decay: --decay-steps {old.max_steps}"
@@ -87,33 +91,46 @@ def finished(trainer: Any) -> str:
 
 
 class Teller:
-    """Says how a run goes. Where nobody can hear it any more (a closed terminal, a pipe) the run is saved and stops.
+    """Says how a run goes. Where nobody can hear it any more (a closed terminal, a pipe) the run is saved and stops."""
 
-    Args:
-        bar: tqdm's.
-    """
-
-    def __init__(self, trainer: Any, bar: Any) -> None:
-        self.trainer, self.bar = trainer, bar
+    def __init__(self, trainer: Any) -> None:
+        self.trainer, self.bar = trainer, tqdm(disable=True)
         self.is_heard, self._speaks = True, trainer.world.is_main
         self._absurd: float | None = ABSURD * math.log(trainer.model.config.vocab_size)
 
     def say(self, text: str) -> None:
+        """A line above the bar."""
         if self._speaks:
             self.bar.write(text)
 
+    @contextlib.contextmanager
+    def _stopping_unheard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.is_heard = False
+            self.trainer.stop()
+
+    def begin(self) -> None:
+        """What is said before the first step."""
+        with self._stopping_unheard():
+            if self._speaks:
+                print(opening(self.trainer), flush=True)
+        with self._stopping_unheard():  # the bar shows itself as soon as it is made
+            self.bar = tqdm(
+                total=self.trainer.config.max_steps, initial=self.trainer.step, unit="step",
+                disable=not self._speaks, smoothing=0.1,
+            )  # fmt: skip
+
     def tell(self, record: Any) -> None:
         """The bar moves; a line for an evaluation."""
-        try:
+        with self._stopping_unheard():
             self.bar.update()
             if record.train_loss is not None:
                 self.bar.set_postfix_str(f"loss {record.train_loss:.3f}", refresh=False)
             if record.val_loss is not None:
                 self.say(line(self.trainer, record))
             self._tell_of_an_absurd_loss(record)
-        except OSError:
-            self.is_heard = False
-            self.trainer.stop()
 
     def _tell_of_an_absurd_loss(self, record: Any) -> None:
         loss = max(x for x in (record.train_loss, record.val_loss, 0.0) if x is not None)

@@ -138,15 +138,11 @@ def drive(trainer: Any, bytes_per_token: float) -> int:
         The exit status: 0; after a signal that saved and stopped it 128 + its number, as shells have it, so that a
         script goes no further; 1 where nobody could read what was printed.
     """
-    from tqdm import tqdm
-
     from course_lib.training import stopping_on_signals
 
     main = trainer.world.is_main
-    if main:
-        print(telling.opening(trainer), flush=True)
-    bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="step", disable=not main, smoothing=0.1)
-    teller = telling.Teller(trainer, bar)
+    teller = telling.Teller(trainer)
+    teller.begin()
     try:
         with stopping_on_signals(trainer, teller.say) as came:
             for record in trainer:
