@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from course_lib import __version__
-from course_lib.cli.failing import complain
+from course_lib.cli.failing import complain, give_way
 from course_lib.config import nearest
 from course_lib.errors import CourseError
 
@@ -63,3 +63,6 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception:
+        give_way()
+        raise

@@ -17,7 +17,7 @@ def complain(words: str) -> None:
     Under torchrun its own report comes last, and it is long. So it gets the words to put into that: in the file that
     it names to each process (torch.distributed.elastic, "Error Propagation").
     """
-    report = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    report = _report()
     if report is None:
         print(f"course: {words}", file=sys.stderr)
         return
@@ -25,3 +25,15 @@ def complain(words: str) -> None:
         time.sleep(PATIENCE)
     said = {"py_callstack": f"course: {words}", "timestamp": str(int(time.time()))}
     Path(report).write_text(json.dumps({"message": {"message": words, "extraInfo": said}}), encoding="utf-8")
+
+
+def give_way() -> None:
+    """Wait before a traceback, under torchrun: where another process has failed, what is raised here is that it does
+    not answer any more, and the other one has the better reason."""
+    if _report() is not None:
+        time.sleep(2 * PATIENCE)
+
+
+def _report() -> str | None:
+    """The file in which torchrun looks for why this process failed; None where none has started it."""
+    return os.environ.get("TORCHELASTIC_ERROR_FILE")

@@ -9,7 +9,6 @@ from torch import nn
 from course_lib import checkpoint
 from course_lib.errors import CourseError
 from course_lib.training.record import Owed, StepRecord
-from course_lib.training.scoring import next_token_loss
 
 STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
 """What a run needs, besides the step, to go on from a save. `state_of` adds what older saves do not have."""
@@ -44,7 +43,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "dropout": dropout_of(trainer.model),
         "scaler": trainer.scaler.state_dict(),
         "overflows": trainer.overflows.to_dict(),
-        "own_loss": trainer.loss is not next_token_loss,
+        "own_loss": trainer.has_own_loss,
     }
 
 

@@ -83,7 +83,7 @@ class Trainer:
         self.scaler = self.compute.build_scaler()
         self.overflows = Overflows(self.scaler)
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
-        self.step = 0
+        self.step, self.has_own_loss = 0, loss not in (None, next_token_loss)
         self.tokens, self.seconds, self.best_val_loss = 0, 0.0, math.inf
         self.min_lr = config.min_lr  # as it was asked for: max_lr may be moved below it and back
         self.before: TrainConfig | None = None  # of a resumed run: its settings as the save has them
