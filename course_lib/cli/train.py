@@ -17,8 +17,8 @@ from course_lib.config import ALIASES, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.recipes import Recipe, load_recipe, names, setting_fields
 
-MOVABLE = ("dropout", "dataset")
-"""What may be given at a resume besides the settings of TrainConfig: a rate, and where the same text is now."""
+MOVABLE = ("dropout",)
+"""Settings of a model that may be given at a resume, besides those of TrainConfig."""
 
 
 def _form(defaults: dict[str, Any], extra: list[tuple[str, Any, dataclasses.Field]]) -> type:
@@ -62,6 +62,7 @@ def train(args: list[str]) -> int:
         extra = [
             ("resume", *_text_field("The run to go on with: a folder, or its name under runs/.")),
             ("which", *which),
+            ("dataset", *_text_field("Where the run's text is now, if it has moved; it has to be the same text.")),
         ]
         description = "Go on with a run. Settings that are given differ from now on; the others stay as they were."
     else:
@@ -121,7 +122,7 @@ def _resume(settings: dict[str, Any]) -> int:
 
 def _refuse_what_is_fixed(args: list[str]) -> None:
     """CourseError for a setting of the model or the data, which a run keeps to its end."""
-    fixed = setting_fields().keys() - set(TrainConfig.names()) - set(MOVABLE)
+    fixed = setting_fields().keys() - {*TrainConfig.names(), *MOVABLE, "dataset"}
     for arg in itertools.takewhile(lambda arg: arg != "--", args):
         name = arg.partition("=")[0][2:].replace("-", "_")
         if arg.startswith("--") and name in fixed:

@@ -73,7 +73,8 @@ def resume_trainer(
 
 def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, Any]) -> None:
     """CourseError for a run that only the program it comes from can go on with."""
-    if about.data is None:
+    unsaid = about.recipe == "custom" and about.data == DataConfig()  # so trainers wrote before they left it out
+    if about.data is None or unsaid:
         raise CourseError(
             f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
             f"be made again. Go on with it there: Trainer.resume({str(run_dir)!r}, batches, val_batches)"

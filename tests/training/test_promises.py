@@ -48,6 +48,17 @@ def test_nothing_is_said_of_the_data_where_nothing_is_known(project: Path) -> No
     assert [record.step for record in again] == [10, 11]
 
 
+def test_what_older_trainers_wrote_where_nothing_was_known_is_not_believed(project: Path) -> None:
+    """TinyTales, without a sha256: the defaults, of which nobody had said anything."""
+    run = project / "run"
+    list(make(run_dir=run))
+    content = json.loads((run / "config.json").read_text())
+    content["data"] = {"dataset": "tinytales", "tokenizer": "auto", "val_fraction": 0.1, "sha256": None}
+    (run / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CourseError, match="does not say what it is trained on"):
+        resume_trainer(run)
+
+
 def test_what_is_said_of_the_data_is_kept(project: Path) -> None:
     data = DataConfig(dataset="text:mine.txt")
     list(make(run_dir=project / "run", data=data))
@@ -56,7 +67,7 @@ def test_what_is_said_of_the_data_is_kept(project: Path) -> None:
 
 def test_a_loss_of_ones_own_is_not_taken_for_the_usual_one(project: Path) -> None:
     run = project / "run"
-    data = DataConfig(dataset="tinytales")
+    data = DataConfig(dataset="numbers")
     list(make(run_dir=run, data=data, loss=lambda m, x, y: F.cross_entropy(m(x).mT, y, label_smoothing=0.1)))
     with pytest.raises(CourseError, match=r"trained with a loss of its own.*Trainer\.resume\('.*run', batches.*loss"):
         resume_trainer(run)
