@@ -126,11 +126,11 @@ def test_the_course_of_the_rate_is_that_of_its_steps(steps, warmup, decay, coold
 @hypothesis_settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
 @given(
     st.integers(1, 60), st.integers(1, 60), st.none() | st.integers(1, 60), st.integers(0, 60),
-    st.sampled_from(["constant", "cosine", "linear", "trapezoid"]),
+    st.sampled_from(["constant", "cosine", "linear", "trapezoid"]), st.sampled_from([0.0, 1e-3]),
 )  # fmt: skip
-def test_a_rate_that_another_length_moves_is_told_whatever_the_schedule(old, new, decay, step, schedule) -> None:
+def test_a_rate_that_another_length_moves_is_told_whatever_the_schedule(old, new, decay, step, schedule, end) -> None:
     assume(step < new)
-    config = TrainConfig(max_steps=old, max_lr=1e-2, min_lr=1e-3, decay_steps=decay, schedule=schedule)
+    config = TrainConfig(max_steps=old, max_lr=1e-2, min_lr=end, decay_steps=decay, schedule=schedule)
     longer = config.replace(max_steps=new)
     said = telling.resuming(SimpleNamespace(before=config, config=longer, step=step), (None, None))
     rates = {f"{scheduled_lr(settings, step):.3g}" for settings in (config, longer)}
@@ -138,6 +138,7 @@ def test_a_rate_that_another_length_moves_is_told_whatever_the_schedule(old, new
     if "note: the decay" in said:  # and what it offers does what it says
         kept = longer.replace(decay_steps=int(said.rpartition(" ")[2]))
         assert scheduled_lr(kept, step) == scheduled_lr(config, step)
+        assert ("nothing is learned" in said) == (scheduled_lr(config, step) == 0)
 
 
 # What is fixed ---------------------------------------------------------------------------------------------

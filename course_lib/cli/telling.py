@@ -76,7 +76,8 @@ def resuming(trainer: Any, dropout: tuple[float | None, float | None]) -> str:
     if follows and f"{before:.3g}" != f"{longer:.3g}":
         lines.append(
             f"note: the decay ends with the run. With {old.max_steps} steps the learning rate was to be {before:.3g} "
-            f"here; with {new.max_steps} it is {now:.3g}. To keep the old decay: --decay-steps {old.max_steps}"
+            f"here; with {new.max_steps} it is {now:.3g}. To keep the old decay"
+            f"{'' if before else ' (at a rate of 0 nothing is learned)'}: --decay-steps {old.max_steps}"
         )
     return "\n".join(lines)
 
