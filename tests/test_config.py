@@ -300,8 +300,17 @@ def test_json_that_is_no_run_is_refused(text):
         RunConfig.from_json(text)
 
 
-@pytest.mark.parametrize("part", ["recipe", "data", "model", "train"])
-@pytest.mark.parametrize("change", ["missing", None, 7, [1]])
+def test_a_run_may_not_say_what_it_is_trained_on(run_config):
+    unsaid = dataclasses.replace(run_config, data=None)
+    assert json.loads(unsaid.to_json())["data"] is None
+    assert RunConfig.from_json(unsaid.to_json()) == unsaid
+    assert RunConfig.from_json(run_config.to_json()).data == DataConfig(dataset="text:a")  # as older runs have it
+
+
+DAMAGE = [(part, change) for part in ("recipe", "data", "model", "train") for change in ("missing", None, 7, [1])]
+
+
+@pytest.mark.parametrize(("part", "change"), [pair for pair in DAMAGE if pair != ("data", None)])
 def test_a_damaged_part_is_refused(run_config, part, change):
     parts = json.loads(run_config.to_json())
     if change == "missing":

@@ -257,7 +257,7 @@ def test_a_real_terminal_shows_the_start_with_escapes(project: Path) -> None:
         (["--max-new-tokens=-5"], "--max-new-tokens should be at least 0; it is -5"),
         (["--max-new-tokens", "-5"], "--max-new-tokens should be at least 0; it is -5"),
         (["--num-samples", "0"], "--num-samples should be at least 1; it is 0"),
-        (["--which", "²"], "no save '²'"),
+        (["--which", "²"], "²"),
         (["--start", "FILE:photo.jpg"], "FILE:photo.jpg is a JPEG picture"),
     ],
 )

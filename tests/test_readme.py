@@ -9,7 +9,7 @@ import pytest
 from course_lib.cli.commands import BenchSettings
 from course_lib.cli.export import ExportSettings
 from course_lib.cli.sample import SampleSettings
-from course_lib.cli.train import ALIASES
+from course_lib.config import ALIASES
 from course_lib.recipes import load_recipe
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

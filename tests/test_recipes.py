@@ -3,7 +3,7 @@
 import pytest
 
 from course_lib import recipes
-from course_lib.config import DataConfig, GPTConfig, TrainConfig
+from course_lib.config import ALIASES, DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.recipes import FROM_DATA, Recipe, load_recipe, setting_fields
 from course_lib.recipes.build import build_trainer, resume_trainer
@@ -161,7 +161,7 @@ def test_a_recipe_file_with_mistakes(project):
     with pytest.raises(CourseError, match="did you mean 'max_steps'"):
         load_recipe(path)
     path.write_text("[train]\nmax_steps = 5\n")  # settings are flat
-    with pytest.raises(CourseError, match="no setting 'train'"):
+    with pytest.raises(CourseError, match=r"a section \[train\].*such as max_steps = 5\. Delete the line \[train\]"):
         load_recipe(path)
 
 
@@ -187,3 +187,38 @@ def test_a_run_does_not_go_on_with_a_text_that_was_changed(project):
     path.write_text("hgfedcba\n" * 200)  # the same characters
     with pytest.raises(CourseError, match=r"is not the text that .*run was trained on: its sha256 is"):
         resume_trainer(project / "run")
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_a_name_from_another_script_serves_in_a_file_too(project, alias, name):
+    path = project / "mine.toml"
+    path.write_text(f"{alias} = 3\n")
+    assert getattr(load_recipe(path).train, name) == 3
+    path.write_text(f"{alias} = 3\n{name} = 4\n")
+    with pytest.raises(CourseError, match=f"{alias} is another name for {name}, and both are given"):
+        load_recipe(path)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(project):
+    """As Notepad and PowerShell write it."""
+    path = project / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + "max_steps = 5 # fünf\n".encode())
+    assert load_recipe(path).train.max_steps == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "inside"),
+    [
+        ("max_steps = 5\n[model]\nn_layer = 2\n", "n_layer = 2"),
+        ("[data]\ndataset = 'text:a'\n", 'dataset = "text:a"'),
+        ("[train]\n", "n_layer = 4"),
+        ("train.compile = true\n", "compile = true"),
+        ("[model.gpt]\nn_layer = 2\n", "Delete the line"),
+    ],
+)
+def test_a_section_is_named_with_what_to_write_instead(project, content, inside):
+    path = project / "mine.toml"
+    path.write_text(content)
+    with pytest.raises(CourseError, match=r"has a section .*without sections") as told:
+        load_recipe(path)
+    assert inside in str(told.value)

@@ -11,19 +11,30 @@ is data, and it is checked before it is believed. Only this module writes run di
 processes only the one that has a run's lock.
 """
 
+from course_lib.checkpoint.explaining import has_save
 from course_lib.checkpoint.locking import RunLock, locked
-from course_lib.checkpoint.metrics import MetricsLog, read_metrics
+from course_lib.checkpoint.metrics import MetricsLog, read_metrics, tensorboard_writer
 from course_lib.checkpoint.reading import Run, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_optimizer, load_weights
-from course_lib.checkpoint.writing import create_run, read_pointer, rewind, save, settings_of
+from course_lib.checkpoint.writing import (
+    create_run,
+    discard_run,
+    read_pointer,
+    record_data,
+    rewind,
+    save,
+    settings_of,
+)
 
 __all__ = [
     "MetricsLog",
     "Run",
     "RunLock",
     "create_run",
+    "discard_run",
     "find_run",
     "find_save",
+    "has_save",
     "load",
     "load_optimizer",
     "load_weights",
@@ -32,7 +43,9 @@ __all__ = [
     "read_metrics",
     "read_pointer",
     "read_state",
+    "record_data",
     "rewind",
     "save",
     "settings_of",
+    "tensorboard_writer",
 ]

@@ -78,7 +78,7 @@ class RunLock:
         """Have the lock of an older owner in this process, or the system's."""
         self._process = os.getpid()
         if older is None:
-            with explained(self.run_dir / "lock"):
+            with explained(self.run_dir / "lock", self.run_dir):
                 self._file = _lock(self.run_dir)
             self._inode = _inode(self.run_dir / "lock")
             _held[self._key] = self

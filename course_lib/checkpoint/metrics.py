@@ -31,7 +31,7 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
-    with explained(path):
+    with explained(path, path.parent):
         replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -56,13 +56,13 @@ class MetricsLog:
         self._board = None
         if tensorboard:
             purge_step = first_step if purge_step is None else purge_step
-            self._board = _open_tensorboard(Path(run_dir) / "tensorboard", purge_step)
+            self._board = tensorboard_writer()(Path(run_dir) / "tensorboard", purge_step=purge_step)
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
         if anew:
             _rewrite(self.path, rows)
-        with explained(self.path):
+        with explained(self.path, self.path.parent):
             self._file = self.path.open("a", encoding="utf-8")
         self._last = rows[-1]["step"] if rows else -1
 
@@ -74,13 +74,13 @@ class MetricsLog:
         """
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         if row["step"] <= self._last:
-            with explained(self.path):
+            with explained(self.path, self.path.parent):
                 self._file.close()
             before = [other for other in read_metrics(self.path.parent) if other["step"] < row["step"]]
             self._continue([*before, row], anew=True)
         else:
             self._last = row["step"]  # first: where the disk is full, a part may be written, to be replaced later
-            with explained(self.path):
+            with explained(self.path, self.path.parent):
                 self._file.write(json.dumps(row) + "\n")
                 self._file.flush()
         if self._board is not None:
@@ -90,7 +90,7 @@ class MetricsLog:
 
     def sync(self) -> None:
         """Make the rows as safe as the save that follows them."""
-        with explained(self.path):
+        with explained(self.path, self.path.parent):
             os.fsync(self._file.fileno())
         if self._board is not None:
             self._board.flush()
@@ -106,9 +106,10 @@ class MetricsLog:
             self.close()
 
 
-def _open_tensorboard(folder: Path, first_step: int) -> Any:
+def tensorboard_writer() -> Any:
+    """The class that writes TensorBoard's files; CourseError where its package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise CourseError("tensorboard=true needs the package: pip install tensorboard (or leave it false).") from error
-    return SummaryWriter(folder, purge_step=first_step)
+    return SummaryWriter

@@ -1,6 +1,7 @@
 """Reading a run directory: everything is checked before it is believed."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from course_lib.checkpoint.explaining import instead_of
 from course_lib.checkpoint.tensors import load_weights
 from course_lib.checkpoint.writing import read_pointer
 from course_lib.config import RunConfig
@@ -40,16 +42,33 @@ def find_run(run: str | Path) -> Path:
         if known
         else f"There are no runs in {runs_dir()} yet; course train makes one."
     )
-    raise CourseError(f"{run} is no run directory: it should hold a config.json. {there}")
+    raise CourseError(_part_of_a_run(run) or f"{run} is no run directory: it should hold a config.json. {there}")
+
+
+def _part_of_a_run(path: str | Path) -> str | None:
+    """What to give instead of something inside a run, such as one of its saves; None where it is not that."""
+    path = Path(path)
+    for place in (path, runs_dir() / path):
+        for parent in path.parents:
+            inside = path.relative_to(parent)
+            if not (place.exists() and (place.parents[len(inside.parts) - 1] / "config.json").is_file()):
+                continue
+            if inside.parts[0] == "saves" and len(inside.parts) > 1:
+                save = f"{parent} --which {inside.parts[1]}"
+                return f"{path} is a save of the run {parent}. Name the run, and beside it the save: {save}"
+            return f"{path} is a part of the run {parent}. Name the run: {parent}"
+    return None
 
 
 def find_save(run_dir: Path, which: str | int = "last") -> Path:
     """The folder of a save: ``last``, ``best``, a number of steps, or ``auto``; CourseError where there is none.
 
-    ``auto`` is what one wants of a finished run: the best save, or the last one where none was measured.
+    ``auto`` is what one wants of a finished run: the best save, or the last one where none was measured. A number
+    may come as a text; where a step was reached twice it is the later save, and ``20.1`` names one of the two.
     """
     saves = run_dir / "saves"
     auto = which == "auto"
+    number = re.fullmatch(r"0*([0-9]+(?:\.[0-9]+)?)", str(which))  # str.isdigit would let superscripts pass
     if auto:
         which = "best" if (run_dir / "best").exists() else "last"
     if which in ("last", "best"):
@@ -62,8 +81,8 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
                 break
         if auto and which == "best" and name is None:  # just now the run has gone back to before its best save
             return find_save(run_dir, "last")
-    else:
-        turns = [p for p in saves.glob("*") if p.name.split(".")[0] == str(which)]
+    elif number:
+        turns = [p for p in saves.glob("*") if number[1] in (p.name, p.name.split(".")[0])]
         if turns:
             return max(turns, key=_age)
     whole = [p for p in saves.glob("[0-9]*") if (p / "state.json").is_file()]
@@ -71,7 +90,7 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
     there = "it has none yet: delete the folder, and start the run again"
     if found:
         there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}"
-    raise CourseError(f"{run_dir} has no save {which!r}; {there}.")
+    raise CourseError(f"{run_dir} has no save {number[1] if number else repr(which)}; {there}.")
 
 
 def _age(save: Path) -> int:
@@ -88,7 +107,8 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
     try:
         config = RunConfig.from_json((run_dir / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CourseError(f"{run_dir} is no run directory: it should hold a config.json.") from error
+        what = _part_of_a_run(run_dir) or f"{run_dir} is no run directory: it should hold a config.json."
+        raise CourseError(what) from error
     except (OSError, UnicodeDecodeError, CourseError) as error:
         raise CourseError(f"Cannot read {run_dir}/config.json: {error}") from error
     path = run_dir / "tokenizer.json"
@@ -144,7 +164,7 @@ def read_state(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
         if not isinstance(state, dict) or not isinstance(state["step"], int) or state["step"] < 0:
             raise ValueError("step should be a whole number")
     except (OSError, ValueError, KeyError) as error:
-        raise CourseError(f"{folder}/state.json is damaged ({error}). Choose another save.") from error
+        raise CourseError(f"{folder}/state.json is damaged ({error}). {instead_of(folder)}") from error
     if missing := sorted(set(needed) - state.keys()):
-        raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. Choose another save.")
+        raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. {instead_of(folder)}")
     return state

@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from course_lib.checkpoint.explaining import instead_of
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer, OptimizerSet
 
@@ -39,15 +40,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError as error:
-        raise CourseError(f"{path} is missing; the save is not whole. Choose another save.") from error
+        what = f"{path} is missing; the save is not whole. {instead_of(path.parent)}"
+        raise CourseError(what) from error
     except RuntimeError as error:  # torch opens the file a second time, and the save may have been replaced meanwhile
         if path.exists():
             raise
-        raise CourseError(f"{path} is gone; the save was replaced while it was read. Choose another save.") from error
+        what = f"{path} is gone; the save was replaced while it was read. {instead_of(path.parent)}"
+        raise CourseError(what) from error
     except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error}. Check its permissions, or choose another save.") from error
+        raise CourseError(f"Cannot read {path}: {error}. Check its permissions. {instead_of(path.parent)}") from error
     except SafetensorError as error:
-        raise CourseError(f"{path} is not a whole safetensors file ({error}). Choose another save.") from error
+        what = f"{path} is not a whole safetensors file ({error}). {instead_of(path.parent)}"
+        raise CourseError(what) from error
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import nn
 
-from course_lib.checkpoint.explaining import explained
+from course_lib.checkpoint.explaining import explained, has_save
 from course_lib.checkpoint.locking import RunLock, locked
 from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
 from course_lib.config import MODEL_CONFIGS, Config, RunConfig
@@ -52,18 +52,43 @@ def create_run(
     """
     run_dir = Path(run_dir)
     _refuse_a_run(run_dir)  # before the folder is touched, and once more when nobody else can write into it
-    with explained(run_dir):
+    with explained(run_dir, run_dir):
         (run_dir / "saves").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         stack.callback((lock or RunLock(run_dir)).acquire().release)
         _refuse_a_run(run_dir)
-        with explained(run_dir):
-            if tokenizer is not None:
-                replace_file(run_dir / "tokenizer.json", json.dumps(tokenizer.to_dict(), indent=1) + "\n")
-            replace_file(run_dir / "config.json", config.to_json())  # last: a folder with it is a run
+        try:
+            with explained(run_dir, run_dir):
+                if tokenizer is not None:
+                    replace_file(run_dir / "tokenizer.json", json.dumps(tokenizer.to_dict(), indent=1) + "\n")
+                replace_file(run_dir / "config.json", config.to_json())  # last: a folder with it is a run
+        except CourseError:
+            discard_run(run_dir)
+            raise
         if lock is not None:
             stack.pop_all()  # its owner goes on with it
     return run_dir
+
+
+def discard_run(run_dir: Path) -> None:
+    """Remove a run in which nothing has happened yet; whoever calls it has the lock, and lets go of it next.
+
+    What others have put into the folder stays, and the folder with it.
+    """
+    with contextlib.suppress(OSError):
+        for name in ("config.json", "tokenizer.json", "metrics.jsonl", "holder.json", "lock"):
+            (run_dir / name).unlink(missing_ok=True)
+        for board in (run_dir / "tensorboard").glob("events.out.tfevents.*"):
+            board.unlink()
+        for folder in (run_dir / "tensorboard", run_dir / "saves", run_dir):
+            if folder.is_dir():
+                folder.rmdir()
+
+
+def record_data(run_dir: Path, config: RunConfig) -> None:
+    """Note in ``config.json`` where the text of a run is now; all other settings are as they were."""
+    with locked(run_dir), explained(run_dir / "config.json", run_dir):
+        replace_file(run_dir / "config.json", config.to_json())
 
 
 def _refuse_a_run(run_dir: Path) -> None:
@@ -71,10 +96,10 @@ def _refuse_a_run(run_dir: Path) -> None:
     if not (run_dir / "config.json").exists():
         return
     with locked(run_dir) if (run_dir / "lock").exists() else contextlib.nullcontext():
-        raise CourseError(
-            f"{run_dir} already holds a run. Go on with it (course train --resume {run_dir}), or choose "
-            "another --out-dir."
-        )
+        remedy = f"Go on with it (course train --resume {run_dir})"
+        if not has_save(run_dir):
+            remedy = "It has no save to go on from: delete the folder"
+        raise CourseError(f"{run_dir} already holds a run. {remedy}, or choose another --out-dir.")
 
 
 def save(
@@ -96,9 +121,9 @@ def save(
     """
     run_dir = Path(run_dir)
     saves = run_dir / "saves"
-    with explained(saves):
+    with explained(saves, run_dir):
         saves.mkdir(parents=True, exist_ok=True)
-    with locked(run_dir), explained(saves):
+    with locked(run_dir), explained(saves, run_dir):
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=saves))
         try:
             scratch.chmod(0o755)
@@ -129,7 +154,7 @@ def rewind(run_dir: Path, save: Path) -> None:
     after this: rows that go beyond the last save are dropped whenever a run goes on, rows that are missing
     before it could not be made up for. So may a best save that lies beyond it, if we are killed in between.
     """
-    with locked(run_dir), explained(run_dir):
+    with locked(run_dir), explained(run_dir, run_dir):
         if read_pointer(run_dir, "last") != save.name:
             replace_file(run_dir / "last", save.name + "\n")
         best = read_pointer(run_dir, "best")

@@ -5,11 +5,15 @@ import sys
 from collections.abc import Callable
 
 from course_lib import __version__
+from course_lib.cli.failing import complain, give_way
 from course_lib.config import nearest
 from course_lib.errors import CourseError
 
+Command = Callable[[list[str]], int | None]
+"""Takes the words after its name; returns the exit status, None for 0."""
 
-def _commands() -> dict[str, Callable[[list[str]], None]]:
+
+def _commands() -> dict[str, Command]:
     from course_lib.cli import commands, export, record, sample, train
 
     return {
@@ -23,7 +27,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     }
 
 
-def _help(commands: dict[str, Callable[[list[str]], None]]) -> str:
+def _help(commands: dict[str, Command]) -> str:
     lines = [f"  {name:<9} {(function.__doc__ or '').splitlines()[0]}" for name, function in commands.items()]
     return "\n".join([
         f"course {__version__}: training language models from scratch",
@@ -52,14 +56,16 @@ def run(argv: list[str]) -> int:
     try:
         if argv[0] not in commands:
             raise CourseError(f"There is no command {argv[0]!r}: {nearest(argv[0], list(commands))}")
-        commands[argv[0]](argv[1:])
+        return commands[argv[0]](argv[1:]) or 0
     except CourseError as error:
-        print(f"course: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
-        print("course: stopped at once.", file=sys.stderr)
+        complain("stopped at once.")
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    except Exception:
+        give_way()
+        raise

@@ -31,12 +31,11 @@ def export(args: list[str]) -> None:
     from course_lib.interop.cpp import PROGRAM, compile_command, export_cpp
     from course_lib.interop.pth import export_pth
 
-    which: str | int = int(s.which) if s.which.isdigit() else s.which
     if s.to == "pth":
-        path = export_pth(s.run, s.out, which)
+        path = export_pth(s.run, s.out, s.which)
         print(f"{path}\nread it with: torch.load({str(path)!r}, weights_only=True)")
         return
-    folder = export_cpp(s.run, s.out, which)
+    folder = export_cpp(s.run, s.out, s.which)
     program = folder / PROGRAM if folder.is_absolute() else Path(".") / folder / PROGRAM
     run = f"{'' if folder.is_absolute() else './'}{shlex.quote(str(program))} {shlex.quote(str(folder))}"
     print(f"{folder}\ncompile it with: {shlex.join(compile_command(folder))}\nrun it with: {run}")

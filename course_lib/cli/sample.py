@@ -50,7 +50,8 @@ def sample(args: list[str]) -> None:
     run = checkpoint.load(run_dir, s.which)
     if run.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
-    start = run.config.data.start if s.start is None else read_start(s.start)
+    usual = run.config.data.start if run.config.data else "\n"
+    start = usual if s.start is None else read_start(s.start)
     prompt = torch.tensor([encode_start(run.tokenizer, start)], dtype=torch.long)
     model = run.model.to(find(s.device).device)
     for i in range(s.num_samples):

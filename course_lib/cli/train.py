@@ -3,24 +3,26 @@
 import ast
 import dataclasses
 import itertools
-import math
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from course_lib import config
+from course_lib.cli import telling
 from course_lib.cli.parse import parse
-from course_lib.config import TrainConfig
+from course_lib.config import ALIASES, TrainConfig
+from course_lib.config import settings as config_settings
 from course_lib.data.corpus import own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
 from course_lib.recipes import Recipe, load_recipe, names, setting_fields
 
-ALIASES = {"learning_rate": "max_lr", "max_iters": "max_steps", "gradient_accumulation_steps": "grad_accum"}
-"""Names that people bring from other training scripts, and the course's own."""
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
+MOVABLE = ("dropout",)
+"""Settings of a model that may be given at a resume, besides those of TrainConfig."""
 
 
 def _form(defaults: dict[str, Any], extra: list[tuple[str, Any, dataclasses.Field]]) -> type:
@@ -37,8 +39,8 @@ def _form(defaults: dict[str, Any], extra: list[tuple[str, Any, dataclasses.Fiel
 
 
 def _help_texts() -> dict[str, str]:
-    """Each setting's text: the string that stands under its field in `course_lib.config`."""
-    tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
+    """Each setting's text: the string that stands under its field in `course_lib.config.settings`."""
+    tree = ast.parse(Path(config_settings.__file__).read_text(encoding="utf-8"))
     texts: dict[str, str] = {}
     for body in (node.body for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, text in itertools.pairwise(body):
@@ -51,17 +53,20 @@ def _text_field(help_text: str, default: Any = None) -> tuple[Any, dataclasses.F
     return Annotated[str | None, tyro.conf.arg(help=help_text)], dataclasses.field(default=default)
 
 
-def train(args: list[str]) -> None:
+def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
 
     resume = any(arg == "--resume" or arg.startswith("--resume=") for arg in args)
-    prog, defaults, extra, recipe = "course train --resume RUN", dict.fromkeys(TrainConfig.names()), [], None
+    prog, extra, recipe = "course train --resume RUN", [], None
+    defaults: dict[str, Any] = dict.fromkeys([*TrainConfig.names(), *MOVABLE])
     if resume:
+        _refuse_what_is_fixed(args)
         which = _text_field("The save to start from: last, best or a number of steps.", "last")
         extra = [
             ("resume", *_text_field("The run to go on with: a folder, or its name under runs/.")),
             ("which", *which),
+            ("dataset", *_text_field("Where the run's text is now, if it has moved; it has to be the same text.")),
         ]
         description = "Go on with a run. Settings that are given differ from now on; the others stay as they were."
     else:
@@ -72,10 +77,7 @@ def train(args: list[str]) -> None:
     settings = dataclasses.asdict(parse(_form(defaults, extra), args, prog, description, ALIASES))
     wanted = settings.get("device") or "auto"
     with joined_world(wanted):
-        if recipe is None:
-            _resume(settings)
-        else:
-            _start(recipe, settings)
+        return _resume(settings) if recipe is None else _start(recipe, settings)
 
 
 def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
@@ -95,7 +97,7 @@ def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
     raise CourseError(f"course train expects a recipe first ({', '.join(names())}); it got {args[0]!r}.")
 
 
-def _start(recipe: Recipe, settings: dict[str, Any]) -> None:
+def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
     from course_lib.recipes.build import build_trainer, new_run_dir, val_bytes_per_token
     from course_lib.recipes.remarks import remarks
 
@@ -109,73 +111,75 @@ def _start(recipe: Recipe, settings: dict[str, Any]) -> None:
     if trainer.world.is_main:
         for line in remarks(trainer):
             print(line)
-    drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer))
+    return drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer))
 
 
-def _resume(settings: dict[str, Any]) -> None:
+def _resume(settings: dict[str, Any]) -> int:
     from course_lib import checkpoint
     from course_lib.recipes.build import resume_trainer, val_bytes_per_token
+    from course_lib.training.state import dropout_of
 
-    run, which = settings.pop("resume"), settings.pop("which")
+    run, which, dataset, dropout = (settings.pop(name) for name in ("resume", "which", "dataset", "dropout"))
     changes = {name: value for name, value in settings.items() if value is not None}
-    trainer = resume_trainer(run, int(which) if which.isdigit() else which, **changes)
+    trainer = resume_trainer(run, which, dataset, **changes)
+    before = dropout_of(trainer.model)
+    trainer.change(dropout=dropout)
+    is_finished = trainer.step >= trainer.config.max_steps and trainer.owed is None
+    if trainer.world.is_main:
+        now = dropout_of(trainer.model)
+        print(telling.finished(trainer) if is_finished else telling.resuming(trainer, (before, now)), flush=True)
+    if is_finished:
+        trainer.abandon()
+        return 0
     about, tokenizer = checkpoint.read_config(trainer.run_dir)
-    drive(trainer, val_bytes_per_token(about.data, tokenizer))
+    return drive(trainer, val_bytes_per_token(about.data, tokenizer))
 
 
-def drive(trainer: Any, bytes_per_token: float) -> None:
-    """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C."""
-    from course_lib.progress import progress_bar
+def _refuse_what_is_fixed(args: list[str]) -> None:
+    """CourseError for a setting of the model or the data, which a run keeps to its end."""
+    fixed = setting_fields().keys() - {*TrainConfig.names(), *MOVABLE, "dataset"}
+    for arg in itertools.takewhile(lambda arg: arg != "--", args):
+        name = arg.partition("=")[0][2:].replace("-", "_")
+        if arg.startswith("--") and name in fixed:
+            raise CourseError(
+                f"The shape and the data of a run are fixed, so --{name.replace('_', '-')} cannot change when it goes "
+                "on. Leave it out, or start a new run with it: course train RECIPE"
+            )
+
+
+def drive(trainer: Any, bytes_per_token: float) -> int:
+    """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C.
+
+    Returns:
+        The exit status: 0; after a signal that saved and stopped it 128 + its number, as shells have it, so that a
+        script goes no further; 1 where nobody could read what was printed.
+    """
     from course_lib.training import stopping_on_signals
 
     main = trainer.world.is_main
-    if main:
-        print(_opening(trainer), flush=True)
-    silent = {} if main else {"disable": True}
-    bar = progress_bar(total=trainer.config.max_steps, initial=trainer.step, unit="step", smoothing=0.1, **silent)
-    say = bar.write if main else lambda text: None
-    with bar, stopping_on_signals(trainer, say):
-        for record in trainer:
-            bar.update()
-            if record.train_loss is not None:
-                bar.set_postfix_str(f"loss {record.train_loss:.3f}", refresh=False)
-            if record.val_loss is not None:
-                say(_line(trainer, record))
-    if main:
-        print(_closing(trainer, bytes_per_token))
+    teller = telling.Teller(trainer)
+    teller.begin()
+    try:
+        with stopping_on_signals(trainer, teller.say) as came:
+            for record in trainer:
+                teller.tell(record)
+    except BaseException as error:
+        trainer.abandon()
+        teller.close()
+        if main and is_left_without_save(trainer) and str(trainer.run_dir) not in str(error):
+            print(f"{trainer.run_dir} has no save, and so cannot be resumed: delete the folder.", file=sys.stderr)
+        raise
+    teller.close(telling.closing(trainer, bytes_per_token))
+    if came:
+        return 128 + came[0]
+    if not teller.is_heard:
+        return 1
+    return 128 + signal.SIGTERM if trainer.step < trainer.config.max_steps else 0  # another process was told
 
 
-def _opening(trainer: Any) -> str:
-    c, model, data = trainer.config, trainer.model, trainer.batches
-    return "\n".join([
-        *trainer.compute.reasons,
-        f"{model.num_parameters():,} weights; vocabulary {model.config.vocab_size}; ln V = "
-        f"{math.log(model.config.vocab_size):.3f} nats is the loss of knowing nothing",
-        f"{len(data.tokens):,} training tokens; {data.tokens_per_step:,} per step; {c.max_steps} steps"
-        + (f", from step {trainer.step}" if trainer.step else ""),
-        f"run: {trainer.run_dir}",
-    ])  # fmt: skip
+def is_left_without_save(trainer: Any) -> bool:
+    """Whether the run's folder is there and of no use."""
+    from course_lib import checkpoint
 
-
-def _line(trainer: Any, record: Any) -> str:
-    train_loss = f"{record.train_loss:.4f}" if record.train_loss is not None else "  -   "
-    return (
-        f"step {record.step + 1:>6}  train {train_loss}  val {record.val_loss:.4f}  lr {record.lr:.2e}  "
-        f"{record.seconds:7.1f} s" + ("  best" if record.best else "")
-    )
-
-
-def _closing(trainer: Any, bytes_per_token: float) -> str:
-    from course_lib.losses import bits_per_byte
-
-    lines = []
-    if math.isfinite(trainer.best_val_loss):
-        part = "the whole validation split" if trainer.config.eval_batches is None else "part of the validation split"
-        speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
-        bpb = bits_per_byte(trainer.best_val_loss, 1, bytes_per_token)
-        lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
-        lines.append(f"speed: {speed:,.0f} tokens per second, evaluations included")
-    if trainer.step < trainer.config.max_steps:
-        lines.append(f"stopped after {trainer.step} steps; go on with: course train --resume {trainer.run_dir}")
-    lines.append(f"sample from it with: course sample {trainer.run_dir}")
-    return "\n".join(lines)
+    run_dir = trainer.run_dir
+    return run_dir is not None and (run_dir / "config.json").exists() and not checkpoint.has_save(run_dir)

@@ -4,12 +4,13 @@ The settings of all groups (data, model, training) are flat here: one name, one 
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from course_lib.config import DataConfig, GPTConfig, TrainConfig, nearest, read_toml
+from course_lib.config import DataConfig, GPTConfig, TrainConfig, by_own_names, nearest, read_toml
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
 
@@ -74,7 +75,19 @@ def load_recipe(name: str | Path) -> Recipe:
     if path.suffix == ".toml":
         if not path.is_file():
             raise CourseError(f"There is no recipe file {path}; the path is taken from {Path.cwd()}.")
-        return Recipe(path.stem, read_toml(path))
+        return Recipe(path.stem, by_own_names(_without_sections(path, read_toml(path))))
     if str(name) not in names():
         raise CourseError(f"There is no recipe {str(name)!r}: {nearest(str(name), names())} (Or give a .toml file.)")
     return Recipe(str(name), read_toml(Path(str(files(__name__) / f"{name}.toml"))))
+
+
+def _without_sections(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` as they are; CourseError for a section, which a recipe does not have."""
+    for section, value in settings.items():
+        if isinstance(value, dict):
+            lines = [f"{name} = {json.dumps(v, default=str)}" for name, v in value.items()]
+            raise CourseError(
+                f"{path} has a section [{section}]; a recipe's settings stand without sections, one a line, such as "
+                f"{(lines or ['n_layer = 4'])[0]}. Delete the line [{section}]."
+            )
+    return settings

@@ -1,6 +1,7 @@
 """From a recipe to a trainer that is ready to go: data, batches, model."""
 
 import contextlib
+import dataclasses
 import math
 import time
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 import torch
 
 from course_lib import checkpoint
-from course_lib.config import DataConfig, TrainConfig
+from course_lib.config import DataConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, Prepared, load_prepared, prepare
 from course_lib.data.corpus import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model
-from course_lib.paths import runs_dir
+from course_lib.paths import runs_dir, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
@@ -50,29 +51,84 @@ def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:
     return data.replace(dataset=full_name(data.dataset), **found)
 
 
-def resume_trainer(run: str | Path, which: str | int = "last", **changes: Any) -> Trainer:
+def resume_trainer(
+    run: str | Path, which: str | int = "last", dataset: str | None = None, **changes: Any
+) -> Trainer:
     """Go on with a run on the text that it was trained on; ``changes`` are settings of TrainConfig.
 
+    Args:
+        dataset: where that text is now, if it has moved; the run's ``config.json`` says so from then on.
+
     Raises:
-        CourseError: where the folder is no run, another process trains it, or the text now gives another vocabulary.
+        CourseError: where the folder is no run, another process trains it, the text is not there or not the same,
+            or the run was trained on batches, or with a loss, of which only its program knows.
     """
     run_dir = checkpoint.find_run(run)
     with checkpoint.locked(run_dir) if current_world().is_main else contextlib.nullcontext():
-        return _resumed(run_dir, which, changes)
+        about, tokenizer = checkpoint.read_config(run_dir)
+        state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
+        _refuse_what_is_unknown(run_dir, about, state)
+        data = _moved(run_dir, about, dataset)
+        prepared = _prepare_again(run_dir, data, tokenizer)
+        config = TrainConfig.from_dict(state.get("train", about.train.to_dict())).replace(**changes)
+        batches, val_batches = build_batchers(prepared, config, about.model.block_size)
+        trainer = Trainer.resume(run_dir, batches, val_batches, which=which, **changes)
+        if data != about.data and trainer.world.is_main:
+            checkpoint.record_data(run_dir, dataclasses.replace(about, data=data))
+        trainer.world.barrier()  # nobody reads the old place any more
+        return trainer
 
 
-def _resumed(run_dir: Path, which: str | int, changes: dict[str, Any]) -> Trainer:
-    about, tokenizer = checkpoint.read_config(run_dir)
-    prepared = _prepare_once(about.data, tokenizer)
-    if about.data.sha256 not in (None, prepared.manifest["sha256"]):
+def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, Any]) -> None:
+    """CourseError for a run that only the program it comes from can go on with."""
+    unsaid = about.recipe == "custom" and about.data == DataConfig()  # so trainers wrote before they left it out
+    if about.data is None or unsaid:
         raise CourseError(
-            f"{about.data.dataset} is not the text that {run_dir} was trained on: its sha256 is "
-            f"{prepared.manifest['sha256']}, and was {about.data.sha256}. Put the old text back, or start a new run."
+            f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
+            f"be made again. Go on with it there: Trainer.resume({str(run_dir)!r}, batches, val_batches)"
         )
-    state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
-    config = TrainConfig.from_dict(state.get("train", about.train.to_dict())).replace(**changes)
-    batches, val_batches = build_batchers(prepared, config, about.model.block_size)
-    return Trainer.resume(run_dir, batches, val_batches, which=which, **changes)
+    if state.get("own_loss"):
+        raise CourseError(
+            f"{run_dir} is trained with a loss of its own, which only its program knows. Go on with it in Python: "
+            f"Trainer.resume({str(run_dir)!r}, batches, val_batches, loss)"
+        )
+
+
+def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
+    """The run's data, read from ``dataset`` where that is given; `_prepare_again` checks that it is the same text."""
+    assert about.data is not None
+    old = about.data.dataset
+    if dataset is None or full_name(dataset) == full_name(old):
+        return about.data
+    if about.data.sha256 is None:
+        raise CourseError(
+            f"{run_dir} does not keep the sha256 of its text, so nobody can say whether {dataset} is the same. Put the "
+            f"text back to where it was ({old})."
+        )
+    if old.startswith("bytes:") != dataset.startswith("bytes:"):  # they are split at different places
+        raise CourseError(f"{run_dir} is trained on {old}; --dataset {dataset} would read it in another way.")
+    return about.data.replace(dataset=full_name(dataset))
+
+
+def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
+    """The run's text, prepared; CourseError where it cannot be read or is another one."""
+    try:
+        prepared = _prepare_once(data, tokenizer)
+    except CourseError as error:
+        scheme, _, path = data.dataset.partition(":")
+        if not path or user_path(path).exists():
+            raise
+        raise CourseError(
+            f"{error} Where the text of {run_dir} has a new place: course train --resume {run_dir} --dataset "
+            f"{scheme}:PATH"
+        ) from error
+    if data.sha256 not in (None, prepared.manifest["sha256"]):
+        raise CourseError(
+            f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is "
+            f"{prepared.manifest['sha256']}, and was {data.sha256}. Put the old text back (or name its place with "
+            "--dataset), or start a new run."
+        )
+    return prepared
 
 
 def _prepare_once(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:

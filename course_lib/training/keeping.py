@@ -26,8 +26,12 @@ class Keeper:
 
     def __init__(self, run_dir: Path, tensorboard: bool) -> None:
         self.run_dir, self._tensorboard = run_dir, tensorboard
+        if tensorboard:
+            checkpoint.tensorboard_writer()  # where it is not installed, say so before there is a folder
         self.saved_step: int | None = None
         """After how many steps the last save was made; None before the first one."""
+        self._saved_seconds = 0.0
+        self._is_new = False
         self._lock = checkpoint.RunLock(run_dir)
         self._log: checkpoint.MetricsLog | None = None
         self._origin: Path | None = None
@@ -35,17 +39,18 @@ class Keeper:
 
     @classmethod
     def new(cls, run_dir: Path, about: RunConfig, tokenizer: Tokenizer | None) -> Self:
-        """Begin a run; CourseError where the folder holds one, or another process is about to."""
+        """Begin a run; CourseError where the folder holds one, another process is about to, or TensorBoard lacks."""
         self = cls(run_dir, about.train.tensorboard)
         checkpoint.create_run(run_dir, about, tokenizer, self._lock)
+        self._is_new = True
         self._last = self._look()
         return self
 
     @classmethod
-    def resume(cls, run_dir: Path, save: Path, step: int, tensorboard: bool) -> Self:
-        """Go on with a run from a save of ``step`` steps; CourseError where another process trains it."""
+    def resume(cls, run_dir: Path, save: Path, step: int, seconds: float, tensorboard: bool) -> Self:
+        """Go on from a save of ``step`` steps and ``seconds``; CourseError where another process trains the run."""
         self = cls(run_dir, tensorboard)
-        self._origin, self.saved_step = save, step
+        self._origin, self.saved_step, self._saved_seconds = save, step, seconds
         self._lock.acquire()
         self._last = self._look()
         return self
@@ -63,7 +68,12 @@ class Keeper:
                 checkpoint.save(self.run_dir, step, model, optimizer, state, best)
             finally:
                 self._last = self._look()
-        self.saved_step = step
+        self.saved_step, self._saved_seconds = step, state["seconds"]
+
+    def is_save_due(self, seconds: float, minutes: float | None) -> bool:
+        """Whether the last save is ``minutes`` of training old. Of several processes only the one that saves has a
+        keeper: its clock alone decides, and the others need not know."""
+        return minutes is not None and seconds - self._saved_seconds >= 60 * minutes
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -106,7 +116,24 @@ class Keeper:
         self._close_log()
         self._lock.release()
 
+    def abandon(self) -> None:
+        """Let go of a run that an error has ended. Its folder is removed where nothing has happened in it yet."""
+        self._close_log()
+        is_empty = self._is_new and self.saved_step is None and self._lock.is_held
+        if is_empty and not checkpoint.read_metrics(self.run_dir):
+            checkpoint.discard_run(self.run_dir)
+        self.close()
+
     def _close_log(self) -> None:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+
+def kept_by(keeper: Keeper | None) -> str:
+    """What an error says of the saves: a sentence with a space before it, nothing where none are made."""
+    if keeper is None:
+        return ""
+    if keeper.saved_step is None:
+        return f" Nothing was saved, so {keeper.run_dir} cannot be resumed: delete it, or start anew in another folder."
+    return f" The last good save is {keeper.run_dir}/saves/{keeper.saved_step}."

@@ -25,7 +25,7 @@ class StepRecord:
     step: int
     """Which step, counted from 0; after it, step + 1 steps are completed."""
     train_loss: float | None
-    """The loss of the step's batch before its update; None where it was not read (log_every)."""
+    """The loss of the step's batch before its update; None where it was not read (log_every), or overflowed in fp16."""
     val_loss: float | None
     """The validation loss after the update; None where it was not measured."""
     lr: float
@@ -38,6 +38,9 @@ class StepRecord:
     dropout: float | None
     best: bool = False
     """Whether val_loss is the lowest so far."""
+    skipped: bool = False
+    """Whether fp16's loss scaler skipped the update, as a gradient overflowed: the step is counted, and the learning
+    rate moves on with it, but the weights and what the optimizer remembers are as they were before it."""
 
 
 @dataclass

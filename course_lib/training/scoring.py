@@ -65,9 +65,8 @@ def mean_loss(
     return total_sum / count_sum
 
 
-def diverged(what: str, config: TrainConfig, last_good: str | None) -> CourseError:
-    """The error of a loss or weight that is no longer finite, with what to try."""
-    kept = f" The last good save is {last_good}." if last_good else ""
+def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:
+    """The error of a loss or weight that is no longer finite, with what to try; ``kept`` tells of the saves."""
     return CourseError(
         f"{what}: training has diverged, and stops.{kept} Try a lower max_lr (it is {config.max_lr:g}), more "
         f"warmup_steps ({config.warmup_steps}), a smaller grad_clip ({config.grad_clip:g}), or precision fp32."

@@ -45,9 +45,34 @@ def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:
     """The model as the forward pass calls it: compiled, and with gradients shared, where that is asked for.
 
     The weights are the model's own; saving and scoring use the model itself.
+
+    Raises:
+        CourseError: for compile=true where nothing can be compiled.
     """
+    if compile:
+        need_compiler(next(model.parameters()).device)
     forward: nn.Module = torch.compile(model) if compile else model
     if world.size == 1:
         return forward
     cards = [world.local_rank] if world.backend == "nccl" else None
     return nn.parallel.DistributedDataParallel(forward, device_ids=cards)
+
+
+def need_compiler(device: torch.device | str) -> None:
+    """Compile and run a line for ``device``.
+
+    torch.compile itself only begins in the first step, when a run has its folder already. What it needs differs from
+    system to system (a C++ compiler and Python's headers for a CPU, Triton and a C compiler for a GPU): trying is sure.
+
+    Raises:
+        CourseError: where torch.compile does not work here.
+    """
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        needs = "Triton" if torch.device(device).type == "cuda" else "a C++ compiler, such as g++"
+        raise CourseError(
+            f"compile=true needs torch.compile, which does not work here ({reason}). Set compile to false, or install "
+            f"what it needs ({needs})."
+        ) from error

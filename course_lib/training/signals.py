@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from course_lib.device import World
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, what a cluster sends, and what a terminal sends that is being closed (not on Windows)."""
 
 
 class Stoppable(Protocol):
@@ -23,31 +24,37 @@ class Stoppable(Protocol):
 
 
 @contextlib.contextmanager
-def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print) -> Iterator[None]:
-    """Within it, Ctrl-C (or SIGTERM) saves and stops; a second Ctrl-C stops at once.
+def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print) -> Iterator[list[int]]:
+    """Within it, Ctrl-C (or another of `STOPPING`) saves and stops; a second Ctrl-C stops at once.
+
+    It yields a list that gets the number of each signal that came. A SIGHUP that is ignored (``nohup``) stays so.
 
     torchrun passes a Ctrl-C on to processes that the terminal has told already, so with several of
     them a second one counts only after three seconds.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals come to the main thread only
+        yield []  # signals come to the main thread only
         return
     first: list[float] = []
+    came: list[int] = []
 
     def handle(number: int, frame: object) -> None:
         patience = 3.0 if trainer.world.size > 1 else 0.0
         if first and number == signal.SIGINT and time.monotonic() - first[0] >= patience:
             raise KeyboardInterrupt
         trainer.stop()
+        came.append(number)
         if not first:
             first.append(time.monotonic())
             with contextlib.suppress(OSError, RuntimeError):  # a closed terminal, or one that is just being written to
                 say("Stopping: the state is being saved. Press Ctrl-C again to stop at once.")
 
     handle.leaves_word = True  # type: ignore[attr-defined]  # what `holding_signals` need not hold
-    before = {number: signal.signal(number, handle) for number in STOPPING}
+    always = (signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in STOPPING if number in always or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -55,7 +62,7 @@ def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print
 
 @contextlib.contextmanager
 def holding_signals(at_most: float = math.inf) -> Iterator[None]:
-    """Within it a Ctrl-C (or SIGTERM) interrupts nothing: it is answered when it ends.
+    """Within it a Ctrl-C (or another of `STOPPING`) interrupts nothing: it is answered when it ends.
 
     For what has to happen as a whole or not at all. The update of the weights and the count of the step is such a
     thing. A forward and a backward pass is another: it could be taken again, but Python's ``with`` does not close

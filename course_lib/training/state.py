@@ -7,10 +7,11 @@ from typing import Any
 from torch import nn
 
 from course_lib import checkpoint
+from course_lib.errors import CourseError
 from course_lib.training.record import Owed, StepRecord
 
 STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
-"""What a run needs, besides the step, to go on from a save."""
+"""What a run needs, besides the step, to go on from a save. `state_of` adds what older saves do not have."""
 
 
 def dropouts(model: nn.Module) -> list[nn.Dropout]:
@@ -20,6 +21,14 @@ def dropouts(model: nn.Module) -> list[nn.Dropout]:
 def dropout_of(model: nn.Module) -> float | None:
     """The rate in force; None for a model without dropout."""
     return next((module.p for module in dropouts(model)), None)
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Raises CourseError for a rate that is none."""
+    if not 0 <= rate < 1:
+        raise CourseError(f"dropout should be at least 0 and below 1; it is {rate}.")
+    for module in dropouts(model):
+        module.p = rate
 
 
 def state_of(trainer: Any) -> dict[str, Any]:
@@ -33,6 +42,8 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "evaluation_owed": trainer.owed is not None and trainer.owed.evaluation,
         "dropout": dropout_of(trainer.model),
         "scaler": trainer.scaler.state_dict(),
+        "overflows": trainer.overflows.to_dict(),
+        "own_loss": trainer.has_own_loss,
     }
 
 
@@ -40,6 +51,7 @@ def take_up(trainer: Any, state: dict[str, Any], run_dir: Path) -> None:
     """Bring a new `Trainer` to where ``state`` was taken; its settings and its weights have been read already."""
     if trainer.compute.scaler and state["scaler"]:
         trainer.scaler.load_state_dict(state["scaler"])
+    trainer.overflows.take_up(state.get("overflows", {"total": 0, "in_a_row": 0}))
     trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]
     trainer.best_val_loss = math.inf if state["best_val_loss"] is None else state["best_val_loss"]
     if state["dropout"] is not None:

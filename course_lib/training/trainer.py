@@ -28,12 +28,13 @@ from course_lib.errors import CourseError
 from course_lib.models import build_model
 from course_lib.optim import build_optimizer, scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
-from course_lib.training.keeping import Keeper
+from course_lib.training.keeping import Keeper, kept_by
+from course_lib.training.overflow import Overflows
 from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
 from course_lib.training.scoring import diverged, explain_memory, mean_loss, next_token_loss, val_windows
 from course_lib.training.setup import adopt, wrap
 from course_lib.training.signals import holding_signals
-from course_lib.training.state import STATE, dropout_of, dropouts, state_of, take_up
+from course_lib.training.state import STATE, dropout_of, set_dropout, state_of, take_up
 
 
 class _Stopped(Exception):
@@ -56,11 +57,13 @@ class Trainer:
             else ``batch(0)`` to ``batch(eval_batches - 1)``.
         tokenizer: kept with the run, so that its saves can be sampled from.
         run_dir: where to keep saves and metrics; None keeps nothing.
-        recipe, data: for the run's ``config.json``: what the run is called and what it is trained on.
+        recipe, data: for the run's ``config.json``: what the run is called and what it is trained on. Without
+            ``data`` it says that nobody knows, and only `resume` can go on with it, not the command line.
 
     Raises:
-        CourseError: for a device or precision that is not there, a run_dir that holds a run; while
-            iterating, for a loss that is not finite, memory that runs out, a folder that cannot be written.
+        CourseError: for a device, precision, compiler or TensorBoard that is not there, a run_dir that holds a run;
+            while iterating, for a loss that is not finite (in fp16: at 30 steps in a row, see
+            `StepRecord.skipped`), memory that runs out, a folder that cannot be written.
     """
 
     def __init__(
@@ -78,36 +81,31 @@ class Trainer:
         self.forward_model = wrap(self.model, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
         self.scaler = self.compute.build_scaler()
+        self.overflows = Overflows(self.scaler)
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
-        self.step = 0
-        self.tokens, self.seconds = 0, 0.0
-        self.best_val_loss = math.inf
+        self.step, self.has_own_loss = 0, loss not in (None, next_token_loss)
+        self.tokens, self.seconds, self.best_val_loss = 0, 0.0, math.inf
         self.min_lr = config.min_lr  # as it was asked for: max_lr may be moved below it and back
+        self.before: TrainConfig | None = None  # of a resumed run: its settings as the save has them
         self.owed: Owed | None = None
         self._stop = threading.Event()
         self._keeper: Keeper | None = None
         self.run_dir = Path(run_dir) if run_dir is not None else None
         if self.run_dir is not None and self.world.is_main:
-            about = RunConfig(recipe, data or DataConfig(), checkpoint.settings_of(model), config)
+            about = RunConfig(recipe, data, checkpoint.settings_of(model), config)
             self._keeper = Keeper.new(self.run_dir, about, tokenizer)
 
     @classmethod
     def resume(
-        cls,
-        run_dir: str | Path,
-        batches: Batches,
-        val_batches: Any = None,
-        loss: Loss | None = None,
-        which: str | int = "last",
-        **changes: Any,
-    ) -> Self:
+        cls, run_dir: str | Path, batches: Batches, val_batches: Any = None, loss: Loss | None = None,
+        which: str | int = "last", **changes: Any,
+    ) -> Self:  # fmt: skip
         """Go on with a run from a save, with the settings it had then.
 
         ``changes`` are settings of TrainConfig that differ from now on; the next save keeps them.
 
         Raises:
-            CourseError: where the folder is no run, the save is damaged or of another model, or another process
-                trains the run.
+            CourseError: where the folder is no run, the save is damaged or of another model, or another trains it.
         """
         run_dir = checkpoint.find_run(run_dir)
         world = current_world()
@@ -118,13 +116,14 @@ class Trainer:
             state = checkpoint.read_state(folder, needed=STATE)
             model = build_model(about.model)
             checkpoint.load_weights(model, folder)
-            config = TrainConfig.from_dict(state["train"]).replace(**changes)
+            before = TrainConfig.from_dict(state["train"])
+            config = before.replace(**changes)
             self = cls(model, batches, config, loss, val_batches, tokenizer)
             checkpoint.load_optimizer(self.optimizer, self.model, folder)
-            self.run_dir, self.min_lr = run_dir, changes.get("min_lr", state["min_lr"])
+            self.run_dir, self.before, self.min_lr = run_dir, before, changes.get("min_lr", state["min_lr"])
             take_up(self, state, run_dir)
             if world.is_main:
-                self._keeper = Keeper.resume(run_dir, folder, self.step, config.tensorboard)
+                self._keeper = Keeper.resume(run_dir, folder, self.step, self.seconds, config.tensorboard)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------
@@ -138,10 +137,7 @@ class Trainer:
         if max_lr is not None:
             self.config = self.config.replace(max_lr=max_lr, min_lr=min(self.min_lr, max_lr))
         if dropout is not None:
-            if not 0 <= dropout < 1:
-                raise CourseError(f"dropout should be at least 0 and below 1; it is {dropout}.")
-            for module in dropouts(self.model):
-                module.p = dropout
+            set_dropout(self.model, dropout)
 
     # ---- the loop ------------------------------------------------------------------------------------
 
@@ -150,12 +146,13 @@ class Trainer:
 
     def __next__(self) -> StepRecord:
         try:
-            self._settle()  # what an interruption, or a stop in the run before, has left to do
+            self._settle()  # what an interruption, or a stop before, has left to do
             if self.owed is None or self.owed.told:
                 if self.step >= self.config.max_steps or self._stop_agreed():
                     raise _Stopped
                 self._train_step()
                 self._settle()
+                self.overflows.check(self.step - 1, kept_by(self._keeper))
         except _Stopped:
             self._finish()
             raise StopIteration from None
@@ -193,18 +190,20 @@ class Trainer:
         """The step is done: its record, and what is owed after it."""
         self.tokens += targets * self.world.size
         self.seconds += time.perf_counter() - start
+        train_loss, skipped = self.overflows.count(train_loss)
         grad_norm = None if norm is None or train_loss is None else float(norm)
         record = StepRecord(
-            self.step, train_loss, None, lr, self.tokens, round(self.seconds, 4), grad_norm, dropout_of(self.model)
-        )
+            self.step, train_loss, None, lr, self.tokens, round(self.seconds, 4), grad_norm, dropout_of(self.model),
+            skipped=skipped,
+        )  # fmt: skip
         self.step += 1
         evaluation = self.val_batches is not None and self._is_due(self.config.eval_every)
-        self.owed = Owed(record, evaluation, save=self._is_due(self.config.save_every))
+        by_time = self._keeper is not None and self._keeper.is_save_due(self.seconds, self.config.save_minutes)
+        self.owed = Owed(record, evaluation, save=self._is_due(self.config.save_every) or by_time)
 
     def _settle(self) -> None:
         """Do what is owed: the evaluation, the row, the save. Where it is cut off it can be called again."""
-        owed = self.owed
-        if owed is None:
+        if (owed := self.owed) is None:
             return
         if owed.evaluation and not self._stop_at_once():
             start = time.perf_counter()
@@ -249,11 +248,11 @@ class Trainer:
         return nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
 
     def _read_loss(self, loss: Tensor, step: int) -> float | None:
-        """The mean loss over all processes, where this step reads it; not finite, it ends the run."""
+        """The mean loss over all processes, where this step reads it; not finite, it ends the run (but in fp16)."""
         if step % self.config.log_every and step + 1 != self.config.max_steps:
             return None
         value = self.world.sum([loss.item()])[0] / self.world.size
-        if not math.isfinite(value):
+        if not math.isfinite(value) and not self.scaler.is_enabled():
             raise self._diverged(f"The training loss is {value} at step {step}")
         return value
 
@@ -302,6 +301,11 @@ class Trainer:
                 self._keeper.close()
         self.world.barrier()
 
+    def abandon(self) -> None:
+        """Let go of a run that an error has ended. A folder in which nothing has happened yet is removed again."""
+        if self._keeper is not None:
+            self._keeper.abandon()
+
     def _stop_at_once(self) -> bool:
         """Whether to stop here and now; several processes can only stop together, between two steps."""
         return self.world.size == 1 and self._stop.is_set()
@@ -313,6 +317,4 @@ class Trainer:
         return self.step % self.config.log_every == 0 and self.world.sum([float(self._stop.is_set())])[0] > 0
 
     def _diverged(self, what: str) -> CourseError:
-        saved = None if self._keeper is None else self._keeper.saved_step
-        last_good = None if saved is None else f"{self.run_dir}/saves/{saved}"
-        return diverged(what, self.config, last_good)
+        return diverged(what, self.config, kept_by(self._keeper))

@@ -348,7 +348,7 @@ def test_a_killed_process_on_a_file_system_without_locks_bars_nobody(run: Path, 
 
 def test_another_error_of_the_lock_names_the_usual_remedy(run: Path, flock_fails) -> None:
     flock_fails(errno.EIO)
-    with pytest.raises(CourseError, match=r"Cannot write .*run/lock: Input/output error.*permissions.*--resume RUN"):
+    with pytest.raises(CourseError, match=r"Cannot write .*run/lock: Input/output error.*permissions.*start the run"):
         RunLock(run).acquire()
 
 
@@ -361,7 +361,7 @@ def test_a_folder_that_refuses_the_lock_names_the_usual_remedy(run: Path, monkey
         return usual(path, flags, *more, **options)
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(CourseError, match=r"Cannot write .*run/lock: Permission denied.*permissions.*--resume RUN"):
+    with pytest.raises(CourseError, match=r"Cannot write .*run/lock: Permission denied.*permissions.*start the run"):
         RunLock(run).acquire()
     assert list(run.iterdir()) == []
 
@@ -404,7 +404,7 @@ def test_a_new_run_in_a_folder_that_is_being_trained_is_told_by_whom(run: Path) 
         name = f"is being trained by process {holder.pid} on"
         with pytest.raises(CourseError, match=name):
             create_run(run, SETTINGS, None)
-    with pytest.raises(CourseError, match=r"already holds a run.*course train --resume"):
+    with pytest.raises(CourseError, match=r"already holds a run\. It has no save"):
         create_run(run, SETTINGS, None)
 
 

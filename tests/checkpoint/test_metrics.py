@@ -193,7 +193,7 @@ def test_a_full_disk_names_the_remedy(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CourseError, match=r"Cannot write .*metrics\.jsonl: No space left.*disk space.*--resume"):
+    with pytest.raises(CourseError, match=r"Cannot write .*metrics\.jsonl: No space left.*disk space.*start the run"):
         log.sync()
     monkeypatch.setattr(os, "fsync", fsync)
     log.close()

@@ -1,6 +1,7 @@
 """Reading a run directory: whatever is damaged or foreign gets a clear error, never a wrong model."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,48 @@ def test_a_pointer_that_leads_nowhere(run: Path, content: str | bytes | None) ->
     assert "has no save 'last'; it has 10, 20: name one of them, as in --which 20" in message
     assert checkpoint.load(run, 20).state["step"] == 20
     assert checkpoint.load(run, "best").state["step"] == 10
+
+
+@pytest.mark.parametrize("word", ["20", "020", "20.0", "10", "10.1", "30", "last", "best", "auto"])
+def test_a_save_by_a_word(run: Path, word: str) -> None:
+    """As it comes from a command line; step 10 was reached twice, 30 never, and no save is called 20.0."""
+    (run / "saves" / "10.1").mkdir()
+    (run / "saves" / "10.1" / "state.json").write_text('{"step": 10}')
+    expected = {"020": "20", "10": "10.1", "last": "20", "best": "10", "auto": "10"}.get(word, word)
+    if word in ("30", "20.0"):
+        with pytest.raises(CourseError, match=f"has no save {word}; it has"):
+            checkpoint.find_save(run, word)
+    else:
+        assert checkpoint.find_save(run, word).name == expected
+
+
+NO_WORDS = ["\u00b2", "\u0662\u0660", "2\u00b2", "", "-1", "+20", "2e1", "20.", ".20", " 20", "20\n", "x", "9" * 5000]
+
+
+@pytest.mark.parametrize("word", NO_WORDS, ids=ascii)
+def test_a_word_that_names_no_save(run: Path, word: str) -> None:
+    """Superscripts and Arabic digits are digits to Python's str.isdigit, and the empty word is every hidden file."""
+    (run / "saves" / ".new-abc").mkdir()
+    with pytest.raises(CourseError, match=r"has no save .*; it has 10, 20: name one of them, as in --which 20"):
+        checkpoint.find_save(run, word)
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ("saves/20", "is a save of the run {run}. Name the run, and beside it the save: {run} --which 20"),
+        ("saves/20/state.json", "is a save of the run {run}. Name the run, and beside it the save: {run} --which 20"),
+        ("saves", "is a part of the run {run}. Name the run: {run}"),
+        ("config.json", "is a part of the run {run}. Name the run: {run}"),
+        ("tokenizer.json", "is a part of the run {run}. Name the run: {run}"),
+    ],
+)
+def test_a_part_of_a_run_is_not_taken_for_one(run: Path, inside: str, said: str) -> None:
+    for given in (str(run), "runs/small", "small"):  # from the root, from here, by its name
+        with pytest.raises(CourseError) as told:
+            checkpoint.find_run(f"{given}/{inside}")
+        assert f"{given}/{inside} {said.format(run=given)}" in str(told.value)
+    assert said.format(run=run) in load_error(run / inside)
 
 
 # Damaged weights -------------------------------------------------------------------------------------------
@@ -247,6 +290,25 @@ def test_a_best_save_that_is_given_up_while_it_is_looked_for(
     assert seen[0] == "best"
     with pytest.raises(CourseError, match="has no save 'best'; it has 20"):
         checkpoint.find_save(run, "best")
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "state.json", "no weights", "gone"])
+def test_the_only_save_is_damaged(run: Path, damage: str) -> None:
+    """To choose another one is no advice then. Where there are others they are named, and one of them serves."""
+    save = run / "saves" / "20"
+    if damage == "gone":
+        (save / "model.safetensors").unlink()
+    elif damage == "no weights":
+        (save / "model.safetensors").write_bytes(b"")
+    else:
+        (save / damage).write_bytes(b"{")
+    message = load_error(run)
+    assert "Choose another save. There is: --which 10" in message
+    assert checkpoint.load(run, "10").state["step"] == 10
+    shutil.rmtree(run / "saves" / "10")
+    message = load_error(run)
+    assert "Choose another" not in message
+    assert "no other save: put this one back from a copy, if there is one, or start the run again" in message
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "state.json"])

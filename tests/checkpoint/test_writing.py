@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from course_lib import checkpoint
 from course_lib.checkpoint import locked, writing
+from course_lib.checkpoint.explaining import explained
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -450,6 +451,42 @@ def test_a_disk_that_is_really_full(two_saves) -> None:
     assert assert_whole(run, weights, "last") == 20
     assert scratch_in(run) == []
     assert sorted(p.name for p in (run / "saves").iterdir()) == ["10", "20"]
+
+
+def test_what_to_do_about_a_write_error_depends_on_what_there_is(project: Path, monkeypatch) -> None:
+    """A resume is told of where there is something to resume from, and then by the run's own name."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def message(path: Path, run: Path) -> str:
+        with pytest.raises(CourseError) as told, explained(path, run):
+            raise full
+        return str(told.value)
+
+    run = project / "runs" / "mine"
+    assert "--resume" not in message(run, run)
+    assert "start the run again, or choose another --out-dir" in message(run, run)
+    make_run(run)
+    assert "--resume" not in message(run / "saves", run)
+    without = "The run has no save yet. Free some disk space or check the folder's permissions, then delete"
+    assert f"{without} {run}" in message(run / "metrics.jsonl", run)
+    checkpoint.save(run, 10, GPT(TIED))
+    for path in (run / "metrics.jsonl", run / "saves", run / "lock"):
+        assert message(path, run).startswith(f"Cannot write {path}: No space left on device. What was saved before is")
+        assert message(path, run).endswith(f"then go on with: course train --resume {run}")
+
+
+def test_a_run_that_cannot_be_written_leaves_no_folder(project: Path, monkeypatch) -> None:
+    """The disk fails at each of the calls that make a run folder: afterwards the name is free again."""
+    run, failed, disk = project / "run", 0, Disk(monkeypatch)
+    for k in range(1, 10):
+        with disk.failing(k, OSError(errno.ENOSPC, "No space left on device"), only=["write_text", "replace"]):
+            try:
+                make_run(run)
+            except CourseError:
+                failed += 1
+                assert not run.exists(), disk.seen
+        shutil.rmtree(run, ignore_errors=True)
+    assert failed == 4  # two files, each written and put in place; who holds the lock may stay unwritten
 
 
 def test_a_folder_that_cannot_be_made_is_explained(project: Path) -> None:

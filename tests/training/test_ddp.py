@@ -144,8 +144,41 @@ def test_a_world_that_does_not_divide_the_work_is_refused(recipes: Path) -> None
     code, _, err = finish(start(2, "quiet.toml", "--out-dir", "out-three", "--grad-accum", "3"))
     assert code != 0
     assert "grad_accum = 3 micro-batches cannot be shared equally by 2 processes" in err
-    assert "a multiple of 2, such as 4" in err
     assert not (recipes / "out-three").exists()
+    assert err.count("a multiple of 2, such as 4") == 1  # both processes know it, and one says it
+    *_, reason, frame = err.strip().splitlines()  # and it stands last, at the end of torchrun's own report
+    assert reason.strip().startswith("traceback : course: The train split of numbers: grad_accum = 3")
+    assert set(frame) == {"="}
+
+
+def test_what_only_one_process_knows_is_said_too(recipes: Path) -> None:
+    """Its own disk, its own card: the main process is well, and waits for the other."""
+    hook = recipes / "hooks" / "sitecustomize.py"
+    hook.write_text("""
+import os
+if os.environ.get("RANK") == "1":
+    from course_lib import data
+    from course_lib.errors import CourseError
+    def failing(*args, **how):
+        raise CourseError("The disk of this machine is full.")
+    data.prepare = failing
+""")
+    code, _, err = finish(start(2, "quiet.toml", "--out-dir", "out-other"))
+    assert code != 0
+    assert err.strip().splitlines()[-2].strip() == "traceback : course: The disk of this machine is full."
+
+
+def test_saves_by_time_are_the_main_processes_alone(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the other one runs a thousand times as fast, and nobody waits for anybody."""
+    (recipes / "hooks" / "sitecustomize.py").write_text("""
+import os, time
+if os.environ.get("RANK") == "1":
+    usual = time.perf_counter
+    time.perf_counter = lambda: 1000 * usual()
+""")
+    one_process("quiet.toml", "--out-dir", "out-reference")
+    torchrun("quiet.toml", "--out-dir", "out-two", "--save-minutes", "0.01")
+    assert_same_run("out-two", "out-reference")
 
 
 def test_ctrl_c_saves_and_stops_all_processes(recipes: Path) -> None:
@@ -159,6 +192,7 @@ def test_ctrl_c_saves_and_stops_all_processes(recipes: Path) -> None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, out, err = finish(process)
+    assert process.returncode != 0
     assert re.search(r"stopped after \d+ steps; go on with: course train --resume", out), err
     step = checkpoint.load("out-stopped").state["step"]
     assert step == checkpoint.read_metrics("out-stopped")[-1]["step"] + 1 >= 5

@@ -506,7 +506,7 @@ def test_a_resume_that_cannot_be_names_the_reason(project: Path) -> None:
     path = run / "saves" / "2" / "state.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in state.items() if k not in ("train", "scaler")}))
-    with pytest.raises(CourseError, match=r"saves/2/state\.json lacks scaler, train.*another save"):
+    with pytest.raises(CourseError, match=r"saves/2/state\.json lacks scaler, train.*no other save"):
         resume(run)
 
 
@@ -608,9 +608,12 @@ def test_other_errors_pass_as_they_are() -> None:
 
 def test_tensorboard_without_its_package_names_the_remedy(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    trainer = make(BASE.replace(tensorboard=True), run_dir=project / "run")
+    list(make(BASE.replace(max_steps=2), run_dir=project / "other"))
     with pytest.raises(CourseError, match="pip install tensorboard"):
-        next(trainer)
+        make(BASE.replace(tensorboard=True), run_dir=project / "run")
+    assert not (project / "run").exists()
+    with pytest.raises(CourseError, match="pip install tensorboard"):
+        resume(project / "other", tensorboard=True)
 
 
 # Precision and compilation ---------------------------------------------------------------------------------

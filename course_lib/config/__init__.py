@@ -1,0 +1,23 @@
+"""Settings: frozen dataclasses that check themselves when they are made.
+
+Every setting has one name and one meaning, whether it stands in a recipe (TOML), in a run's
+``config.json`` or on the command line. The text under a field is its help text. Nothing here knows
+torch.
+"""
+
+from course_lib.config.base import ALIASES, Config, by_own_names, nearest, read_toml
+from course_lib.config.run import MODEL_CONFIGS, RunConfig
+from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
+
+__all__ = [
+    "ALIASES",
+    "MODEL_CONFIGS",
+    "Config",
+    "DataConfig",
+    "GPTConfig",
+    "RunConfig",
+    "TrainConfig",
+    "by_own_names",
+    "nearest",
+    "read_toml",
+]
