@@ -36,6 +36,7 @@ from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
 from course_lib.tokenizers import CharTokenizer
+from course_lib.training.borrowed import Borrowed
 
 PEER_CPU = (
     "--device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64 --batch_size=12 --n_layer=4 "
@@ -223,7 +224,7 @@ def _peer_steps(module: ModuleType, trainer: Any, n_steps: int) -> Callable[[], 
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
 
-    return steps
+    return lambda: Borrowed(compute).during(steps)  # with the trainer's TF32 or without
 
 
 def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:

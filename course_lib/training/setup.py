@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from course_lib.config import TrainConfig
-from course_lib.device import World
+from course_lib.device import Compute, World, select
 from course_lib.errors import CourseError
 from course_lib.training.record import Batches
 
@@ -23,6 +23,12 @@ def adopt(config: TrainConfig, batches: Batches, world: World) -> TrainConfig:
         )
     drawn = ("batch_size", "grad_accum", "seed")
     return config.replace(**{name: getattr(batches, name) for name in drawn if hasattr(batches, name)})
+
+
+def compute_for(config: TrainConfig, world: World) -> Compute:
+    """Device and arithmetic as ``config`` asks for them; of several processes on cards, each has its own card."""
+    device = f"cuda:{world.local_rank}" if world.backend == "nccl" else config.device
+    return select(device, config.precision, config.tf32)
 
 
 def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:
