@@ -1,6 +1,7 @@
 """What belongs to the whole process and a trainer borrows while it works: torch's generators and TF32 switches."""
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,6 +10,10 @@ import torch
 from course_lib.device import Compute, generators
 
 Result = TypeVar("Result")
+PutBack = Callable[[], Any]
+
+_AT_WORK: dict[int, dict[str, PutBack]] = {}
+"""By thread: what puts back what a trainer at work there has borrowed."""
 
 
 class Borrowed:
@@ -35,22 +40,39 @@ class Borrowed:
 
         This is no context manager: an interruption while Python opens or closes one can leave it open.
         """
-        owed = [functools.partial(generator.set_state, generator.get_state()) for generator in self._generators]
-        owed += _switches_put_back(self._compute.kind)
+        before = self._as_it_is()
+        thread, owed = threading.get_ident(), before.copy()
+        is_outermost = thread not in _AT_WORK
         try:
             try:
+                if is_outermost:
+                    _AT_WORK[thread] = before
                 _switch(self._compute)
                 return work()
             finally:
-                _give_back(owed)
-        finally:
-            _give_back(owed)  # the rest, where an interruption came within the first
+                _give_back(owed, thread if is_outermost else None)
+        finally:  # the rest, where an interruption came within the first
+            _give_back(owed, thread if is_outermost else None)
+
+    def _as_it_is(self) -> dict[str, PutBack]:
+        """What puts everything back, the last one first. Where a trainer of another thread is at work, to before it."""
+        now: dict[str, PutBack] = {
+            f"generator {generator.device}": functools.partial(generator.set_state, generator.get_state())
+            for generator in self._generators
+        }
+        now |= _switches(self._compute.kind)
+        for thread, others in list(_AT_WORK.items()):
+            if thread != threading.get_ident():
+                now |= {name: others[name] for name in now.keys() & others.keys()}
+        return now
 
 
-def _give_back(owed: list[Callable[[], Any]]) -> None:
+def _give_back(owed: dict[str, PutBack], thread: int | None) -> None:
     while owed:
-        owed[-1]()  # twice does no harm: it is crossed out when it is done
-        owed.pop()
+        name = next(reversed(owed))
+        owed[name]()  # twice does no harm: it is crossed out when it is done
+        owed.pop(name)
+    _AT_WORK.pop(thread, None)  # type: ignore[call-overload]
 
 
 def _switch(compute: Compute) -> None:
@@ -62,22 +84,22 @@ def _switch(compute: Compute) -> None:
         cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "tf32" if compute.tf32 else "ieee"
 
 
-def _switches_put_back(kind: str) -> list[Callable[[], Any]]:
-    """What puts the switches back to how they are now, to be called from the last one to the first.
+def _switches(kind: str) -> dict[str, PutBack]:
+    """What puts `_switch` back, the last one first.
 
-    torch has older and newer names for them. Setting an older one moves the newer ones, so it comes first. One that
-    cannot be read, as somebody has used both, has its default: that somebody has used the newer ones.
+    torch has older and newer names for the same. Setting an older one moves the newer ones, so it comes first. An older
+    one that cannot be read has its default: torch refuses where somebody has set the newer ones.
     """
-    backends = torch.backends
-    newer = [backends.cuda.matmul, backends.mkldnn.matmul]
-    newer += [backends.cudnn.conv, backends.cudnn.rnn] if kind == "cuda" else []
-    owed = [functools.partial(setattr, place, "fp32_precision", place.fp32_precision) for place in newer]
+    backends, cuda = torch.backends, kind == "cuda"
+    newer = {"matmul on cards": backends.cuda.matmul, "matmul on the CPU": backends.mkldnn.matmul}
+    newer |= {"convolutions": backends.cudnn.conv, "recurrent layers": backends.cudnn.rnn} if cuda else {}
+    back = {n: functools.partial(setattr, place, "fp32_precision", place.fp32_precision) for n, place in newer.items()}
     matmul = _read(torch.get_float32_matmul_precision, "highest")
-    owed.append(functools.partial(torch.set_float32_matmul_precision, matmul))
-    if kind == "cuda":
+    back["matmul"] = functools.partial(torch.set_float32_matmul_precision, matmul)
+    if cuda:
         cudnn = _read(lambda: backends.cudnn.allow_tf32, True)
-        owed.append(functools.partial(setattr, backends.cudnn, "allow_tf32", cudnn))
-    return owed
+        back["cudnn"] = functools.partial(setattr, backends.cudnn, "allow_tf32", cudnn)
+    return back
 
 
 def _read(switch: Callable[[], Any], default: Any) -> Any:
