@@ -188,7 +188,7 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
 def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
     """Training speed of a recipe in tokens per second; the peer trains its model of that size."""
     chosen = load_recipe(recipe or "shakespeare_char_cpu")
-    n_steps = 20 if find("auto").kind == "cpu" else 100
+    n_steps = 20 if find(chosen.train.device).kind == "cpu" else 100
     chosen = chosen.replace(max_steps=10**6, decay_steps=10**6, eval_every=0, log_every=10)
     trainer = build_trainer(chosen)
     per_run = n_steps * trainer.batches.tokens_per_step
@@ -244,7 +244,8 @@ def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None)
             copy = _copy_peer(peer, folder / "peer", text)
             rows["nanoGPT"] = lambda: _run_peer(copy, PEER_ARGS.get(name, []), losses["nanoGPT"])
         results = take_turns(rows, runs)
-    compute = select()
+    config = load_recipe(name).train
+    compute = select(config.device, config.precision, config.tf32)
     return report(
         "recipe", command, "seconds", results, recipe=name, precision=compute.precision, best_val_loss=losses,
         scored_on={"course": "the whole validation split", "nanoGPT": "random validation batches"},

@@ -133,9 +133,7 @@ def choose(found: Capabilities, precision: str = "auto", tf32: bool | None = Non
     else:
         reason = f"{precision}: asked for"
         if precision == "bf16" and found.kind == "cuda" and found.compute < (8, 0):
-            raise CourseError(
-                f"precision bf16 needs compute capability 8.0; {found.name} {_has(found)}. Use {best}."
-            )
+            raise CourseError(f"precision bf16 needs compute capability 8.0; {found.name} {_has(found)}. Use {best}.")
     scaler = precision == "fp16"
     reasons = [f"{found.device}: {found.name}", reason]
     if scaler:

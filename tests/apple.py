@@ -101,14 +101,15 @@ class Calls(TorchFunctionMode):
             self.memory.calls -= there
 
     def to(self, tensor: Tensor, args: tuple, kwargs: dict[str, Any]) -> Tensor:
-        """`Tensor.to`: a type, a device, or both, or what another tensor has."""
+        """`Tensor.to`: a type, a device, or both, or what another tensor has. The type changes before the way."""
         if args and isinstance(args[0], Tensor):
-            return self.to(self.moved(tensor, args[0] in self.memory), (args[0].dtype,), kwargs)
-        places = [a for a in (*args, kwargs.pop("device", None)) if isinstance(a, (str, torch.device))]
-        dtypes = [a for a in (*args, kwargs.pop("dtype", None)) if isinstance(a, torch.dtype)]
-        for place in places:
+            return self.moved(tensor.to(args[0].dtype), args[0] in self.memory)
+        asked = [*args, kwargs.get("device"), kwargs.get("dtype")]
+        for dtype in (each for each in asked if isinstance(each, torch.dtype)):
+            tensor = tensor.to(dtype)
+        for place in (each for each in asked if isinstance(each, (str, torch.device))):
             tensor = self.moved(tensor, torch.device(place).type == "mps")
-        return tensor.to(dtypes[0]) if dtypes else tensor
+        return tensor
 
     def moved(self, tensor: Tensor, there: bool) -> Tensor:
         if (tensor in self.memory) == there:

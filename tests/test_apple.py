@@ -86,6 +86,7 @@ def test_what_an_apple_gpu_refuses_is_refused(apple: Memory) -> None:
         x + here
     with pytest.raises(TypeError, match="numpy"):
         x.numpy()
+    assert here.double().to("mps", torch.float32).dtype == torch.float32  # the type changes before the way
     assert x.cpu().device == torch.device("cpu")
     assert x.cpu().double().sum() == x.sum().item() == 6
     layer = nn.Linear(3, 2).to("mps")

@@ -1,5 +1,6 @@
 """The loss on text that the model was not trained on."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -69,16 +70,22 @@ def mean_loss(
     return total_sum / count_sum
 
 
-def validation_loss(trainer: Any, seed: Callable[[int], None], stopped: Callable[[], bool]) -> float | None:
+def validation_loss(
+    trainer: Any, seed: Callable[[int], None], stopped: Callable[[], bool], diverged: Callable[[str], CourseError]
+) -> float | None:
     """The mean loss of a `Trainer` on its ``val_batches``; None without them, or where ``stopped`` said so.
 
-    What this draws, where it draws at all, is a function of the run's seed and the step: ``seed`` sees to it.
+    What this draws, where it draws at all, is a function of the run's seed and the step: ``seed`` sees to it. A loss
+    that is not finite raises what ``diverged`` makes of it.
     """
     if trainer.val_batches is None:
         return None
     seed(seed_for(trainer.config.seed, trainer.step, EVALUATION - trainer.world.rank))
     windows = val_windows(trainer.val_batches, trainer.config.eval_batches)
-    return mean_loss(trainer.model, windows, trainer.loss, trainer.compute, trainer.world, stopped)
+    value = mean_loss(trainer.model, windows, trainer.loss, trainer.compute, trainer.world, stopped)
+    if value is not None and not math.isfinite(value):
+        raise diverged(f"The validation loss is {value} after {trainer.step} steps")
+    return value
 
 
 def diverged(what: str, config: TrainConfig, last_good: str | None) -> CourseError:

@@ -268,10 +268,8 @@ class Trainer:
 
     def evaluate(self) -> float | None:
         """The mean loss per target on ``val_batches``; None without them, or where a stop came between."""
-        value = self._borrowed.during(lambda: validation_loss(self, self._borrowed.seed, self._stop_at_once))
-        if value is not None and not math.isfinite(value):
-            raise self._diverged(f"The validation loss is {value} after {self.step} steps")
-        return value
+        parts = self._borrowed.seed, self._stop_at_once, self._diverged
+        return self._borrowed.during(lambda: validation_loss(self, *parts))
 
     # ---- keeping -------------------------------------------------------------------------------------
 
