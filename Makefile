@@ -1,12 +1,12 @@
 # The commands of the course. `make lab` and `make test` each work as the first one after a clone: they need
-# Python 3.11 to 3.13 (with venv), pip and make, and put everything else into .venv.
+# Python 3.11 to 3.14 (with venv), pip and make, and put everything else into .venv.
 #
 #   make lab PYTHON=/some/python3.12         use that interpreter for .venv
 #   make lab ARGS="--no-browser --port 9000" hand further words to the program behind a target
 
 # The first Python on the PATH that the course runs on; looked for only when .venv has to be made.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 && echo $$p && break; \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1 && echo $$p && break; \
 	done)
 ARGS ?=
 CHAPTER ?=
@@ -65,10 +65,10 @@ install: $(STAMP) ## make .venv and install everything (the other targets do it 
 # environment made anew. An installation that was cut off can leave half a package that pip takes for a whole one,
 # so it is begun afresh; one that pip itself gave up (no network, say) did no harm and is simply tried again.
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12 or 3.13, and none was found on the PATH." \
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11, 3.12, 3.13 or 3.14, and none was found on the PATH." \
 		"Install one, or name it: make lab PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
-		echo "The course needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) -V 2>&1 || :)." \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+		echo "The course needs Python 3.11, 3.12, 3.13 or 3.14, and $(PYTHON) is $$($(PYTHON) -V 2>&1 || :)." \
 		"Name another: make lab PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module." \
 		"On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }

@@ -36,6 +36,7 @@ from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
 from course_lib.tokenizers import CharTokenizer
+from course_lib.training.borrowed import Borrowed
 
 PEER_CPU = (
     "--device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64 --batch_size=12 --n_layer=4 "
@@ -187,7 +188,7 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
 def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
     """Training speed of a recipe in tokens per second; the peer trains its model of that size."""
     chosen = load_recipe(recipe or "shakespeare_char_cpu")
-    n_steps = 20 if find("auto").kind == "cpu" else 100
+    n_steps = 20 if find(chosen.train.device).kind == "cpu" else 100
     chosen = chosen.replace(max_steps=10**6, decay_steps=10**6, eval_every=0, log_every=10)
     trainer = build_trainer(chosen)
     per_run = n_steps * trainer.batches.tokens_per_step
@@ -224,7 +225,7 @@ def _peer_steps(module: ModuleType, trainer: Any, n_steps: int) -> Callable[[], 
             scaler.update()
             optimizer.zero_grad(set_to_none=True)
 
-    return steps
+    return lambda: Borrowed(compute).during(steps)  # with the trainer's TF32 or without
 
 
 def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
@@ -244,7 +245,8 @@ def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None)
             copy = _copy_peer(peer, folder / "peer", text)
             rows["nanoGPT"] = lambda: _run_peer(copy, PEER_ARGS.get(name, []), losses["nanoGPT"])
         results = take_turns(rows, runs)
-    compute = select()
+    config = load_recipe(name).train
+    compute = select(config.device, config.precision, config.tf32)
     return report(
         "recipe", command, "seconds", results, recipe=name, precision=compute.precision, best_val_loss=losses,
         scored_on={"course": "the whole validation split", "nanoGPT": "random validation batches"},

@@ -5,6 +5,7 @@ table that can be tested for cards that are not here.
 """
 
 import contextlib
+import itertools
 import os
 import platform
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from course_lib.errors import CourseError
 
@@ -98,15 +100,18 @@ def find(device: str = "auto") -> Capabilities:
     return Capabilities(device, processor())
 
 
-def choose(found: Capabilities, precision: str = "auto") -> Compute:
+def choose(found: Capabilities, precision: str = "auto", tf32: bool | None = None) -> Compute:
     """Which arithmetic to use on what was found. A pure function.
 
     bf16 has fp32's range and needs no loss scaling; fp16 is as fast on cards without bf16 hardware, but
     small gradients vanish in it, so it goes with a GradScaler. `torch.cuda.is_bf16_supported` is not
     asked: it counts emulation, and a T4 would say yes.
 
+    TF32 takes the factors of a product with 10 of fp32's 23 bits of mantissa. ``tf32`` None allows it where the
+    card has it, unless fp32 was asked for by name: then fp32 is what one gets.
+
     Raises:
-        CourseError: for a precision that the device has no hardware for.
+        CourseError: for a precision, or TF32, that the device has no hardware for.
     """
     if precision not in PRECISIONS:
         raise CourseError(f"precision should be one of {', '.join(PRECISIONS)}; it is {precision!r}.")
@@ -116,20 +121,27 @@ def choose(found: Capabilities, precision: str = "auto") -> Compute:
         best, why = "fp32", "on Apple's GPU fp32 is the form that every operation has"
     else:
         best, why = "fp32", "on a CPU lower precision gains little for small models, and fp32 is exact"
+    has_tf32 = found.kind == "cuda" and found.compute >= (8, 0)
+    if tf32 and not has_tf32:
+        raise CourseError(
+            f"tf32 needs a CUDA card of compute capability 8.0; {found.name} {_has(found)}. Leave tf32 unset."
+        )
+    if tf32 is None:
+        tf32 = has_tf32 and precision != "fp32"
     if precision == "auto":
         precision, reason = best, f"{best}: {why}"
     else:
         reason = f"{precision}: asked for"
         if precision == "bf16" and found.kind == "cuda" and found.compute < (8, 0):
-            raise CourseError(
-                f"precision bf16 needs compute capability 8.0; {found.name} has {_dotted(found)}. Use {best}."
-            )
-    scaler, tf32 = precision == "fp16", found.kind == "cuda" and found.compute >= (8, 0)
+            raise CourseError(f"precision bf16 needs compute capability 8.0; {found.name} {_has(found)}. Use {best}.")
+    scaler = precision == "fp16"
     reasons = [f"{found.device}: {found.name}", reason]
     if scaler:
         reasons.append("GradScaler: fp16 loses small gradients unless the loss is scaled up first")
     if tf32:
         reasons.append("TF32 for what stays fp32: tensor cores, 10 bits of mantissa, fp32's range")
+    elif has_tf32:
+        reasons.append("fp32 with all its 23 bits of mantissa (tf32=true is faster, and multiplies with 10 of them)")
     return Compute(found.device, precision, scaler, tf32, tuple(reasons))
 
 
@@ -146,12 +158,35 @@ def _dotted(found: Capabilities) -> str:
     return ".".join(map(str, found.compute or ()))
 
 
-def select(device: str = "auto", precision: str = "auto") -> Compute:
-    """`find`, `choose`, and switch TF32 on where it was chosen."""
-    compute = choose(find(device), precision)
-    if compute.tf32:
-        torch.set_float32_matmul_precision("high")
-    return compute
+def _has(found: Capabilities) -> str:
+    return f"has {_dotted(found)}" if found.compute else "is none"
+
+
+def select(device: str = "auto", precision: str = "auto", tf32: bool | None = None) -> Compute:
+    """`choose` from what `find` finds. Nothing in the process changes: see `course_lib.training.borrowed`."""
+    return choose(find(device), precision, tf32)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights of ``model`` are (its buffers, where it has no weights); the CPU where it has neither."""
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def generators(device: str) -> list[torch.Generator]:
+    """torch's own generators that work on ``device`` may draw from: the CPU's, and the one of that card.
+
+    `torch.manual_seed` seeds these and those of all other cards. It also notes where it was called from, for
+    devices that have not been started yet, and that takes a hundred times as long as the seeding.
+    """
+    kind, _, index = device.partition(":")
+    found = [torch.default_generator]
+    if kind == "cuda":
+        torch.cuda.init()  # before it there are none; once is enough
+        found.append(torch.cuda.default_generators[int(index) if index else torch.cuda.current_device()])
+    elif kind == "mps":
+        found.append(torch.mps._get_default_mps_generator())  # there is no public name for it
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
 
 ROUNDING = 2e-6
@@ -124,7 +125,7 @@ def _stream(
     use_cache: bool, seed: int | None,
 ) -> Iterator[Tensor]:  # fmt: skip
     block_size = model.config.block_size
-    device = next(model.parameters()).device
+    device = device_of(model)
     generator = torch.Generator(device)
     generator.seed() if seed is None else generator.manual_seed(int(seed))
     idx = idx.to(device)[:, -block_size:]

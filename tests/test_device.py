@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from course_lib import device
-from course_lib.device import DTYPES, Capabilities, Compute, World, choose, current_world, find, joined_world, select
+from course_lib.device import (
+    DTYPES,
+    Capabilities,
+    Compute,
+    World,
+    choose,
+    current_world,
+    device_of,
+    find,
+    joined_world,
+    select,
+)
 from course_lib.errors import CourseError
 
 # What is found, and what follows: precision, GradScaler, TF32
@@ -46,6 +57,7 @@ def test_every_choice_has_its_reasons_in_words(found, precision):
     assert compute.reasons[1].startswith(f"{compute.precision}: ")
     assert ("GradScaler" in text) == compute.scaler
     assert ("TF32" in text) == compute.tf32
+    assert ("tf32=true" in text) == (found.compute is not None and found.compute >= (8, 0) and precision == "fp32")
     if found.compute and precision == "auto":
         assert ".".join(map(str, found.compute)) in text  # the number that decided
 
@@ -143,18 +155,54 @@ def test_emulated_bf16_does_not_count(cards, monkeypatch):
     assert choose(find("cuda")).precision == "fp16"
 
 
-def test_select_switches_tf32_on_where_it_was_chosen(cards):
+HAS_TF32 = ("A100", "RTX 3090", "L4", "H100", "H200", "B200")
+# What is asked for, and what follows on a card that has TF32: fp32 by name is fp32, unless TF32 is asked for too
+ASKED = {
+    ("auto", None): True, ("auto", True): True, ("auto", False): False,
+    ("bf16", None): True, ("bf16", True): True, ("bf16", False): False,
+    ("fp16", None): True, ("fp16", True): True, ("fp16", False): False,
+    ("fp32", None): False, ("fp32", True): True, ("fp32", False): False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "tf32"), ASKED.items(), ids=str)
+@pytest.mark.parametrize("name", HAS_TF32)
+def test_whether_fp32_numbers_are_multiplied_as_tf32(name, asked, tf32):
+    compute = choose(FOUND[name], *asked)
+    assert compute.tf32 == tf32
+    assert compute.precision == ("bf16" if asked[0] == "auto" else asked[0])
+    assert any("TF32 for what stays fp32" in reason for reason in compute.reasons) == tf32
+
+
+@pytest.mark.parametrize("name", [name for name in FOUND if name not in HAS_TF32])
+def test_where_there_is_no_tf32_it_is_not_used_and_cannot_be_had(name):
+    found = FOUND[name]
+    for precision in ("auto", "fp32", "fp16"):
+        assert not choose(found, precision).tf32
+        assert choose(found, precision, False) == choose(found, precision)
+        with pytest.raises(CourseError, match=r"tf32 needs a CUDA card of compute capability 8\.0") as caught:
+            choose(found, precision, True)
+        has = f"has {'.'.join(map(str, found.compute))}" if found.compute else "is none"
+        assert str(caught.value).endswith(f"{found.name} {has}. Leave tf32 unset.")
+
+
+def test_to_select_changes_nothing_in_the_process(cards):
     before = torch.get_float32_matmul_precision()
-    try:
-        cards(count=1)
-        assert not select("cuda").tf32
-        assert select("cpu") == choose(find("cpu"))
-        assert torch.get_float32_matmul_precision() == before
-        cards(count=1, name="NVIDIA A100", compute=(8, 0))
-        assert select("cuda", "fp32").tf32
-        assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision(before)
+    cards(count=1, name="NVIDIA A100", compute=(8, 0))
+    assert select("cuda").tf32
+    assert not select("cuda", "fp32").tf32
+    assert select("cuda", "fp32", True) == choose(find("cuda"), "fp32", True)
+    assert select("cpu") == choose(find("cpu"))
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_where_a_model_is():
+    with torch.device("meta"):
+        there = torch.nn.Linear(2, 3)
+    assert device_of(there) == torch.device("meta")
+    assert device_of(torch.nn.Linear(2, 3)) == device_of(torch.nn.ReLU()) == torch.device("cpu")
+    only_a_table = torch.nn.BatchNorm1d(3, affine=False, device="meta")
+    assert device_of(only_a_table) == torch.device("meta")
 
 
 # What is done with it -------------------------------------------------------------------------------------

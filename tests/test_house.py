@@ -132,6 +132,30 @@ def test_nothing_that_colab_has_is_replaced(requirement):
     assert has is None or requirement.specifier.contains(has)
 
 
+def pythons_served() -> list[str]:
+    allowed = SpecifierSet(PROJECT["project"]["requires-python"])
+    return [version for version in (f"3.{minor}" for minor in range(40)) if allowed.contains(version)]
+
+
+def pythons_in_words() -> str:
+    *others, newest = pythons_served()
+    return f"{', '.join(others)} or {newest}"
+
+
+def test_every_place_names_the_pythons_that_pip_admits():
+    served, makefile = pythons_served(), (ROOT / "Makefile").read_text()
+    classified = [line.split(" :: ")[-1] for line in PROJECT["project"]["classifiers"] if "Python :: 3." in line]
+    assert classified == served
+    searched = next(line for line in makefile.splitlines() if line.startswith("PYTHON ?="))
+    assert re.findall(r"python(3[.]\d+)", searched) == served[::-1]  # the newest first
+    bounds = {tuple(map(int, pair)) for pair in re.findall(r"\((3), (\d+)\)", makefile)}
+    first, newest = (int(version.split(".")[1]) for version in (served[0], served[-1]))
+    assert bounds == {(3, first), (3, newest + 1)}
+    assert f"Python {served[0]} to {served[-1]}" in makefile
+    for text in (makefile, (ROOT / "chapters" / "start.md").read_text()):
+        assert f"Python {pythons_in_words()}" in text
+
+
 def test_colab_has_all_that_is_large_and_its_python_is_served():
     missing = {canonicalize_name(Requirement(r).name) for r in MAIN} - set(COLAB)
     assert missing == {"tyro"}
@@ -356,7 +380,7 @@ def test_make_without_a_python_says_what_to_do(checkout):
     for python, words in {"": "none was found", "false": "and false is"}.items():
         status, printed, _ = run_make(checkout, "lab", f"PYTHON={python}")
         assert status != 0
-        assert "needs Python 3.11, 3.12 or 3.13" in printed
+        assert f"needs Python {pythons_in_words()}" in printed
         assert words in printed
     status, printed, _ = run_make(checkout, "lab", fail="import ensurepip")
     assert status != 0

@@ -1,9 +1,13 @@
 """Recipes: each a difference from the defaults, and nanoGPT's hold nanoGPT's published numbers."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from course_lib import recipes
 from course_lib.config import ALIASES, DataConfig, GPTConfig, TrainConfig
+from course_lib.device import select
 from course_lib.errors import CourseError
 from course_lib.recipes import FROM_DATA, Recipe, load_recipe, setting_fields
 from course_lib.recipes.build import build_trainer, resume_trainer
@@ -98,6 +102,16 @@ def test_the_courses_own_recipes_have_the_same_size_as_nanogpts(name, peer):
 @pytest.mark.parametrize("name", ["tinytales_cpu"])
 def test_the_default_recipe_needs_no_download(name):
     assert load_recipe(name).data.dataset == "tinytales"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_for_the_cpu_trains_on_the_cpu_whatever_else_is_there(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    card = SimpleNamespace(name="a card", major=9, minor=0, total_memory=2**36)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    config = load_recipe(name).train
+    assert select(config.device, config.precision).kind == ("cpu" if name.endswith("_cpu") else "cuda")
 
 
 # Wrong ones -----------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from course_lib.checkpoint.explaining import instead_of
@@ -15,7 +14,7 @@ from course_lib.checkpoint.tensors import load_weights
 from course_lib.checkpoint.writing import read_pointer
 from course_lib.config import RunConfig
 from course_lib.errors import CourseError
-from course_lib.models import build_model
+from course_lib.models import build_blank_model
 from course_lib.paths import runs_dir, user_path
 from course_lib.tokenizers import Tokenizer, load_tokenizer
 
@@ -132,8 +131,7 @@ def load(run_dir: str | Path, which: str | int = "last") -> Run:
     """
     run_dir = Path(run_dir)
     config, tokenizer = read_config(run_dir)
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and thrown away
-        model = build_model(config.model)
+    model = build_blank_model(config.model)
     while True:
         folder = find_save(run_dir, which)
         before = _identity(folder)

@@ -122,6 +122,8 @@ class TrainConfig(Config):
     """auto, cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """The arithmetic of the forward pass."""
+    tf32: bool | None = None
+    """Whether a card may multiply fp32 numbers as TF32, with 10 bits; None means yes, unless precision is fp32."""
     compile: bool = False
     """Whether torch.compile makes kernels for this model (pays on a GPU)."""
     seed: int = 1337

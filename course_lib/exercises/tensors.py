@@ -27,12 +27,17 @@ def need_tensor(value: Any, what: str, shape: tuple[int, ...] | None = None, mea
 
 def alike(a: Tensor, b: Tensor, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
     """Whether two tensors are of one shape and the same but for rounding."""
-    return a.shape == b.shape and torch.allclose(a.detach().double(), b.detach().double(), rtol=rtol, atol=atol)
+    return a.shape == b.shape and torch.allclose(_exact(a), _exact(b), rtol=rtol, atol=atol)
+
+
+def _exact(value: Tensor) -> Tensor:
+    """In float64, on the CPU: not every device has it."""
+    return value.detach().cpu().double()
 
 
 def difference(got: Tensor, expected: Tensor, rtol: float = 1e-4, atol: float = 1e-6) -> str:
     """Where two tensors of one shape first differ, and in how many places; empty where they do not."""
-    a, b = got.detach().double(), expected.detach().double()
+    a, b = _exact(got), _exact(expected)
     apart = ~torch.isclose(a, b, rtol=rtol, atol=atol)
     if not apart.any():
         return ""

@@ -3,6 +3,10 @@
 The loop is the plain one: ask the trainer for the next record, over and over. What is asked for from
 outside (pause, step, stop, another learning rate) waits in a queue until the step at hand is done, and is
 carried out by the thread that trains; so nothing ever changes in the middle of a step.
+
+torch's random numbers are the exception: all threads share them (`course_lib.training.borrowed`). The trainer puts
+them back after each step, so those who draw while the driver pauses or is done draw their own row; those who draw
+during a step draw from the step's.
 """
 
 import contextlib

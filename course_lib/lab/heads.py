@@ -12,6 +12,7 @@ import traitlets
 from torch import Tensor, nn
 
 from course_lib import plots
+from course_lib.device import device_of
 from course_lib.errors import CourseError
 from course_lib.lab.page import Pictured, script
 from course_lib.lab.tokens import SIGNS
@@ -152,7 +153,7 @@ def look(model: nn.Module, idx: Tensor) -> tuple[Tensor, Tensor]:
     was_training = model.training
     model.eval()
     try:
-        idx = idx.to(next(model.parameters()).device)
+        idx = idx.to(device_of(model))
         weights = attention_weights(model, idx)[:, 0]
         guesses = model(idx)[0].float().softmax(dim=-1)
     finally:

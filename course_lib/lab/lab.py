@@ -24,7 +24,10 @@ from course_lib.lab.session import MOVABLE, Session
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
 
-GOING_ON = "A run is going on. It hears the learning rate and dropout; the other settings are for the next run."
+GOING_ON = (
+    "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
+    "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
+)
 IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
 NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
@@ -38,6 +41,11 @@ class Lab:
 
     Start trains in a thread, so that the notebook stays free; `train` lets its cell wait. Either way a
     plain `Trainer` does the work. ``runs`` holds every run, in the order in which they began.
+
+    torch has one row of random numbers for all threads. What a cell draws before a run, after it, or while it pauses is
+    what it would draw without it. A cell that draws while a step is under way gets the step's numbers, a seed that
+    it sets is gone when the step ends, and the run loses the numbers that the cell took. So press Pause first, or
+    draw from a generator of the cell's own: ``torch.rand(3, generator=torch.Generator().manual_seed(0))``.
 
     Args:
         recipe: a recipe's name, or a `Recipe`.

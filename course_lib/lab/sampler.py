@@ -16,6 +16,7 @@ import traitlets
 from torch import Tensor, nn
 
 from course_lib import checkpoint, plots
+from course_lib.device import device_of
 from course_lib.errors import CourseError
 from course_lib.lab.page import Pictured, script
 from course_lib.paths import runs_dir
@@ -107,8 +108,7 @@ class Sampler(Pictured):
         model = self._loaded[name]
         if not ids:
             raise CourseError("Type at least one character: the model guesses what follows.")
-        device = next(model.parameters()).device
-        idx = torch.tensor([ids[-model.config.block_size :]], device=device)
+        idx = torch.tensor([ids[-model.config.block_size :]], device=device_of(model))
         was_training = model.training
         model.eval()
         try:

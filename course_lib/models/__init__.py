@@ -5,8 +5,9 @@ torch is loaded when the first torch model is asked for, not before.
 
 import importlib
 
-_HOMES = {"GPT": "gpt", "GPTConfig": "gpt", "KVCache": "attention", "build_model": "build"}
-__all__ = ["GPT", "GPTConfig", "KVCache", "build_model"]
+_HOMES = {"GPT": "gpt", "GPTConfig": "gpt", "KVCache": "attention"}
+_HOMES |= {"build_model": "build", "build_blank_model": "build"}
+__all__ = ["GPT", "GPTConfig", "KVCache", "build_model", "build_blank_model"]
 
 
 def __getattr__(name: str) -> object:

@@ -46,9 +46,11 @@ def rotary_tables(length: int, head_dim: int, base: float = 10_000.0) -> tuple[T
 
     Source: Su et al. 2021 (RoFormer), equation 15.
     """
-    frequencies = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
-    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)
-    return angles.cos().float(), angles.sin().float()
+    exact = {"dtype": torch.float64, "device": "cpu"}  # on the CPU: Apple's GPU has no float64
+    frequencies = base ** (-torch.arange(0, head_dim, 2, **exact) / head_dim)
+    angles = torch.outer(torch.arange(length, **exact), frequencies)
+    home = torch.get_default_device()  # what `with torch.device(...)` says
+    return angles.cos().float().to(home), angles.sin().float().to(home)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

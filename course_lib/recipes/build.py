@@ -37,8 +37,9 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
     prepared = _prepare_once(data)
     model_config = recipe.model(prepared.tokenizer.vocab_size)
     batches, val_batches = build_batchers(prepared, config, model_config.block_size)
-    torch.manual_seed(config.seed)
-    model = build_model(model_config)
+    with torch.random.fork_rng(devices=[]):  # the caller's draws go on as if there had been none here
+        torch.default_generator.manual_seed(config.seed)
+        model = build_model(model_config)
     return Trainer(
         model, batches, config, val_batches=val_batches, tokenizer=prepared.tokenizer, run_dir=run_dir,
         recipe=recipe.name, data=_as_found(data, prepared),

@@ -61,6 +61,10 @@ class Owed:
     """Whether the caller has the record."""
 
 
+EVALUATION = 2**32 - 1
+"""In the place of a micro-batch's number: what an evaluation draws, where it draws at all."""
+
+
 def seed_for(*numbers: int) -> int:
     """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -1,5 +1,6 @@
 """The loss on text that the model was not trained on."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.config import TrainConfig
-from course_lib.device import Compute, World
+from course_lib.device import Compute, World, device_of
 from course_lib.errors import CourseError
 from course_lib.losses import cross_entropy
-from course_lib.training.record import Loss
+from course_lib.training.record import EVALUATION, Loss, seed_for
 from course_lib.training.signals import holding_signals
 
 
@@ -44,8 +45,11 @@ def mean_loss(
 
     Batches count by their number of targets. Several processes each score a share and add up.
     Returns None where ``stopped`` said so between two batches.
+
+    Args:
+        compute: device and arithmetic; None scores in fp32 where the model is.
     """
-    compute, world = compute or Compute("cpu", "fp32", False, False, ()), world or World()
+    compute, world = compute or Compute(str(device_of(model)), "fp32", False, False, ()), world or World()
     was_training = model.training
     total, count = torch.zeros((), dtype=torch.float64), 0
     try:
@@ -55,7 +59,8 @@ def mean_loss(
                 return None
             x, y = x.to(compute.device), y.to(compute.device)
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
-                total += loss(model, x, y).double().cpu() * y.numel()
+                # To the CPU first: Apple's GPU has no float64.
+                total += loss(model, x, y).cpu().double() * y.numel()
             count += y.numel()
     finally:
         model.train(was_training)
@@ -63,6 +68,24 @@ def mean_loss(
     if not count_sum:
         raise CourseError("The validation split is empty: a larger val_fraction, or a longer text.")
     return total_sum / count_sum
+
+
+def validation_loss(
+    trainer: Any, seed: Callable[[int], None], stopped: Callable[[], bool], diverged: Callable[[str], CourseError]
+) -> float | None:
+    """The mean loss of a `Trainer` on its ``val_batches``; None without them, or where ``stopped`` said so.
+
+    What this draws, where it draws at all, is a function of the run's seed and the step: ``seed`` sees to it. A loss
+    that is not finite raises what ``diverged`` makes of it.
+    """
+    if trainer.val_batches is None:
+        return None
+    seed(seed_for(trainer.config.seed, trainer.step, EVALUATION - trainer.world.rank))
+    windows = val_windows(trainer.val_batches, trainer.config.eval_batches)
+    value = mean_loss(trainer.model, windows, trainer.loss, trainer.compute, trainer.world, stopped)
+    if value is not None and not math.isfinite(value):
+        raise diverged(f"The validation loss is {value} after {trainer.step} steps")
+    return value
 
 
 def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:

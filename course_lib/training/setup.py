@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from course_lib.config import TrainConfig
-from course_lib.device import World
+from course_lib.device import Compute, World, device_of, select
 from course_lib.errors import CourseError
 from course_lib.training.record import Batches
 
@@ -41,6 +41,12 @@ def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: 
     return config.with_defaults(**drawn)
 
 
+def compute_for(config: TrainConfig, world: World) -> Compute:
+    """Device and arithmetic as ``config`` asks for them; of several processes on cards, each has its own card."""
+    device = f"cuda:{world.local_rank}" if world.backend == "nccl" else config.device
+    return select(device, config.precision, config.tf32)
+
+
 def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:
     """The model as the forward pass calls it: compiled, and with gradients shared, where that is asked for.
 
@@ -50,7 +56,7 @@ def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:
         CourseError: for compile=true where nothing can be compiled.
     """
     if compile:
-        need_compiler(next(model.parameters()).device)
+        need_compiler(device_of(model))
     forward: nn.Module = torch.compile(model) if compile else model
     if world.size == 1:
         return forward

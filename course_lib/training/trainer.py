@@ -23,16 +23,17 @@ from torch import Tensor, nn
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
-from course_lib.device import current_world, select
+from course_lib.device import current_world
 from course_lib.errors import CourseError
-from course_lib.models import build_model
+from course_lib.models import build_blank_model
 from course_lib.optim import build_optimizer, scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
+from course_lib.training.borrowed import Borrowed
 from course_lib.training.keeping import Keeper, kept_by
 from course_lib.training.overflow import Overflows
 from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
-from course_lib.training.scoring import diverged, explain_memory, mean_loss, next_token_loss, val_windows
-from course_lib.training.setup import adopt, wrap
+from course_lib.training.scoring import diverged, explain_memory, next_token_loss, validation_loss
+from course_lib.training.setup import adopt, compute_for, wrap
 from course_lib.training.signals import holding_signals
 from course_lib.training.state import STATE, dropout_of, set_dropout, state_of, take_up
 
@@ -46,7 +47,7 @@ class Trainer:
 
     All randomness of a step (which windows, which activations dropout drops) is a function of the seed
     and the step. So a resumed run is the run that was never stopped, bit for bit, and nothing that
-    happens between two steps can change it. torch's own generator is reseeded at every micro-batch.
+    happens between two steps can change it. torch's own generator is left as it was before the step.
 
     Args:
         model: any nn.Module; it is moved to the device that ``config`` asks for.
@@ -75,8 +76,8 @@ class Trainer:
         config = adopt(config, model, batches, val_batches, self.world)
         self.config, self.batches, self.val_batches = config, batches, val_batches
         self.loss, self.tokenizer = loss or next_token_loss, tokenizer
-        on_card = self.world.backend == "nccl"
-        self.compute = select(f"cuda:{self.world.local_rank}" if on_card else config.device, config.precision)
+        self.compute = compute_for(config, self.world)
+        self._borrowed = Borrowed(self.compute)
         self.model = model.to(self.compute.device)
         self.forward_model = wrap(self.model, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
@@ -114,7 +115,7 @@ class Trainer:
             about, tokenizer = checkpoint.read_config(run_dir)
             folder = checkpoint.find_save(run_dir, which)
             state = checkpoint.read_state(folder, needed=STATE)
-            model = build_model(about.model)
+            model = build_blank_model(about.model)
             checkpoint.load_weights(model, folder)
             before = TrainConfig.from_dict(state["train"])
             config = before.replace(**changes)
@@ -145,6 +146,13 @@ class Trainer:
         return self
 
     def __next__(self) -> StepRecord:
+        self._borrowed.during(self._go_on)
+        # Python answers signals at calls and jumps: from here to the variable of a for loop there is none.
+        self.owed.told = True
+        return self.owed.record
+
+    def _go_on(self) -> None:
+        """To the next record that is to be told, which is left in ``owed``; StopIteration after the last one."""
         try:
             self._settle()  # what an interruption, or a stop before, has left to do
             if self.owed is None or self.owed.told:
@@ -158,9 +166,6 @@ class Trainer:
             raise StopIteration from None
         except RuntimeError as error:
             raise explain_memory(error, self.config) from error
-        # Python answers signals at calls and jumps: from here to the variable of a for loop there is none.
-        self.owed.told = True
-        return self.owed.record
 
     def _train_step(self) -> None:
         """One optimizer step. What is owed after it is left in ``owed``."""
@@ -230,7 +235,7 @@ class Trainer:
     def _next_batch(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         if self._stop_at_once():
             raise _Stopped
-        torch.manual_seed(seed_for(self.config.seed, step, self.world.rank * self.micro_steps + micro))
+        self._borrowed.seed(seed_for(self.config.seed, step, self.world.rank * self.micro_steps + micro))
         x, y = self.batches.batch(step, micro)
         device = self.compute.device
         return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
@@ -262,13 +267,8 @@ class Trainer:
 
     def evaluate(self) -> float | None:
         """The mean loss per target on ``val_batches``; None without them, or where a stop came between."""
-        if self.val_batches is None:
-            return None
-        windows = val_windows(self.val_batches, self.config.eval_batches)
-        value = mean_loss(self.model, windows, self.loss, self.compute, self.world, self._stop_at_once)
-        if value is not None and not math.isfinite(value):
-            raise self._diverged(f"The validation loss is {value} after {self.step} steps")
-        return value
+        parts = self._borrowed.seed, self._stop_at_once, self._diverged
+        return self._borrowed.during(lambda: validation_loss(self, *parts))
 
     # ---- keeping -------------------------------------------------------------------------------------
 

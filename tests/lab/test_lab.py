@@ -139,6 +139,30 @@ def test_making_a_lab_draws_no_random_numbers(project):
     assert torch.get_rng_state().equal(before)
 
 
+def test_cells_draw_around_a_run_and_in_its_pauses_what_they_would_draw_without_it(project, shown):
+    def pausing(done: int) -> None:
+        wait_until(lambda: lab._session.driver.state == "paused" and steps_done(lab) == done, f"step {done}")
+
+    lab = Lab(SMALL.replace(dropout=0.2))
+    torch.manual_seed(7)
+    wanted = torch.rand(6).tolist()
+    torch.manual_seed(7)
+    lab.start(steps=2)
+    pausing(2)
+    found = [torch.rand(()).item()]
+    for done in (3, 4):
+        lab.step()
+        pausing(done)
+        found.append(torch.rand(()).item())
+    end(lab)
+    found.append(torch.rand(()).item())
+    lab.train()
+    found.append(torch.rand(()).item())
+    assert lab.runs[-1].sample(length=5)
+    assert [*found, torch.rand(()).item()] == wanted
+    assert_same_run(lab.runs[-1], SMALL.replace(dropout=0.2))
+
+
 def test_the_floor_moves_with_the_block_size(project, known_text):
     lab = Lab(SMALL.replace(dataset=known_text, max_steps=2))
 

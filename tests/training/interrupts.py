@@ -61,7 +61,8 @@ def result(run: Path, steps: list[int]) -> dict[str, Any]:
             left[f"{which} {name}"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         left[f"{which} state"] = {k: v for k, v in checkpoint.read_state(folder).items() if k != "seconds"}
     left["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in checkpoint.read_metrics(run)]
-    left["torch"] = [torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")]
+    left["torch"] = [torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_float32_matmul_precision()]
+    left["generator"] = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
     left["saves"] = sorted(path.name for path in (run / "saves").iterdir())
     return left
 
