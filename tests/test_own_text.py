@@ -18,6 +18,8 @@ from course_lib.cli import run as course
 from course_lib.cli import sample as sampling_command
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import reading
+from course_lib.data.corpus import find_corpus
+from course_lib.lab.run import LabRun
 from course_lib.models import GPT
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
@@ -119,6 +121,23 @@ def test_a_split_that_is_too_short_is_named_with_what_helps(
     assert not (project / "runs").exists()
     if suggested := re.search(r"--val-fraction (0\.\d+)", message):
         assert train("text:some.txt", "--val-fraction", suggested[1]) == 0  # what it says does help
+
+
+@pytest.mark.parametrize("dataset", ["text:line.txt", "text:some.txt", "tinytales"])
+def test_a_run_of_the_lab_starts_where_the_command_line_starts(
+    project: Path, capsys: pytest.CaptureFixture, dataset: str
+) -> None:
+    (project / "some.txt").write_text(TEXT)
+    (project / "line.txt").write_text("all of it in one line, " * 40)  # it has no new line to start from
+    small = {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 16, "batch_size": 2, "eval_batches": 1}
+    recipe = load_recipe("tinytales_cpu").replace(dataset=dataset, max_steps=2, **small)
+    trainer = build_trainer(recipe, project / "runs" / "lab")
+    list(trainer)
+    capsys.readouterr()
+    assert course(["sample", "lab", "--which=last", "--max-new-tokens=30", "--temperature=1", "--seed=5"]) == 0
+    printed = capsys.readouterr().out
+    start = find_corpus(dataset).start
+    assert printed == start + LabRun(recipe, trainer).sample(30, temperature=1, seed=5) + "\n"
 
 
 # What is said of a text -----------------------------------------------------------------------------------
