@@ -239,7 +239,10 @@ def joined_world(device: str = "auto"):
     if on_cuda:
         find(f"cuda:{local_rank}")  # a clear error where there are fewer cards than processes
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_cuda else "gloo")
+    if on_cuda:
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local_rank))  # it then connects at once
+    else:
+        dist.init_process_group("gloo")
     try:
         yield current_world()
     finally:

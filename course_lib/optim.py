@@ -1,5 +1,6 @@
 """Who moves the weights, and how far: parameter groups, AdamW, Muon, and the learning rate's course."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -121,13 +122,19 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
+@functools.cache
+def _compiled_orthogonalize() -> Callable[[Tensor], Tensor]:
+    """`orthogonalize` as few kernels; compiled once for each shape, of which a model has four or five."""
+    return torch.compile(orthogonalize, dynamic=False)
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized: every direction of a matrix moves by about the same amount.
 
     For hidden matrices only. Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers".
     ``torch.optim.Muon`` is the same rule for one matrix at a time; here matrices of one shape go
     through the iteration together, and a group's ``splits`` says of how many matrices, stacked by
-    rows, each parameter consists (3 for queries, keys and values).
+    rows, each parameter consists (3 for queries, keys and values). ``compile`` makes kernels for the iteration.
     """
 
     def __init__(
@@ -137,7 +144,9 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
         splits: int = 1,
+        compile: bool = False,
     ) -> None:
+        self._orthogonalize = _compiled_orthogonalize() if compile else orthogonalize
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, splits=splits))
         for group in self.param_groups:
             if any(p.ndim != 2 for p in group["params"]):
@@ -164,7 +173,7 @@ class Muon(torch.optim.Optimizer):
         directions = torch.stack(torch._foreach_lerp(grads, buffers, group["momentum"]))  # Nesterov; (N, R, C)
         rows, columns = directions.shape[1] // group["splits"], directions.shape[2]
         # (N, R, C) -> (N * splits, R / splits, C): each stacked matrix by itself
-        update = orthogonalize(directions.view(-1, rows, columns)).view_as(directions)
+        update = self._orthogonalize(directions.view(-1, rows, columns)).view_as(directions)
         scale = math.sqrt(max(1.0, rows / columns))  # the same change of the output for any shape
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(params, list(update.unbind()), alpha=-group["lr"] * scale)
@@ -231,7 +240,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> AnyOptimizer:
     adamw = [{"params": kinds[kind], "lr_scale": scale} for kind, scale in scales.items() if kinds[kind]]
     if not any(group["params"] for group in muon):
         raise CourseError("Muon moves hidden matrices, and this model has none; use optimizer='adamw'.")
+    on_card = config.compile and next(model.parameters()).is_cuda  # on a CPU it gains nothing
     return OptimizerSet([
-        Muon([g for g in muon if g["params"]], config.max_lr, config.momentum, config.weight_decay),
+        Muon([g for g in muon if g["params"]], config.max_lr, config.momentum, config.weight_decay, compile=on_card),
         _adamw(adamw, lr=config.max_lr, betas=betas, eps=1e-8, weight_decay=0.0),
     ])  # fmt: skip

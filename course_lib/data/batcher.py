@@ -193,9 +193,11 @@ class Batcher:
             yield _shifted(self._rows(np.array([n_full * T]), tail + 1))
 
     def _rows(self, starts: np.ndarray, length: int) -> Tensor:
+        if self._resident is not None:
+            places = torch.from_numpy(starts).to(self.device, non_blocking=True)[:, None] + self._span[:length]
+            return self._resident[places]
         rows = torch.from_numpy(self.tokens[starts[:, None] + np.arange(length)].astype(np.int64))
-        if self._resident is None:
-            self._check_rows(rows)
+        self._check_rows(rows)
         return rows.to(self.device)
 
 

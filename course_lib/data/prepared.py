@@ -1,10 +1,12 @@
 """Text -> ``train.bin``, ``val.bin`` and ``manifest.json``: ids on disk, ready to be mapped into memory."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 
 from course_lib.data.corpus import find_corpus, own_path, short_name
 from course_lib.errors import CourseError
+from course_lib.locks import system_lock
 from course_lib.paths import data_dir
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
 
@@ -74,21 +77,36 @@ def prepare(
         return folder
     cut = int(len(whole) * (1 - val_fraction))
     parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
-    ids = {split: part if text is None else kind.encode_array(part) for split, part in parts.items()}
-    manifest = {
-        "format": FORMAT,
-        "version": 1,
-        "corpus": name,
-        "sha256": sha256,
-        "tokenizer": kind.fingerprint(),
-        "vocab_size": kind.vocab_size,
-        "dtype": token_dtype(kind.vocab_size).name,
-        "val_fraction": val_fraction,
-        "counts": {split: len(row) for split, row in ids.items()},
-        "bytes": {split: len(part if text is None else part.encode()) for split, part in parts.items()},
-    }
-    _write(folder, manifest, ids, kind)
+    with _one_at_a_time(folder.parent.parent):
+        if not _is_ready(folder, sha256, val_fraction):  # it may have come while we waited
+            ids = {split: part if text is None else kind.encode_array(part) for split, part in parts.items()}
+            manifest = {
+                "format": FORMAT,
+                "version": 1,
+                "corpus": name,
+                "sha256": sha256,
+                "tokenizer": kind.fingerprint(),
+                "vocab_size": kind.vocab_size,
+                "dtype": token_dtype(kind.vocab_size).name,
+                "val_fraction": val_fraction,
+                "counts": {split: len(row) for split, row in ids.items()},
+                "bytes": {split: len(part if text is None else part.encode()) for split, part in parts.items()},
+            }
+            _write(folder, manifest, ids, kind)
     return folder
+
+
+@contextlib.contextmanager
+def _one_at_a_time(data: Path) -> Iterator[None]:
+    """Within it no other process prepares a text under ``data``: of several that train together one does the work."""
+    lock = system_lock(data / ".preparing.lock")
+    with contextlib.suppress(NotImplementedError, OSError):  # no locks here, or no right to write, which is told later
+        data.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:

@@ -113,7 +113,8 @@ class Lab:
         """A slider was moved: the run in the background hears of it, and the lines of the chart follow."""
         if self.is_training and not self._in_cell and name in MOVABLE:
             assert self._session is not None
-            self._session.driver.change(**{name: value})
+            if name != "dropout" or not self._session.recipe.train.compile:  # a compiled run keeps its dropout
+                self._session.driver.change(**{name: value})
         self._redraw()
 
     # ---- a run in the background: each of these returns at once ------------------------------------------

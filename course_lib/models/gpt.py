@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.models.attention import CausalSelfAttention, KVCache, check_context, rotary_tables
-from course_lib.models.linear import Linear
+from course_lib.models.linear import Linear, padded_linear
 
 __all__ = ["GPT", "Block", "GPTConfig", "MLP"]
 
@@ -134,14 +134,22 @@ class GPT(nn.Module):
             nn.init.zeros_(self.head.weight)
 
     def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Scores of the next token at each position.
+        """Scores of the next token at each position: `scores` of `hidden`.
+
+        Returns:
+            logits (B, T, V).
+        """
+        return self.scores(self.hidden(idx, cache))
+
+    def hidden(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """What the model knows at each position, before it becomes scores.
 
         Args:
             idx: (B, T) int64, T at most block_size (what the cache holds counted in).
             cache: from `new_cache`: idx then holds only the tokens that come after those in it.
 
         Returns:
-            logits (B, T, V).
+            (B, T, C), normalized.
 
         Raises:
             CourseError: for more than block_size tokens.
@@ -160,7 +168,13 @@ class GPT(nn.Module):
             x = block(x, rotary, cache)
         if cache is not None:
             cache.advance(T)
-        return self.head(self.norm(x))
+        return self.norm(x)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """``hidden`` (..., T, C) -> logits (..., T, V)."""
+        if hidden.is_cuda and hidden.shape[-2] > 1:  # for one token the copy would cost more than it gains
+            return padded_linear(hidden, self.head.weight)
+        return self.head(hidden)
 
     def new_cache(self, batch_size: int) -> KVCache:
         """An empty cache for ``batch_size`` sequences, on the model's device and of its type."""

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+TENSOR_CORE_ROWS = 64
+"""Tensor cores work on blocks: with 50,257 rows a product takes longer than with 50,304 (nanoGPT pads to these)."""
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -28,3 +30,14 @@ class Linear(nn.Linear):
         ):
             return _ONEDNN(x, self.weight, self.bias, "none", [], "")
         return F.linear(x, self.weight, self.bias)
+
+
+def padded_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """x W^T (..., C) -> (..., V), computed with rows of zeros added to W (V, C) up to a multiple of `TENSOR_CORE_ROWS`.
+
+    The rows are there for the product only: what is kept, and what comes out, has V rows.
+    """
+    V = weight.shape[0]
+    if V % TENSOR_CORE_ROWS == 0:
+        return F.linear(x, weight)
+    return F.linear(x, F.pad(weight, (0, 0, 0, -V % TENSOR_CORE_ROWS)))[..., :V]

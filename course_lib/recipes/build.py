@@ -22,8 +22,10 @@ from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
 SCORING_TOKENS = 2**11
-"""Tokens scored at once where the whole split is scored. The score does not depend on it; the speed of a CPU does,
-as larger batches outgrow its cache."""
+"""Tokens scored at once where a CPU scores the whole split. The score does not depend on it; the speed does, as larger
+batches outgrow its cache."""
+SCORING_LOGITS = 2**29
+"""On a card: so many scores (tokens x V) at once, 2 GiB of them as fp32. Small batches would leave it idle."""
 
 
 def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
@@ -34,7 +36,7 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
             that holds a run.
     """
     data, config = recipe.data, recipe.train
-    prepared = _prepare_once(data)
+    prepared = _prepared(data)
     model_config = recipe.model(prepared.tokenizer.vocab_size)
     batches, val_batches = build_batchers(prepared, config, model_config.block_size)
     with torch.random.fork_rng(devices=[]):  # the caller's draws go on as if there had been none here
@@ -114,7 +116,7 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
 def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
     """The run's text, prepared; CourseError where it cannot be read or is another one."""
     try:
-        prepared = _prepare_once(data, tokenizer)
+        prepared = _prepared(data, tokenizer)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():
@@ -132,20 +134,14 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
     return prepared
 
 
-def _prepare_once(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:
-    """The main process writes the files; the others wait, and then find them."""
-    world = current_world()
-    if world.is_main:
-        folder = prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction)
-    world.barrier()
-    if not world.is_main:
-        folder = prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction)
-    return load_prepared(folder)
+def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:
+    """Of several processes one writes the files; `prepare` lets the others wait, however long that takes."""
+    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction))
 
 
 def val_bytes_per_token(data: DataConfig, tokenizer: Tokenizer) -> float:
     """How many bytes of text a validation token stands for: what turns nats per token into bits per byte."""
-    return _prepare_once(data, tokenizer).bytes_per_token("val")
+    return _prepared(data, tokenizer).bytes_per_token("val")
 
 
 def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> tuple[Batcher, Batcher]:
@@ -153,7 +149,8 @@ def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> 
     world: World = current_world()
     device = find(config.device).device if world.backend != "nccl" else f"cuda:{world.local_rank}"
     share = {"device": device, "rank": world.rank, "world_size": world.size}
-    whole = max(1, SCORING_TOKENS // block_size)
+    at_once = SCORING_TOKENS if device == "cpu" else SCORING_LOGITS // prepared.tokenizer.vocab_size
+    whole = max(1, min(at_once, prepared.manifest["counts"]["val"]) // block_size)
     val_batch_size = whole if config.eval_batches is None else config.batch_size
     splits = []
     for split, batch_size, grad_accum in (

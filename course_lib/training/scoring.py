@@ -10,13 +10,24 @@ from torch import Tensor, nn
 from course_lib.config import TrainConfig
 from course_lib.device import Compute, World, device_of
 from course_lib.errors import CourseError
-from course_lib.losses import cross_entropy
+from course_lib.losses import chunked_cross_entropy, cross_entropy
 from course_lib.training.record import EVALUATION, Loss, seed_for
 from course_lib.training.signals import holding_signals
 
+MOST_LOGITS = 2**28
+"""B x T x V: so many logits at once are held in fp32, 1 GiB of them."""
+
 
 def next_token_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The default loss: cross-entropy of the model's logits, in nats per token."""
+    """The default loss: cross-entropy of the model's logits, in nats per token.
+
+    Where the logits are too many to be held at once (`MOST_LOGITS`), and the model tells what it has before them, they
+    come in chunks. A compiler sees to that by itself.
+    """
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", 0)
+    chunked = hasattr(model, "hidden") and x.numel() * vocab_size > MOST_LOGITS
+    if chunked and not torch.compiler.is_compiling():
+        return chunked_cross_entropy(model.hidden(x), model.scores, y, max(1, MOST_LOGITS // vocab_size))
     return cross_entropy(model(x), y)
 
 
@@ -51,7 +62,7 @@ def mean_loss(
     """
     compute, world = compute or Compute(str(device_of(model)), "fp32", False, False, ()), world or World()
     was_training = model.training
-    total, count = torch.zeros((), dtype=torch.float64), 0
+    losses, counts = list[Tensor](), list[int]()
     try:
         model.eval()
         for x, y in windows:
@@ -59,12 +70,14 @@ def mean_loss(
                 return None
             x, y = x.to(compute.device), y.to(compute.device)
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
-                # To the CPU first: Apple's GPU has no float64.
-                total += loss(model, x, y).cpu().double() * y.numel()
-            count += y.numel()
+                losses.append(loss(model, x, y).float())
+            counts.append(y.numel())
     finally:
         model.train(was_training)
-    total_sum, count_sum = world.sum([total.item(), float(count)])
+    # Read here, all at once: after each batch a card would have to wait. Python's numbers have 64 bits.
+    each = torch.stack(losses).tolist() if losses else []
+    total = math.fsum(value * count for value, count in zip(each, counts, strict=True))
+    total_sum, count_sum = world.sum([total, float(sum(counts))])
     if not count_sum:
         raise CourseError("The validation split is empty: a larger val_fraction, or a longer text.")
     return total_sum / count_sum

@@ -8,7 +8,7 @@ from torch import nn
 from course_lib.config import TrainConfig
 from course_lib.device import Compute, World, device_of, select
 from course_lib.errors import CourseError
-from course_lib.training.record import Batches
+from course_lib.training.record import Batches, Loss
 
 DRAWN = ("batch_size", "grad_accum", "seed")
 """What batches may have decided already, where `TrainConfig` has a setting of that name as well."""
@@ -47,21 +47,26 @@ def compute_for(config: TrainConfig, world: World) -> Compute:
     return select(device, config.precision, config.tf32)
 
 
-def wrap(model: nn.Module, compile: bool, world: World) -> nn.Module:
-    """The model as the forward pass calls it: compiled, and with gradients shared, where that is asked for.
+def wrap(model: nn.Module, loss: Loss, compile: bool, world: World) -> tuple[nn.Module, Loss]:
+    """Model and loss as a training step calls them: gradients shared, and compiled as one, where that is asked for.
 
-    The weights are the model's own; saving and scoring use the model itself.
+    Compiled by itself, a model hands its logits over in memory; together with the loss they need not all be there in
+    fp32. The weights are the model's own; saving and scoring use the model itself.
 
     Raises:
         CourseError: for compile=true where nothing can be compiled.
     """
     if compile:
         need_compiler(device_of(model))
-    forward: nn.Module = torch.compile(model) if compile else model
+        loss = torch.compile(loss)
     if world.size == 1:
-        return forward
+        return model, loss
     cards = [world.local_rank] if world.backend == "nccl" else None
-    return nn.parallel.DistributedDataParallel(forward, device_ids=cards)
+    # No buffer changes while it trains (RoPE's tables are constants), and gradients need no second copy.
+    shared = nn.parallel.DistributedDataParallel(
+        model, device_ids=cards, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
+    return shared, loss
 
 
 def need_compiler(device: torch.device | str) -> None:

@@ -23,12 +23,25 @@ def dropout_of(model: nn.Module) -> float | None:
     return next((module.p for module in dropouts(model)), None)
 
 
-def set_dropout(model: nn.Module, rate: float) -> None:
-    """Raises CourseError for a rate that is none."""
-    if not 0 <= rate < 1:
-        raise CourseError(f"dropout should be at least 0 and below 1; it is {rate}.")
-    for module in dropouts(model):
-        module.p = rate
+def move(trainer: Any, max_lr: float | None, dropout: float | None) -> None:
+    """Change a setting of a `Trainer` between two steps; None leaves it as it is.
+
+    Raises:
+        CourseError: for a rate that is none, or a dropout that a compiled step can no longer change.
+    """
+    if max_lr is not None:
+        trainer.config = trainer.config.replace(max_lr=max_lr, min_lr=min(trainer.min_lr, max_lr))
+    if dropout is None:
+        return
+    if not 0 <= dropout < 1:
+        raise CourseError(f"dropout should be at least 0 and below 1; it is {dropout}.")
+    if trainer.config.compile and trainer.has_begun and dropout != dropout_of(trainer.model):
+        raise CourseError(
+            "A compiled model keeps its dropout while it trains: torch.compile would begin anew with each value, and "
+            "give up after 8. Stop, and go on with: course train --resume RUN --dropout X; or set compile to false."
+        )
+    for module in dropouts(trainer.model):
+        module.p = dropout
 
 
 def state_of(trainer: Any) -> dict[str, Any]:

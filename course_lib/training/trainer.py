@@ -35,7 +35,7 @@ from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
 from course_lib.training.scoring import diverged, explain_memory, next_token_loss, validation_loss
 from course_lib.training.setup import adopt, compute_for, wrap
 from course_lib.training.signals import holding_signals
-from course_lib.training.state import STATE, dropout_of, set_dropout, state_of, take_up
+from course_lib.training.state import STATE, dropout_of, move, state_of, take_up
 
 
 class _Stopped(Exception):
@@ -79,12 +79,12 @@ class Trainer:
         self.compute = compute_for(config, self.world)
         self._borrowed = Borrowed(self.compute)
         self.model = model.to(self.compute.device)
-        self.forward_model = wrap(self.model, config.compile, self.world)
+        self.forward_model, self.forward_loss = wrap(self.model, self.loss, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
         self.scaler = self.compute.build_scaler()
         self.overflows = Overflows(self.scaler)
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
-        self.step, self.has_own_loss = 0, loss not in (None, next_token_loss)
+        self.step, self.has_begun, self.has_own_loss = 0, False, loss not in (None, next_token_loss)
         self.tokens, self.seconds, self.best_val_loss = 0, 0.0, math.inf
         self.min_lr = config.min_lr  # as it was asked for: max_lr may be moved below it and back
         self.before: TrainConfig | None = None  # of a resumed run: its settings as the save has them
@@ -135,10 +135,7 @@ class Trainer:
 
     def change(self, max_lr: float | None = None, dropout: float | None = None) -> None:
         """Move a setting while the run goes on; it holds from the next step, and is logged and saved."""
-        if max_lr is not None:
-            self.config = self.config.replace(max_lr=max_lr, min_lr=min(self.min_lr, max_lr))
-        if dropout is not None:
-            set_dropout(self.model, dropout)
+        move(self, max_lr, dropout)
 
     # ---- the loop ------------------------------------------------------------------------------------
 
@@ -169,10 +166,11 @@ class Trainer:
 
     def _train_step(self) -> None:
         """One optimizer step. What is owed after it is left in ``owed``."""
-        start = time.perf_counter()
+        start, self.has_begun = time.perf_counter(), True
         lr = scheduled_lr(self.config, self.step)
         set_lr(self.optimizer, lr)
-        self.model.train()
+        if not self.model.training:  # it walks over all modules
+            self.model.train()
         total = torch.zeros((), device=self.compute.device)
         targets = 0
         self.optimizer.zero_grad(set_to_none=True)
@@ -180,7 +178,7 @@ class Trainer:
             x, y = self._next_batch(self.step, micro)
             with holding_signals(at_most=1), self._gradients_shared(micro == self.micro_steps - 1):
                 with self.compute.autocast():
-                    loss = self.loss(self.forward_model, x, y)
+                    loss = self.forward_loss(self.forward_model, x, y)
                 self.scaler.scale(loss / self.micro_steps).backward()
             total += loss.detach()
             targets += y.numel()
@@ -289,7 +287,7 @@ class Trainer:
             return
         with self._signals_held_while_keeping():
             self._write_row()
-            if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():  # one wait, not many
                 raise self._diverged(f"A weight is no longer finite after {self.step} steps")
             self._keeper.save(self.step, self.model, self.optimizer, state_of(self), best)
 
