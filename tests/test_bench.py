@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import bench
+from course_lib.bench import benchmarks, peer
 from course_lib.cli import run as course
 from course_lib.errors import CourseError
 from course_lib.interop import find_compiler
@@ -96,7 +97,7 @@ def write_recipe(folder: Path, **settings: object) -> str:
 
 
 def test_a_peer_generates_beside_the_course(project: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_embd": 12})
+    monkeypatch.setattr(benchmarks, "SIZE", benchmarks.SIZE | {"n_layer": 1, "n_embd": 12})
     result = bench.run("generate", "c", 1, stand_in)
     assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
     assert result["details"]["max_new_tokens"] == 255
@@ -135,15 +136,15 @@ def test_every_benchmark_beside_nanogpt(project: Path, nanogpt: Path, monkeypatc
         mirror = os.environ.get("COURSE_DATA")
         if not mirror or not (Path(mirror) / "tinyshakespeare" / "input.txt").is_file():
             pytest.skip("real text: set COURSE_DATA to a folder that holds tinyshakespeare/input.txt")
-    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_head": 2, "n_embd": 32})
+    monkeypatch.setattr(benchmarks, "SIZE", benchmarks.SIZE | {"n_layer": 1, "n_head": 2, "n_embd": 32})
     recipe = write_recipe(project, dataset="shakespeare_char" if name == "recipe" else "tinytales", device="cpu")
     few = "--eval_iters=2 --eval_interval=2 --n_layer=1 --n_head=2 --n_embd=16 --max_iters=4"
-    monkeypatch.setitem(bench.PEER_ARGS, recipe, [*bench.PEER_CPU.split(), *few.split()])
+    monkeypatch.setitem(peer.PEER_ARGS, recipe, [*peer.PEER_CPU.split(), *few.split()])
     command = ["bench", name, "--peer", str(nanogpt), "--runs", "1", "--recipe", recipe, "--out", "result.json"]
     assert course(command) == 0
     result = json.loads(Path("result.json").read_text())
-    peer = set() if name == "cpp" else {"nanoGPT"}  # nanoGPT has no such program
-    assert {"course"} | peer <= result["runs"].keys()
+    beside = set() if name == "cpp" else {"nanoGPT"}  # nanoGPT has no such program
+    assert {"course"} | beside <= result["runs"].keys()
     assert all(value > 0 for values in result["runs"].values() for value in values)
     if name == "recipe":
         assert all(2 < loss < 5 for losses in result["details"]["best_val_loss"].values() for loss in losses)
