@@ -15,6 +15,7 @@ from course_lib import checkpoint
 from course_lib.bench.peer import (
     PEER_ARGS,
     TRAIN,
+    build_peer,
     copy_peer,
     course_path,
     load_peer,
@@ -49,8 +50,7 @@ def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | Non
         "course without cache": lambda: generate(model, prompt, **settings, seed=1, use_cache=False),
     }
     if peer is not None:
-        module = load_peer(peer)
-        other = module.GPT(module.GPTConfig(**SIZE, dropout=0.0, bias=False)).to(device).eval()
+        other = build_peer(load_peer(peer), **SIZE, dropout=0.0, bias=False).to(device).eval()
         rows["nanoGPT"] = lambda: other.generate(prompt, **settings)
     for action in rows.values():  # a first time that does not count
         action()

@@ -3,7 +3,9 @@
 It is given by its path; nothing of it is part of this project.
 """
 
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
@@ -46,13 +48,20 @@ def load_peer(folder: Path) -> ModuleType:
     return module
 
 
+def build_peer(module: ModuleType, **shape: Any) -> Any:
+    """Its model of that shape; what it prints while it is built is nobody's result."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return module.GPT(module.GPTConfig(**shape))
+
+
 def peer_steps(module: ModuleType, shape: Any, batches: Any, compute: Compute, compile: bool) -> Callable[[int], None]:
     """nanoGPT's model of that shape and its optimizer in nanoGPT's loop, on the same batches in the same precision.
 
     Returns ``steps(n)``, which trains on the batches of steps 0 to n - 1.
     """
-    model = module.GPT(module.GPTConfig(**{name: getattr(shape, name) for name in SHAPE})).to(compute.device)
-    optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), compute.kind)
+    model = build_peer(module, **{name: getattr(shape, name) for name in SHAPE}).to(compute.device)
+    with contextlib.redirect_stdout(io.StringIO()):
+        optimizer = model.configure_optimizers(0.1, 1e-3, (0.9, 0.99), compute.kind)
     scaler = compute.build_scaler()
     forward: Callable[..., tuple[Tensor, Tensor]] = torch.compile(model) if compile else model
 
