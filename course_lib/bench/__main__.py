@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from course_lib.bench.gpu import run_gpu
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
 
@@ -30,8 +31,6 @@ def run(argv: list[str], prog: str) -> None:
     parser.add_argument("--out", type=user_path, required=True, help="the JSON file, written after every row")
     parser.add_argument("--tiny", action="store_true", help="toys on the CPU: whether the list runs, not how fast")
     given = parser.parse_args(argv)
-    from course_lib.bench.gpu import run_gpu  # torch: not for --help
-
     peer: Path | None = given.peer
     run_gpu(given.out.resolve(), None if peer is None else peer.resolve(), given.minutes, given.tiny)
 

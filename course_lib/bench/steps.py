@@ -4,7 +4,9 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,8 @@ class StepPlan:
 
 Steps = Callable[[int], object]
 """Takes so many optimizer steps."""
+Build = Callable[[int, bool], Steps]
+"""From a batch size, and whether to compile, to steps."""
 
 
 def largest_fitting(fits: Callable[[int], bool], start: int, limit: int) -> int:
@@ -167,16 +171,15 @@ def measure_steps(plan: StepPlan, peak: Peak, peer: Path | None, compile: bool) 
     torch.manual_seed(plan.train.seed)
     model = GPT(plan.shape).to(compute.device)
     flops["course"] = model.flops_per_token()
-    build: Callable[[int, bool], Steps] = lambda b, c: _course_steps(plan, model, b, c)  # noqa: E731
+    build: Build = partial(_course_steps, plan, model)
     rows["course"] = _warmed_up(plan, about, "course", compute.device, build, compile, before)
     yield result(plan.runs if peer is None else 1)
     if peer is None:
         return
     free_memory()
     before = _allocated(compute.device)
-    module = load_peer(peer)
     flops["nanoGPT"] = _gpt2_flops(plan.shape)
-    build = lambda b, c: peer_steps(module, plan.shape, plan.batches(b, compute.device), compute, c)  # noqa: E731
+    build = partial(_peer_steps, plan, load_peer(peer))
     rows["nanoGPT"] = _warmed_up(plan, about, "nanoGPT", compute.device, build, compile, before)
     yield result(plan.runs)
 
@@ -191,6 +194,11 @@ def _course_steps(plan: StepPlan, model: nn.Module, batch_size: int, compile: bo
     return lambda n: [next(trainer) for _ in range(n)]
 
 
+def _peer_steps(plan: StepPlan, module: ModuleType, batch_size: int, compile: bool) -> Steps:
+    compute = select(plan.train.device, plan.train.precision)
+    return peer_steps(module, plan.shape, plan.batches(batch_size, compute.device), compute, compile)
+
+
 def _gpt2_flops(shape: GPTConfig) -> float:
     """Counted as the course's own: what nanoGPT trains is GPT-2's form, whatever the form of ours."""
     with torch.device("meta"):
@@ -199,7 +207,7 @@ def _gpt2_flops(shape: GPTConfig) -> float:
 
 
 def _warmed_up(
-    plan: StepPlan, about: dict[str, Any], row: str, device: str, build: Callable[[int, bool], Steps], compile: bool,
+    plan: StepPlan, about: dict[str, Any], row: str, device: str, build: Build, compile: bool,
     before: int,
 ) -> tuple[Steps, int]:  # fmt: skip
     """A row (steps, tokens per step) with the batch that fits, warmed up; what it took to get there into ``about``."""
@@ -209,7 +217,7 @@ def _warmed_up(
         batch_size = largest_fitting(lambda b: fits(lambda: build(b, False)), batch_size, plan.largest)
     reset_peak_memory(device)
     start = time.perf_counter()
-    while (steps := tried(lambda: build(batch_size, compile), 3)) is None:
+    while (steps := tried(partial(build, batch_size, compile), 3)) is None:
         free_memory()
         if not plan.fill or batch_size == 1:
             raise CourseError(f"{row}: a batch of {batch_size} windows does not fit into the card's memory.")

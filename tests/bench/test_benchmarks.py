@@ -51,43 +51,7 @@ def test_errors_name_what_is_wrong(tmp_path: Path):
 
 # Beside a peer ----------------------------------------------------------------------------------------------
 
-STAND_IN = """
-import dataclasses, torch
-from torch.nn import functional as F
-
-@dataclasses.dataclass
-class GPTConfig:
-    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool
-
-class GPT(torch.nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
-        self.losses = losses
-
-    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
-        return torch.optim.AdamW(self.parameters(), learning_rate, betas, weight_decay=weight_decay)
-
-    def forward(self, idx, targets=None):
-        logits = self.table(idx)
-        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
-        self.losses.append((idx.tolist(), loss.item()))
-        return logits, loss
-
-    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):
-        return idx
-
-losses = []
-"""
-"""nanoGPT's interface, and what its model does with its targets."""
 SMALL = dict(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, max_steps=4, eval_every=2, eval_batches=2)
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    (tmp_path / "peer").mkdir()
-    (tmp_path / "peer" / "model.py").write_text(STAND_IN)
-    return tmp_path / "peer"
 
 
 def write_recipe(folder: Path, **settings: object) -> str:
@@ -116,14 +80,6 @@ def test_a_peer_takes_the_steps_of_the_course_on_the_same_windows(project: Path,
     expected = [batches.batch(step, micro)[0].tolist() for step in range(steps) for micro in range(grad_accum)]
     assert [x for x, _ in seen] == expected * 3
     assert seen[-1][1] < seen[0][1]  # it learns
-
-
-@pytest.fixture
-def nanogpt() -> Path:
-    folder = os.environ.get("COURSE_PEER_NANOGPT")
-    if folder is None or not (Path(folder) / "model.py").is_file():
-        pytest.skip("COURSE_PEER_NANOGPT names no folder with nanoGPT's model.py")
-    return Path(folder).resolve()
 
 
 @pytest.mark.slow
