@@ -108,11 +108,16 @@ class PeerWay(Way):
             self.saves[self._saving] = path.rename(self.out / f"{self._saving}.pt")
         self._saving = None
 
-    def score(self, loss_of: Callable[[Path], float]) -> None:
-        """Score the saves in their order, up to the first that reaches the target."""
+    def score(self, score_of: Callable[[Path], tuple[int, float]]) -> None:
+        """Score the saves in their order, up to the first that reaches the target.
+
+        Args:
+            score_of: a save's file -> (the step that it is of, its loss).
+        """
         when = {step: seconds for step, _, seconds in self.own_scores}
-        for step, path in sorted(self.saves.items()):
-            self.evaluations.append((step, loss_of(path), when[step]))
+        for _, path in sorted(self.saves.items()):
+            step, loss = score_of(path)
+            self.evaluations.append((step, loss, when[step]))
             if self.evaluations[-1][1] <= self.target:
                 break
 
@@ -152,10 +157,10 @@ def race(
         result: dict[str, Any] = {"unit": "seconds from the start of the process", "target": target}
         result["scored_on"] = "the whole validation split, for both"
         result["course"] = run_course(recipe, target, folder, limit())
-        yield result
         if peer is None:
-            result["nanoGPT"] = {"left_out": "no copy of nanoGPT was given (--peer PATH)"}
+            yield result | {"nanoGPT": {"left_out": "no copy of nanoGPT was given (--peer PATH)"}}
             return
+        yield result
         load_peer(peer)
         copy = copy_peer(peer, folder / "peer", text)
         result["nanoGPT"] = run_peer(copy, recipe, target, peer_args, limit())
@@ -196,8 +201,8 @@ def run_peer(copy: Path, recipe: Recipe, target: float, args: list[str], limit: 
     return way.result(ended) | {"its own scores, on random batches": own}
 
 
-def peer_loss(copy: Path, save: Path, recipe: Recipe) -> float:
-    """The loss of one of nanoGPT's saves as the course scores its own: every target of the validation split once."""
+def peer_loss(copy: Path, save: Path, recipe: Recipe) -> tuple[int, float]:
+    """The step of one of nanoGPT's saves, and its loss as the course scores its own: every target of the split once."""
     compute: Compute = select(recipe.train.device, recipe.train.precision)
     kept = torch.load(save, map_location=compute.device, weights_only=True)
     model = build_peer(load_peer(copy), **kept["model_args"])
@@ -208,4 +213,4 @@ def peer_loss(copy: Path, save: Path, recipe: Recipe) -> float:
         model.to(compute.device), val_batches.windows(), lambda m, x, y: m(x, targets=y)[1], compute=compute
     )
     assert value is not None
-    return value
+    return int(kept["iter_num"]), value

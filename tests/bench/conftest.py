@@ -39,7 +39,7 @@ losses = []
 """nanoGPT's interface, and what its model does with its targets."""
 
 TRAIN = """
-import sys, torch
+import os, sys, time, torch
 from model import GPT, GPTConfig
 
 settings = dict(word[2:].split("=") for word in sys.argv[2:])
@@ -52,6 +52,10 @@ model = GPT(GPTConfig(**args))
 print("step 0: train loss 9.0000, val loss 9.0000")
 for step in range(10, 60, 10):
     print(f"iter {step - 10}: loss 4.0000, time 1.00ms, mfu 1.00%")
+    waited = 0
+    while os.path.exists(settings["out_dir"] + "/ckpt.pt") and waited < 1000:  # real steps take their time
+        time.sleep(0.02)
+        waited += 1
     seen = ids[: 4 ** (step // 10)]
     counts = torch.full((len(stoi), len(stoi)), 0.5)
     counts.index_put_((seen[:-1], seen[1:]), torch.ones(len(seen) - 1), accumulate=True)
@@ -59,7 +63,6 @@ for step in range(10, 60, 10):
     print(f"step {step}: train loss {5 - step / 100:.4f}, val loss {5 - step / 100:.4f}")
     print(f"saving checkpoint to {settings['out_dir']}")
     weights = {"_orig_mod." + name: value for name, value in model.state_dict().items()}
-    import os
     os.makedirs(settings["out_dir"], exist_ok=True)
     torch.save({"model": weights, "model_args": args, "iter_num": step}, settings["out_dir"] + "/ckpt.pt")
 """

@@ -176,17 +176,23 @@ ALLOWED = set(sys.stdlib_module_names) | {
 }
 
 class Bare:
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]
-        if top not in ALLOWED and not top.startswith("_"):
-            raise ModuleNotFoundError(f"No module named {top!r}: this machine is bare", name=name)
+        known = top in ALLOWED or top.startswith("_")
+        return self.finder.find_spec(name, path, target) if known else None
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
 
 def distribution(name, found=importlib.metadata.distribution):
     if name == "course-lib":
         raise importlib.metadata.PackageNotFoundError(name)
     return found(name)
 
-sys.meta_path.insert(0, Bare())
+sys.meta_path[:] = [Bare(finder) for finder in sys.meta_path]
 importlib.metadata.distribution = distribution
 """
 """A sitecustomize: Python, and every Python that it starts, then sees a plain checkout, torch and what torch needs."""
@@ -202,7 +208,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 def test_a_bare_machine_is_bare_and_the_list_loads_on_it(bare: dict[str, str], tmp_path: Path):
     for name in ("tyro", "matplotlib", "tiktoken", "ipywidgets", "IPython", "pytest", "hypothesis"):
         done = subprocess.run([sys.executable, "-c", f"import {name}"], env=bare, capture_output=True, text=True)
-        assert "this machine is bare" in done.stderr
+        assert "ModuleNotFoundError" in done.stderr
     code = "from course_lib.bench.reporting import versions; print(versions()['course-lib'])"
     done = subprocess.run([sys.executable, "-c", code], env=bare, cwd=tmp_path, capture_output=True, text=True)
     from course_lib import __version__
@@ -240,4 +246,4 @@ def test_the_whole_list_without_a_peer(project: Path):
     result = run_gpu(project / "list.json", None, tiny=True)
     assert result["rows"]["time to loss"]["nanoGPT"] == {"left_out": "no copy of nanoGPT was given (--peer PATH)"}
     assert [name for name, row in result["rows"].items() if "failed" in row] == []
-    assert [goal["reached"] for goal in result["goals"]][0] is None
+    assert result["goals"][0]["reached"] is None

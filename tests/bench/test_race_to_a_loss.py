@@ -1,5 +1,6 @@
 """Who reaches a loss first: what is heard from outside, what is kept, and that both are scored alike."""
 
+import itertools
 import json
 import math
 import os
@@ -84,9 +85,20 @@ def test_each_save_of_a_peer_is_moved_aside_when_it_is_whole(tmp_path: Path):
             (tmp_path / "ckpt.pt").write_text(f"save {saved}")
     way.keep()
     assert {step: path.read_text() for step, path in way.saves.items()} == {50: "save 1", 150: "save 2"}
-    scores = {50: 1.2, 150: 0.9}
-    way.score(lambda path: scores[int(path.stem)])
+    scores = {"save 1": (50, 1.2), "save 2": (150, 0.9)}
+    way.score(lambda path: scores[path.read_text()])
     assert way.result("ended")["step"] == 150
+
+
+def test_a_save_that_took_the_place_of_another_counts_for_its_own_step(tmp_path: Path):
+    """A program that saves faster than it is heard: what a save holds says which step it is of."""
+    way = PeerWay(1.0, out=tmp_path)
+    for seconds, line in nanogpt_lines([4.0, 3.0, 2.5, 2.4], 0.01, 1.0):
+        if line.startswith("iter 50"):
+            (tmp_path / "ckpt.pt").write_text("100")  # already, while the save of step 50 is being heard of
+        way.heard(seconds, line)
+    way.score(lambda path: (int(path.read_text()), 0.9))
+    assert [(step, seconds) for step, _, seconds in way.evaluations] == [(100, way.own_scores[2][2])]
 
 
 def test_a_peer_that_learns_by_heart_is_stopped_and_one_below_the_target_too():
@@ -173,7 +185,7 @@ def test_until_refuses_a_recipe_that_scores_a_part(project: Path, capsys: pytest
 def bigram_loss(table: torch.Tensor, ids: list[int]) -> float:
     """Of a model that sees one character only: the mean over all neighbors, however they are cut into windows."""
     logs = table.log_softmax(dim=1)
-    return -sum(logs[a, b].item() for a, b in zip(ids, ids[1:])) / (len(ids) - 1)
+    return -sum(logs[a, b].item() for a, b in itertools.pairwise(ids)) / (len(ids) - 1)
 
 
 def test_both_ways_to_a_loss(project: Path, stand_in: Path):
@@ -191,7 +203,7 @@ def test_both_ways_to_a_loss(project: Path, stand_in: Path):
     for n in range(1, 6):
         seen = train[: 4**n]
         counts = torch.full((len(stoi), len(stoi)), 0.5, dtype=torch.float64)
-        for a, b in zip(seen, seen[1:]):
+        for a, b in itertools.pairwise(seen):
             counts[a, b] += 1
         expected.append((10 * n, bigram_loss(counts.log(), val)))
         if expected[-1][1] <= 3.3:
@@ -220,11 +232,13 @@ def test_a_save_of_nanogpt_is_scored_as_its_own_model_scores_it(project: Path, n
     shape = dict(block_size=16, vocab_size=len(stoi), n_layer=1, n_head=2, n_embd=16, dropout=0.0, bias=False)
     torch.manual_seed(0)
     model = build_peer(load_peer(nanogpt), **shape)
-    torch.save({"model": model.state_dict(), "model_args": shape}, tmp_path / "ckpt.pt")
+    torch.save({"model": model.state_dict(), "model_args": shape, "iter_num": 250}, tmp_path / "ckpt.pt")
     ids = torch.tensor([stoi[c] for c in text[int(len(text) * 0.9) :]])
     total = 0.0
     for start in range(0, len(ids) - 1, 16):
         x, y = ids[start : start + 16], ids[start + 1 : start + 17]
         with torch.no_grad():
             total += model(x[: len(y)][None], y[None])[1].item() * len(y)
-    assert peer_loss(nanogpt, tmp_path / "ckpt.pt", recipe()) == pytest.approx(total / (len(ids) - 1), abs=1e-5)
+    step, loss = peer_loss(nanogpt, tmp_path / "ckpt.pt", recipe())
+    assert step == 250
+    assert loss == pytest.approx(total / (len(ids) - 1), abs=1e-5)
