@@ -21,7 +21,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-slow test-browser test-portable refresh bench lint clean install moved
+.PHONY: help lab test test-slow test-browser test-portable refresh bench wheels lint clean install moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,18 @@ refresh: install ## run a chapter afresh, store its outputs, show what changed: 
 
 bench: install ## measure speed on this machine
 	$(RUN) -m course_lib bench $(ARGS)
+
+# What a machine with a card may lack beside its own torch: enough for course_lib.bench and for the tests on a card.
+# pip takes platforms literally, so several are named: make wheels DIR=w PLATFORM="manylinux_2_28_aarch64".
+DIR ?=
+PYTHON_VERSION ?= 3.12
+PLATFORM ?= $(foreach n,2_34 2_31 2_28 2_27 2_17,manylinux_$(n)_x86_64) manylinux2014_x86_64
+WHEELS ?= numpy safetensors tqdm filelock pytest
+
+wheels: install ## gather wheels for a machine without an index: make wheels DIR=path
+	@test -n "$(DIR)" || { echo "Name a folder for the wheels: make wheels DIR=path" >&2; exit 1; }
+	$(PIP) download --only-binary=:all: --implementation cp --python-version $(PYTHON_VERSION) \
+		$(PLATFORM:%=--platform %) -c constraints.txt -d "$(DIR)" $(WHEELS) $(ARGS)
 
 lint: install ## check style, and that the installed packages fit together
 	$(RUN) -m ruff check $(ARGS) .

@@ -338,6 +338,19 @@ def test_make_installs_once(checkout):
         assert asked[0].startswith(words)
 
 
+def test_make_gathers_wheels_for_another_machine(checkout):
+    """Without torch: a machine with a card has its own."""
+    status, printed, _ = run_make(checkout, "wheels")
+    assert status != 0
+    assert "make wheels DIR=path" in printed
+    words = ["DIR=some wheels", "PYTHON_VERSION=3.13", "PLATFORM=any other"]
+    status, printed, asked = run_make(checkout, "wheels", *words)
+    assert status == 0, printed
+    assert " download --only-binary=:all: " in asked[-1]
+    assert "--python-version 3.13 --platform any --platform other -c constraints.txt -d some wheels " in asked[-1]
+    assert "torch" not in asked[-1]
+
+
 def test_make_installs_again_when_the_requirements_change(checkout):
     run_make(checkout, "install")
     stamp = checkout / ".venv" / ".installed"

@@ -45,7 +45,7 @@ def prepare(args: list[str]) -> None:
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe or lab.")]
+    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe, lab, or gpu (a list).")]
     peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
@@ -53,7 +53,11 @@ class BenchSettings:
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed on this machine, on request beside a peer: bench step|generate|cpp|recipe|lab [--peer PATH]."""
+    """Measure speed on this machine, on request beside a peer: bench step|generate|cpp|recipe|lab|gpu [--peer PATH]."""
+    if args[:1] == ["gpu"]:
+        from course_lib.bench.__main__ import run  # its words are others, and it needs no package but torch's
+
+        return run(args, "course bench")
     from course_lib import bench as benches
 
     s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")

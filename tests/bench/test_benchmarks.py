@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import bench
+from course_lib.bench import benchmarks, peer
 from course_lib.cli import run as course
 from course_lib.errors import CourseError
 from course_lib.interop import find_compiler
@@ -50,43 +51,7 @@ def test_errors_name_what_is_wrong(tmp_path: Path):
 
 # Beside a peer ----------------------------------------------------------------------------------------------
 
-STAND_IN = """
-import dataclasses, torch
-from torch.nn import functional as F
-
-@dataclasses.dataclass
-class GPTConfig:
-    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool
-
-class GPT(torch.nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
-        self.losses = losses
-
-    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
-        return torch.optim.AdamW(self.parameters(), learning_rate, betas, weight_decay=weight_decay)
-
-    def forward(self, idx, targets=None):
-        logits = self.table(idx)
-        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
-        self.losses.append((idx.tolist(), loss.item()))
-        return logits, loss
-
-    def generate(self, idx, max_new_tokens, temperature=1.0, top_k=None):
-        return idx
-
-losses = []
-"""
-"""nanoGPT's interface, and what its model does with its targets."""
 SMALL = dict(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, max_steps=4, eval_every=2, eval_batches=2)
-
-
-@pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    (tmp_path / "peer").mkdir()
-    (tmp_path / "peer" / "model.py").write_text(STAND_IN)
-    return tmp_path / "peer"
 
 
 def write_recipe(folder: Path, **settings: object) -> str:
@@ -96,7 +61,7 @@ def write_recipe(folder: Path, **settings: object) -> str:
 
 
 def test_a_peer_generates_beside_the_course(project: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_embd": 12})
+    monkeypatch.setattr(benchmarks, "SIZE", benchmarks.SIZE | {"n_layer": 1, "n_embd": 12})
     result = bench.run("generate", "c", 1, stand_in)
     assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
     assert result["details"]["max_new_tokens"] == 255
@@ -117,14 +82,6 @@ def test_a_peer_takes_the_steps_of_the_course_on_the_same_windows(project: Path,
     assert seen[-1][1] < seen[0][1]  # it learns
 
 
-@pytest.fixture
-def nanogpt() -> Path:
-    folder = os.environ.get("COURSE_PEER_NANOGPT")
-    if folder is None or not (Path(folder) / "model.py").is_file():
-        pytest.skip("COURSE_PEER_NANOGPT names no folder with nanoGPT's model.py")
-    return Path(folder).resolve()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bench.BENCHMARKS)
 def test_every_benchmark_beside_nanogpt(project: Path, nanogpt: Path, monkeypatch: pytest.MonkeyPatch, name: str):
@@ -135,15 +92,15 @@ def test_every_benchmark_beside_nanogpt(project: Path, nanogpt: Path, monkeypatc
         mirror = os.environ.get("COURSE_DATA")
         if not mirror or not (Path(mirror) / "tinyshakespeare" / "input.txt").is_file():
             pytest.skip("real text: set COURSE_DATA to a folder that holds tinyshakespeare/input.txt")
-    monkeypatch.setattr(bench, "SIZE", bench.SIZE | {"n_layer": 1, "n_head": 2, "n_embd": 32})
+    monkeypatch.setattr(benchmarks, "SIZE", benchmarks.SIZE | {"n_layer": 1, "n_head": 2, "n_embd": 32})
     recipe = write_recipe(project, dataset="shakespeare_char" if name == "recipe" else "tinytales", device="cpu")
     few = "--eval_iters=2 --eval_interval=2 --n_layer=1 --n_head=2 --n_embd=16 --max_iters=4"
-    monkeypatch.setitem(bench.PEER_ARGS, recipe, [*bench.PEER_CPU.split(), *few.split()])
+    monkeypatch.setitem(peer.PEER_ARGS, recipe, [*peer.PEER_CPU.split(), *few.split()])
     command = ["bench", name, "--peer", str(nanogpt), "--runs", "1", "--recipe", recipe, "--out", "result.json"]
     assert course(command) == 0
     result = json.loads(Path("result.json").read_text())
-    peer = set() if name == "cpp" else {"nanoGPT"}  # nanoGPT has no such program
-    assert {"course"} | peer <= result["runs"].keys()
+    beside = set() if name == "cpp" else {"nanoGPT"}  # nanoGPT has no such program
+    assert {"course"} | beside <= result["runs"].keys()
     assert all(value > 0 for values in result["runs"].values() for value in values)
     if name == "recipe":
         assert all(2 < loss < 5 for losses in result["details"]["best_val_loss"].values() for loss in losses)

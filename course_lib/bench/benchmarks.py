@@ -1,0 +1,179 @@
+"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from course_lib import checkpoint
+from course_lib.bench.peer import (
+    PEER_ARGS,
+    TRAIN,
+    build_peer,
+    copy_peer,
+    course_path,
+    load_peer,
+    peer_steps,
+    run_program,
+    scratch_project,
+)
+from course_lib.bench.reporting import Measure, report, take_turns, timed
+from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest
+from course_lib.device import find, select
+from course_lib.errors import CourseError
+from course_lib.interop import compile_cpp, export_cpp
+from course_lib.models import GPT
+from course_lib.recipes import load_recipe
+from course_lib.recipes.build import build_trainer
+from course_lib.sampling import generate
+from course_lib.tokenizers import CharTokenizer
+
+SIZE = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
+"""The model that generates: nanoGPT's for Tiny Shakespeare."""
+
+
+def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
+    """255 tokens after a prompt of one: 6 layers x 384, context 256; with the cache and without."""
+    device = find("auto").device
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(**SIZE)).to(device).eval()
+    prompt = torch.zeros((1, 1), dtype=torch.long, device=device)
+    settings = {"max_new_tokens": 255, "temperature": 0.8}
+    rows: dict[str, Callable[[], object]] = {
+        "course": lambda: generate(model, prompt, **settings, seed=1),
+        "course without cache": lambda: generate(model, prompt, **settings, seed=1, use_cache=False),
+    }
+    if peer is not None:
+        other = build_peer(load_peer(peer), **SIZE, dropout=0.0, bias=False).to(device).eval()
+        rows["nanoGPT"] = lambda: other.generate(prompt, **settings)
+    for action in rows.values():  # a first time that does not count
+        action()
+    results = take_turns({row: timed(action) for row, action in rows.items()}, runs)
+    return report("generate", command, "seconds", results, model=SIZE, device=device, **settings)
+
+
+def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
+    """255 greedy tokens after a prompt of one, 6 layers x 384, context 256: the Python sampler and the C++ program.
+
+    Both are timed from the prompt's first token to the last new one, the model loaded: the sampler inside this
+    process, after a first time that does not count; the program by its own clock, in a new process each time.
+    """
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(**SIZE)).eval()
+    prompt = torch.zeros((1, 1), dtype=torch.long)
+    new: list[list[int]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(SIZE["vocab_size"])))
+        checkpoint.create_run(folder / "run", RunConfig("bench", DataConfig(), model.config, TrainConfig()), tokenizer)
+        checkpoint.save(folder / "run", 1, model)
+        program = compile_cpp(export_cpp(folder / "run", folder / "cpp"))
+        words = "--prompt 0 --max-new-tokens 255 --temperature 0 --ids --time".split()
+
+        def write_in_cpp() -> float:
+            done = subprocess.run([program, folder / "cpp", *words], capture_output=True, text=True)
+            new.append([int(word) for word in done.stdout.split()])
+            return float(done.stderr.split()[-2])
+
+        def write_in_python() -> float:
+            start = time.perf_counter()
+            new.append(generate(model, prompt, 255, temperature=0)[0, 1:].tolist())
+            return time.perf_counter() - start
+
+        write_in_python()
+        results = take_turns({"course": write_in_python, "C++": write_in_cpp}, runs)
+    same = all(tokens == new[0] for tokens in new)
+    return report("cpp", command, "seconds", results, model=SIZE, device="cpu", max_new_tokens=255, same_tokens=same)
+
+
+def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
+    """Training speed of a recipe in tokens per second; the peer trains its model of that size."""
+    chosen = load_recipe(recipe or "shakespeare_char_cpu")
+    n_steps = 20 if find(chosen.train.device).kind == "cpu" else 100
+    chosen = chosen.replace(max_steps=10**6, decay_steps=10**6, eval_every=0, log_every=10)
+    trainer = build_trainer(chosen)
+    per_run = n_steps * trainer.batches.tokens_per_step
+    rows = {"course": lambda: [next(trainer) for _ in range(n_steps)]}
+    if peer is not None:
+        steps = peer_steps(
+            load_peer(peer), trainer.model.config, trainer.batches, trainer.compute, trainer.config.compile
+        )
+        rows["nanoGPT"] = lambda: steps(n_steps)
+    for action in rows.values():
+        action()
+    seconds = take_turns({row: timed(action) for row, action in rows.items()}, runs)
+    results = {row: [per_run / value for value in values] for row, values in seconds.items()}
+    details = {"recipe": chosen.name, "precision": trainer.compute.precision, "compile": trainer.config.compile}
+    return report("step", command, "tokens per second", results, **details, steps=n_steps)
+
+
+def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
+    """A whole training run, from the start of the process to its exit, the text at hand."""
+    name = recipe or "shakespeare_char_cpu"
+    losses: dict[str, list[float]] = {"course": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        text = scratch_project(folder, "shakespeare_char")
+        rows = {"course": lambda: _run_course(name, folder, losses["course"])}
+        if peer is not None:
+            load_peer(peer)
+            losses["nanoGPT"] = []
+            copy = copy_peer(peer, folder / "peer", text)
+            rows["nanoGPT"] = lambda: _run_peer(copy, PEER_ARGS.get(name, []), losses["nanoGPT"])
+        results = take_turns(rows, runs)
+    config = load_recipe(name).train
+    compute = select(config.device, config.precision, config.tf32)
+    return report(
+        "recipe", command, "seconds", results, recipe=name, precision=compute.precision, best_val_loss=losses,
+        scored_on={"course": "the whole validation split", "nanoGPT": "random validation batches"},
+    )  # fmt: skip
+
+
+def _run_course(recipe: str, folder: Path, losses: list[float]) -> float:
+    run = Path(tempfile.mkdtemp(dir=folder)) / "run"
+    command = [sys.executable, "-m", "course_lib", "train", recipe, "--out-dir", str(run)]
+    seconds = run_program(command, folder, course_path())[0]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses.append(round(min(row["val_loss"] for row in rows if row["val_loss"] is not None), 4))
+    return seconds
+
+
+def _run_peer(folder: Path, args: list[str], losses: list[float]) -> float:
+    command = [sys.executable, *TRAIN, *args]
+    seconds, output = run_program(command, folder, {})
+    lines = [line for line in output.splitlines() if "val loss" in line]
+    losses.append(min(float(line.rsplit("val loss", 1)[1]) for line in lines))
+    return seconds
+
+
+BENCHMARKS = {"generate": bench_generate, "cpp": bench_cpp, "step": bench_step, "recipe": bench_recipe}
+
+
+def run(
+    name: str,
+    command: str,
+    runs: int,
+    peer: Path | None = None,
+    recipe: str | None = None,
+    more: dict[str, Measure] | None = None,
+) -> dict[str, Any]:
+    """The benchmark ``name``; CourseError for an unknown one or fewer than one run.
+
+    Args:
+        more: measurements from elsewhere, by name: ``measure(runs, recipe)`` -> (unit, rows, details).
+    """
+    more = more or {}
+    if name not in BENCHMARKS and name not in more:
+        raise CourseError(f"There is no benchmark {name!r}: {nearest(name, [*BENCHMARKS, *more])}")
+    if runs < 1:
+        raise CourseError(f"runs should be at least 1; it is {runs}.")
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](command, runs, peer, recipe)
+    unit, rows, details = more[name](runs, recipe)
+    return report(name, command, unit, rows, **details)
