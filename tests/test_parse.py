@@ -63,3 +63,9 @@ def test_every_yes_or_no_of_course_train(resume):
     assert {"compile", "tensorboard"} <= set(flags)
     for name, (spelling, value) in itertools.product(flags, SPELLINGS.items()):
         assert getattr(parse(form, [f"--{name.replace('_', '-')}", spelling], "p", ""), name) is value
+
+
+@pytest.mark.parametrize("name", ["plain", "helped", "maybe", "other-name"])
+def test_a_flag_alone_means_yes(name):
+    for args in (["word", f"--{name}"], [f"--{name}", "--text", "x", "word"]):
+        assert getattr(parsed(*args), "maybe" if name.startswith("other") else name) is True

@@ -43,6 +43,8 @@ def run(argv: list[str]) -> int:
     # torch's threads on Linux spin while they wait for one another. Beside any other busy program that made
     # training many times slower; a short spin costs nothing on a quiet machine. It counts until torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # A card's memory in pieces that can grow: batches of several sizes then leave no gaps between them.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what its encoding has no sign for comes as an escape, such as \u20ac
             stream.reconfigure(errors="backslashreplace")

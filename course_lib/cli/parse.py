@@ -42,7 +42,7 @@ def parse(form: type[T], args: list[str], prog: str, description: str, aliases: 
 
 
 def _capitalized(form: type, args: list[str], aliases: dict[str, str]) -> list[str]:
-    """``true`` and ``false``, as a TOML file has them, as tyro has them; only where yes or no is asked for."""
+    """What answers yes or no as tyro has it: ``true`` and ``false``, as in a TOML file; a flag alone means yes."""
     yes_or_no = {field.name for field in dataclasses.fields(form) if _is_yes_or_no(field.type)}
     spelled, wanted = [], False
     for i, arg in enumerate(args):
@@ -57,6 +57,8 @@ def _capitalized(form: type, args: list[str], aliases: dict[str, str]) -> list[s
             arg = flag + equals + value.capitalize()
         spelled.append(arg)
         wanted = asks and not equals
+        if wanted and (i + 1 == len(args) or args[i + 1].startswith("--")):
+            spelled.append("True")
     return spelled
 
 

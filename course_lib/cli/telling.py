@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from course_lib.cli.speed import Speedometer
 from course_lib.config import TrainConfig
 from course_lib.progress import progress_bar
 
@@ -95,8 +96,9 @@ def finished(trainer: Any) -> str:
 class Teller:
     """Says how a run goes. Where nobody can hear it any more (a closed terminal, a pipe) the run is saved and stops."""
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: Any, tells_speed: bool = False) -> None:
         self.trainer, self.bar = trainer, tqdm(disable=True)
+        self.speed = Speedometer(trainer, tells_speed)
         self.is_heard, self._speaks = True, trainer.world.is_main
         self._absurd: float | None = ABSURD * math.log(trainer.model.config.vocab_size)
 
@@ -127,10 +129,11 @@ class Teller:
         """The bar moves; a line for an evaluation."""
         with self._stopping_unheard():
             self.bar.update()
+            self.speed.count(record)
             if record.train_loss is not None:
                 self.bar.set_postfix_str(f"loss {record.train_loss:.3f}", refresh=False)
             if record.val_loss is not None:
-                self.say(line(self.trainer, record))
+                self.say("  ".join(filter(None, [line(self.trainer, record), self.speed.read()])))
             self._tell_of_an_absurd_loss(record)
 
     def _tell_of_an_absurd_loss(self, record: Any) -> None:

@@ -12,6 +12,7 @@ import tyro
 
 from course_lib.cli import telling
 from course_lib.cli.parse import parse
+from course_lib.cli.speed import collecting_seldom, traced
 from course_lib.config import ALIASES, TrainConfig
 from course_lib.config import settings as config_settings
 from course_lib.data.corpus import own_path, short_name
@@ -53,6 +54,21 @@ def _text_field(help_text: str, default: Any = None) -> tuple[Any, dataclasses.F
     return Annotated[str | None, tyro.conf.arg(help=help_text)], dataclasses.field(default=default)
 
 
+LOOKING: list[tuple[str, Any, dataclasses.Field]] = [
+    (
+        "speed",
+        Annotated[bool, tyro.conf.arg(help="Tell tokens per second and peak memory in each line, as on a card.")],
+        dataclasses.field(default=False),
+    ),
+    (
+        "profile",
+        Annotated[int | None, tyro.conf.arg(help="Write a trace of so many steps, to see where the time goes.")],
+        dataclasses.field(default=None),
+    ),
+]
+"""What changes nothing in the training."""
+
+
 def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
@@ -74,7 +90,9 @@ def train(args: list[str]) -> int:
         prog, defaults = f"course train {recipe.name}", recipe.all_settings()
         extra = [("out_dir", *_text_field("The folder for the run; by default runs/RECIPE-DATE-TIME."))]
         description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's."
-    settings = dataclasses.asdict(parse(_form(defaults, extra), args, prog, description, ALIASES))
+    settings = dataclasses.asdict(parse(_form(defaults, [*extra, *LOOKING]), args, prog, description, ALIASES))
+    if settings["profile"] is not None and settings["profile"] < 1:
+        raise CourseError(f"--profile should be at least 1 step; it is {settings['profile']}.")
     wanted = settings.get("device") or "auto"
     with joined_world(wanted):
         return _resume(settings) if recipe is None else _start(recipe, settings)
@@ -101,7 +119,7 @@ def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
     from course_lib.recipes.build import build_trainer, new_run_dir, val_bytes_per_token
     from course_lib.recipes.remarks import remarks
 
-    out_dir = settings.pop("out_dir")
+    out_dir, *looking = (settings.pop(name) for name in ("out_dir", "speed", "profile"))
     changed = {name: value for name, value in settings.items() if value != recipe.all_settings()[name]}
     recipe = recipe.replace(**changed)
     dataset = recipe.data.dataset
@@ -111,7 +129,7 @@ def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
     if trainer.world.is_main:
         for line in remarks(trainer):
             print(line)
-    return drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer))
+    return drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer), *looking)
 
 
 def _resume(settings: dict[str, Any]) -> int:
@@ -119,6 +137,7 @@ def _resume(settings: dict[str, Any]) -> int:
     from course_lib.recipes.build import resume_trainer, val_bytes_per_token
     from course_lib.training.state import dropout_of
 
+    looking = [settings.pop(name) for name in ("speed", "profile")]
     run, which, dataset, dropout = (settings.pop(name) for name in ("resume", "which", "dataset", "dropout"))
     changes = {name: value for name, value in settings.items() if value is not None}
     trainer = resume_trainer(run, which, dataset, **changes)
@@ -132,7 +151,7 @@ def _resume(settings: dict[str, Any]) -> int:
         trainer.abandon()
         return 0
     about, tokenizer = checkpoint.read_config(trainer.run_dir)
-    return drive(trainer, val_bytes_per_token(about.data, tokenizer))
+    return drive(trainer, val_bytes_per_token(about.data, tokenizer), *looking)
 
 
 def _refuse_what_is_fixed(args: list[str]) -> None:
@@ -147,8 +166,12 @@ def _refuse_what_is_fixed(args: list[str]) -> None:
             )
 
 
-def drive(trainer: Any, bytes_per_token: float) -> int:
+def drive(trainer: Any, bytes_per_token: float, tells_speed: bool = False, profile: int | None = None) -> int:
     """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C.
+
+    Args:
+        tells_speed: whether each line also tells tokens per second, MFU and peak memory; on a card it always does.
+        profile: of so many steps, after a few others, a trace is written into the run's folder.
 
     Returns:
         The exit status: 0; after a signal that saved and stopped it 128 + its number, as shells have it, so that a
@@ -157,12 +180,19 @@ def drive(trainer: Any, bytes_per_token: float) -> int:
     from course_lib.training import stopping_on_signals
 
     main = trainer.world.is_main
-    teller = telling.Teller(trainer)
+    teller = telling.Teller(trainer, tells_speed)
     teller.begin()
     try:
-        with stopping_on_signals(trainer, teller.say) as came:
+        with (
+            stopping_on_signals(trainer, teller.say) as came,
+            traced(trainer, profile, teller.say) as trace,
+            collecting_seldom(trainer) as collect,
+        ):
             for record in trainer:
                 teller.tell(record)
+                trace()
+                if record.val_loss is not None:
+                    collect()
     except BaseException as error:
         trainer.abandon()
         teller.close()
