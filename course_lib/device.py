@@ -132,6 +132,8 @@ def choose(found: Capabilities, precision: str = "auto", tf32: bool | None = Non
         precision, reason = best, f"{best}: {why}"
     else:
         reason = f"{precision}: asked for"
+        if found.kind == "cpu" and precision != "fp32":
+            reason += ", and on a CPU mostly slower than fp32"
         if precision == "bf16" and found.kind == "cuda" and found.compute < (8, 0):
             raise CourseError(f"precision bf16 needs compute capability 8.0; {found.name} {_has(found)}. Use {best}.")
     scaler = precision == "fp16"

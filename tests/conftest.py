@@ -1,6 +1,7 @@
 """What all tests share: no downloads, and a project folder of their own."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def threads_of_the_numerics() -> None:
         import torch
 
         torch.set_num_threads(int(asked))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hangups_are_heard() -> None:
+    """Under nohup SIGHUP is ignored, and every program that a test starts would ignore it as well.
+
+    A handler that does nothing keeps this process alive all the same; programs that are started have none of it.
+    """
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture

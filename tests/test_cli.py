@@ -168,7 +168,10 @@ def test_without_out_dir_a_run_gets_a_folder_of_its_own(project: Path) -> None:
 def test_settings_in_every_spelling(project: Path, args: str, name: str, value: object) -> None:
     (project / "some.txt").write_text(TEXT)
     tiny = [*TINY, "--dataset", "text:some.txt", "--val-fraction", "0.2"]
-    assert course(["train", "tinytales_cpu", *tiny, "--max-steps", "1", "--out-dir", "here", *args.split()]) == 0
+    if "max-iters" in args:  # one setting under two names is refused
+        place = tiny.index("--max-steps")
+        del tiny[place : place + 2]
+    assert course(["train", "tinytales_cpu", *tiny, "--out-dir", "here", *args.split()]) == 0
     assert settings("here")[name] == value
     assert type(settings("here")[name]) is type(value)
 
@@ -195,7 +198,7 @@ def test_a_folder_with_a_run_is_refused(text_run: Path, capsys: pytest.CaptureFi
         ("train tinytales_cpu --vocab-size 3", "has no setting --vocab-size"),
         ("train tinytales", "There is no recipe 'tinytales': did you mean 'tinytales_cpu'?"),
         ("train mine.toml", "There is no recipe file mine.toml"),
-        ("train --max-steps 3", "expects a recipe first"),
+        ("train --max-steps 3", "or text:PATH first, and the settings after it; it got '--max-steps'"),
         ("train tinytales_cpu --dropout 2", "dropout should be at least 0 and below 1; it is 2.0"),
         ("train tinytales_cpu --n-head 3", "n_embd should be a multiple of n_head"),
         ("train tinytales_cpu --dataset shakespear_char", "did you mean 'shakespeare_char'?"),
@@ -276,7 +279,7 @@ def test_resume_with_a_text_that_has_new_characters(
 ) -> None:
     (project / "some.txt").write_text(TEXT[:100] + "\u20ac" + TEXT)
     message = refused(capsys, "train", "--resume", "text", "--max-steps", "6")
-    assert "'\u20ac' (U+20AC, EURO SIGN) at position 100" in message
+    assert "is not the text that" in message
 
 
 # Sample ----------------------------------------------------------------------------------------------------
@@ -328,7 +331,7 @@ def test_sample_takes_the_save_that_is_asked_for(text_run: Path, capsys: pytest.
 
 def test_a_start_that_the_run_cannot_read(text_run: Path, capsys: pytest.CaptureFixture) -> None:
     message = refused(capsys, "sample", "text", "--start", "the \u00e9")
-    assert "The character '\u00e9' (U+00E9, LATIN SMALL LETTER E WITH ACUTE) at position 4" in message
+    assert "The start holds '\u00e9', which this model does not know" in message
     assert "Cannot read none.txt: No such file" in refused(capsys, "sample", "text", "--start", "FILE:none.txt")
 
 
@@ -409,7 +412,8 @@ def test_a_signal_saves_and_stops(project: Path, number: int, capsys: pytest.Cap
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err  # as shells have it: `course train ... && next` goes no further
-    assert "Stopping: the state is being saved. Press Ctrl-C again to stop at once." in out + err
+    assert "Stopping: the state is being saved." in out + err
+    assert ("Press Ctrl-C again" in out + err) == (number == signal.SIGINT)
     step = checkpoint.load("out").state["step"]
     assert f"stopped after {step} steps; go on with: course train --resume out" in out
     assert [row["step"] for row in checkpoint.read_metrics("out")] == list(range(step))

@@ -175,7 +175,7 @@ def test_a_text_may_have_a_new_place(text_run: Path, project: Path, capsys: pyte
         ("text:other.txt", "other.txt is not the text that"),
         ("text:none.txt", "none.txt: No such file"),
         ("bytes:some.txt", "--dataset bytes:some.txt would read it in another way"),
-        ("tinytales", "position"),  # of the first character that the run has no number for
+        ("tinytales", "tinytales is not the text that"),
     ],
 )
 def test_another_text_is_refused(

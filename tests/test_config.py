@@ -203,7 +203,7 @@ def test_dropout_below_one(dropout):
 
 @pytest.mark.parametrize("val_fraction", [0, 1, -0.5, 1.5])
 def test_the_validation_share_is_a_share(val_fraction):
-    with pytest.raises(CourseError, match="val_fraction should be between 0 and 1"):
+    with pytest.raises(CourseError, match="val_fraction should be above 0 and below 1"):
         DataConfig(val_fraction=val_fraction)
 
 

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,8 @@ def test_a_text_from_a_pipe(project: Path) -> None:
     [
         ("abcdefgh" * 20, [], "The val split of text:{path} is too short: it has 16 tokens.*--val-fraction 0.11"),
         ("abcdefgh" * 20, ["--val-fraction", "0.9"], "The train split of .* it has 15 tokens.*--val-fraction 0.11"),
-        ("abcdefgh" * 3, [], r"Use a longer text, or a --block-size of at most 2\."),
+        ("abcdefgh" * 12, [], r"Use --val-fraction 0\.18, or a --block-size of at most 9\."),
+        ("abcdefgh" * 3, [], r"Use a longer text\."),
         ("hello\n", [], r"Use a longer text\."),
     ],
 )
@@ -138,6 +140,47 @@ def test_a_run_of_the_lab_starts_where_the_command_line_starts(
     printed = capsys.readouterr().out
     start = find_corpus(dataset).start
     assert printed == start + LabRun(recipe, trainer).sample(30, temperature=1, seed=5) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["some.txt"], "it is a file or folder here. Your own text is text:some.txt"),
+        (["run"], "it is a run. To go on with it: course train --resume run"),
+        (["some"], "your own text is text:PATH"),
+        (["--seed", "1", "text:some.txt"], "or text:PATH first, and the settings after it; it got '--seed'"),
+        (["text:some.txt", "other.txt"], "a word too many: 'other.txt'. Several files are a folder, text:FOLDER, or"),
+        (["text:some.txt", "--seed", "1", "other.txt"], "a word too many: 'other.txt'"),
+        (["text:some.txt", "--seed=1", "other.txt"], "a word too many: 'other.txt'"),
+        (["--resume", "run", "text:some.txt"], "The new place of a run's text is --dataset text:PATH"),
+        (["text:some.txt", "--max-lr", "1", "--learning-rate", "1"], "are one setting under two names"),
+        (["text:some.txt", "--blok-size", "9"], "course train text:some.txt has no setting --blok-size"),
+    ],
+)
+def test_a_beginners_mistakes_get_the_hint_that_helps(
+    project: Path, capsys: pytest.CaptureFixture, args: list[str], message: str
+) -> None:
+    (project / "some.txt").write_text(TEXT)
+    writing(project / "runs" / "run", CharTokenizer.train(TEXT), len(set(TEXT)))
+    before = sorted((project / "runs").iterdir())
+    assert message in refused(capsys, "train", *args)
+    assert sorted((project / "runs").iterdir()) == before
+
+
+def test_a_recipe_of_ones_own_names_its_runs_and_its_mistakes(project: Path, capsys: pytest.CaptureFixture) -> None:
+    (project / "some.txt").write_text(TEXT)
+    (project / "mine.toml").write_text('dataset = "text:some.txt"\n')
+    assert train("mine.toml") == 0
+    assert [run.name[:5] for run in (project / "runs").iterdir()] == ["mine-"]
+    (project / "mine.toml").write_text("max_step = 3\n")
+    message = refused(capsys, "train", "mine.toml")
+    assert "mine.toml: There is no setting 'max_step': did you mean 'max_steps'?" in message
+
+
+def test_a_run_that_ends_worse_than_knowing_nothing_says_so(project: Path, capsys: pytest.CaptureFixture) -> None:
+    (project / "some.txt").write_text(TEXT)
+    assert train("text:some.txt", "--max-lr", "50", "--optimizer", "adamw", "--grad-clip", "0") == 0
+    assert "note: that is worse than knowing nothing (2.8332)" in capsys.readouterr().out  # ln 17
 
 
 # What is said of a text -----------------------------------------------------------------------------------
@@ -278,6 +321,9 @@ def test_a_real_terminal_shows_the_start_with_escapes(project: Path) -> None:
         (["--num-samples", "0"], "--num-samples should be at least 1; it is 0"),
         (["--which", "²"], "²"),
         (["--start", "FILE:photo.jpg"], "FILE:photo.jpg is a JPEG picture"),
+        (["--start", "FILE:"], "FILE: should name a file with the text to go on from"),
+        (["--start", "FILE:bytes"], "FILE:bytes should name a file"),
+        (["--start", "caf\udce9"], "The start is not valid UTF-8 at character 3"),
     ],
 )
 def test_what_no_sample_can_be_made_of(
@@ -285,6 +331,32 @@ def test_what_no_sample_can_be_made_of(
 ) -> None:
     Path("photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a text")
     assert message in refused(capsys, "sample", "bytes", *args)
+
+
+def test_what_is_refused_writes_nothing(any_bytes: Path, capsys: pytest.CaptureFixture) -> None:
+    for args in (["--temperature", "-1"], ["--top-p", "2"], ["--top-k", "0"], ["--seed", "-1"]):
+        assert course(["sample", "bytes", *args]) == 2
+        assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_start_may_be_in_either_unicode_form(project: Path, capsys: pytest.CaptureFixture, form: str) -> None:
+    """An ordinary keyboard gives NFC, and macOS's file names are NFD: they look the same."""
+    tokenizer = CharTokenizer.train(unicodedata.normalize(form, "café\n"))
+    writing(project / "run", tokenizer, tokenizer.vocab_size)
+    ends = []
+    for start in (unicodedata.normalize(f, "café") for f in ("NFC", "NFD")):
+        assert course(["sample", "run", "--start", start, "--max-new-tokens=9"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith(start)
+        ends.append(printed.removeprefix(start))
+    assert ends[0] == ends[1]
+    assert "which this model does not know" in refused(capsys, "sample", "run", "--start", "x日")
+
+
+def test_an_empty_file_is_no_start(any_bytes: Path, project: Path, capsys: pytest.CaptureFixture) -> None:
+    (project / "none.txt").touch()
+    assert course(["sample", "bytes", "--start=FILE:none.txt", "--max-new-tokens=1"]) == 0
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ def test_the_python_example_trains(project: Path, capsys: pytest.CaptureFixture[
 
 
 def test_the_recipes_and_settings_it_names_exist():
-    for name in re.findall(r"course train ([a-z][a-z_]+)\b(?!:)", README):
+    for name in re.findall(r"course train ([a-z][a-z_]+)\b(?![:.])", README):
         assert load_recipe(name).name == name
     settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES, "resume"}
     settings |= {field.name for form in (SampleSettings, BenchSettings, ExportSettings) for field in fields(form)}

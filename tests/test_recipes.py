@@ -135,7 +135,7 @@ def test_the_vocabulary_is_not_a_recipes_to_choose():
     [
         ({"n_layer": 0}, "n_layer should be at least 1"),
         ({"max_lr": "fast"}, "max_lr should be a finite number"),
-        ({"val_fraction": 2}, "val_fraction should be between 0 and 1"),
+        ({"val_fraction": 2}, "val_fraction should be above 0 and below 1"),
         ({"n_embd": 100, "n_head": 3}, "multiple of n_head"),
     ],
 )

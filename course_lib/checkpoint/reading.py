@@ -18,6 +18,9 @@ from course_lib.models import build_blank_model
 from course_lib.paths import runs_dir, user_path
 from course_lib.tokenizers import Tokenizer, load_tokenizer
 
+MOST_NAMED = 8
+"""So many of the newest runs are named where one is not found."""
+
 
 @dataclass
 class Run:
@@ -35,9 +38,10 @@ def find_run(run: str | Path) -> Path:
     for folder in (user_path(run), runs_dir() / run):
         if (folder / "config.json").is_file():
             return folder
-    known = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))
+    known = [p.parent.name for p in sorted(runs_dir().glob("*/config.json"), key=_age)]
+    more = f" (and {len(known) - MOST_NAMED} older ones)" if len(known) > MOST_NAMED else ""
     there = (
-        f"Runs here: {', '.join(known)}."
+        f"Runs here: {', '.join(reversed(known[-MOST_NAMED:]))}{more}."
         if known
         else f"There are no runs in {runs_dir()} yet; course train makes one."
     )
@@ -88,7 +92,8 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
     found = [p.name for p in sorted(whole, key=_age)]
     there = "it has none yet: delete the folder, and start the run again"
     if found:
-        there = f"it has {', '.join(found)}: name one of them, as in --which {found[-1]}"
+        kept = "a run keeps its last save and its best"
+        there = f"it has {' and '.join(found)} ({kept}): --which {found[-1]}, last or best"
     raise CourseError(f"{run_dir} has no save {number[1] if number else repr(which)}; {there}.")
 
 

@@ -19,7 +19,7 @@ safetensors, which hold numbers only."""
 
 @dataclass
 class ExportSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.")]
+    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
     to: Annotated[Literal["cpp", "pth"], arg(help="cpp: a folder with a C++ program; pth: a file of weights.")]
     which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
     out: Annotated[str | None, arg(help="The folder or file; by default RUN-cpp or RUN.pth here.")] = None

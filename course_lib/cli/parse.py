@@ -22,7 +22,7 @@ def parse(form: type[T], args: list[str], prog: str, description: str, aliases: 
     """
     args = _capitalized(form, args, aliases or {})
     known = {field.name: field.name for field in dataclasses.fields(form)} | (aliases or {})  # type: ignore[arg-type]
-    spelled = []
+    spelled, given = [], dict[str, str]()
     for i, arg in enumerate(args):
         if arg == "--":
             spelled += args[i:]
@@ -32,9 +32,12 @@ def parse(form: type[T], args: list[str], prog: str, description: str, aliases: 
         if not flag.startswith("--") or name == "help":
             spelled.append(arg)
         elif name in known:
+            if given.setdefault(known[name], name) != name:
+                both = " and ".join(f"--{n.replace('_', '-')}" for n in (given[known[name]], name))
+                raise CourseError(f"{both} are one setting under two names. Leave one of them out.")
             spelled.append("--" + known[name].replace("_", "-") + equals + value)
         else:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             hint = f"did you mean --{close[0].replace('_', '-')}?" if close else f"{prog} --help lists what there is."
             raise CourseError(f"{prog} has no setting {flag}: {hint}")
     config: tuple[Any, ...] = (tyro.conf.FlagConversionOff,)

@@ -15,7 +15,7 @@ from course_lib.errors import CourseError
 
 @dataclass
 class SampleSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.")]
+    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
     start: Annotated[
         str | None, arg(help="The text to go on from; FILE:path takes it from a file. By default: as such texts begin.")
     ] = None
@@ -55,10 +55,11 @@ def sample(args: list[str]) -> None:
     prompt = torch.tensor([encode_start(run.tokenizer, start)], dtype=torch.long)
     model = run.model.to(find(s.device).device)
     for i in range(s.num_samples):
+        # First, as it refuses settings out of range: what was refused writes nothing.
+        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i)
         if s.num_samples > 1:
             print(f"--- sample {i + 1} of {s.num_samples} ---")
         show(start)
-        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i)
         show_tokens(run.tokenizer, (int(token[0, 0]) for token in tokens))
 
 

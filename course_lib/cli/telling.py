@@ -86,10 +86,11 @@ def resuming(trainer: Any, dropout: tuple[float | None, float | None]) -> str:
 
 def finished(trainer: Any) -> str:
     """What is said instead of a training with no steps to take."""
-    steps = trainer.config.max_steps
+    step, wanted = trainer.step, trainer.config.max_steps
+    taken = f"its {step} steps" if step == wanted else f"{step} steps, more than the {wanted} that are asked for"
     return (
-        f"{trainer.run_dir} is finished: it has taken its {steps} steps. To make it longer: course train --resume "
-        f"{trainer.run_dir} --max-steps {max(2 * steps, trainer.step + 1)}"
+        f"{trainer.run_dir} is finished: it has taken {taken}. To make it longer: course train --resume "
+        f"{trainer.run_dir} --max-steps {2 * step}"
     )
 
 
@@ -141,8 +142,8 @@ class Teller:
         if self._absurd is not None and loss > self._absurd:
             self._absurd = None  # once
             self.say(
-                f"note: the loss is {loss:.3g} at step {record.step}, more than {ABSURD} times ln V: this training is "
-                f"diverging. Stop it (Ctrl-C) and try a lower max_lr (it is {self.trainer.config.max_lr:g})."
+                f"note: the loss is {loss:.3g} at step {record.step + 1}, more than {ABSURD} times ln V: this training "
+                f"is diverging. Stop it (Ctrl-C) and try a lower max_lr (it is {self.trainer.config.max_lr:g})."
             )
 
     def close(self, *last_words: str) -> None:
@@ -184,6 +185,9 @@ def closing(trainer: Any, bytes_per_token: float) -> str:
         speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
         bpb = bits_per_byte(trainer.best_val_loss, 1, bytes_per_token)
         lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
+        nothing = math.log(trainer.model.config.vocab_size)
+        if trainer.best_val_loss > nothing:
+            lines.append(f"note: that is worse than knowing nothing ({nothing:.4f}); a lower --max-lr may help")
         lines.append(f"speed: {speed:,.0f} tokens per second, evaluations included")
     if trainer.overflows.total:
         lines.append(f"fp16 overflowed: {trainer.overflows.total} of {trainer.step} updates were skipped")

@@ -86,10 +86,12 @@ def train(args: list[str]) -> int:
         ]
         description = "Go on with a run. Settings that are given differ from now on; the others stay as they were."
     else:
+        first = args[0] if args and own_path(args[0]) is not None else None
         recipe, args = _take_recipe(args)
-        prog, defaults = f"course train {recipe.name}", recipe.all_settings()
-        extra = [("out_dir", *_text_field("The folder for the run; by default runs/RECIPE-DATE-TIME."))]
+        prog, defaults = f"course train {recipe.name if first is None else first}", recipe.all_settings()
+        extra = [("out_dir", *_text_field("The folder for the run; by default runs/NAME-DATE-TIME."))]
         description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's."
+    _refuse_more_words(args, resume)
     settings = dataclasses.asdict(parse(_form(defaults, [*extra, *LOOKING]), args, prog, description, ALIASES))
     if settings["profile"] is not None and settings["profile"] < 1:
         raise CourseError(f"--profile should be at least 1 step; it is {settings['profile']}.")
@@ -112,7 +114,22 @@ def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
         )
         print("recipes (course train RECIPE --help shows the settings):\n  " + "\n  ".join(names()))
         raise SystemExit(0)
-    raise CourseError(f"course train expects a recipe first ({', '.join(names())}); it got {args[0]!r}.")
+    raise CourseError(
+        f"course train expects a recipe ({', '.join(names())}) or text:PATH first, and the settings after it; it got "
+        f"{args[0]!r}."
+    )
+
+
+def _refuse_more_words(args: list[str], resume: bool) -> None:
+    """CourseError for a word that is neither a setting nor its value: mostly what a shell made of a pattern."""
+    before = ""
+    for arg in itertools.takewhile(lambda arg: arg != "--", args):
+        if not arg.startswith("-") and (not before.startswith("--") or "=" in before):
+            remedy = "Several files are a folder, text:FOLDER, or a pattern in quotes, 'text:letters/*.txt'."
+            if resume:
+                remedy = "The new place of a run's text is --dataset text:PATH."
+            raise CourseError(f"There is a word too many: {arg!r}. {remedy}")
+        before = arg
 
 
 def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
@@ -124,7 +141,8 @@ def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
     recipe = recipe.replace(**changed)
     dataset = recipe.data.dataset
     if out_dir is None:
-        out_dir = new_run_dir(recipe.name if own_path(dataset) is None else short_name(dataset))
+        is_own = own_path(dataset) is not None and recipe.name in names()  # one's own recipe has a name of its own
+        out_dir = new_run_dir(short_name(dataset) if is_own else recipe.name)
     trainer = build_trainer(recipe, user_path(out_dir))
     if trainer.world.is_main:
         for line in remarks(trainer):

@@ -23,7 +23,7 @@ class DataConfig(Config):
     """What such a text begins with: a sample goes on from it where nothing else is asked for."""
 
     def _check(self) -> None:
-        self._need("val_fraction", 0 < self.val_fraction < 1, "between 0 and 1")
+        self._need("val_fraction", 0 < self.val_fraction < 1, "above 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def short_name(name: str) -> str:
     if path == "-":
         return "stdin"
     parts = [part for part in Path(absolute(path)).parts if not re.search(r"[*?]", part)]
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", Path(parts[-1]).stem).strip("_")[:40] or "text"
+    return re.sub(r"[^\w-]+", "_", Path(parts[-1]).stem).strip("_")[:40] or "text"
 
 
 def load_bytes(name: str) -> bytes:

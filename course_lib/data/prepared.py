@@ -61,7 +61,7 @@ def prepare(
         CourseError: for a text that cannot be had, read or encoded, or a folder that cannot be written.
     """
     if not 0 < val_fraction < 1:
-        raise CourseError(f"val_fraction should be between 0 and 1; it is {val_fraction}.")
+        raise CourseError(f"val_fraction should be above 0 and below 1; it is {val_fraction}.")
     corpus = find_corpus(name)
     content = corpus.read()
     kind = corpus.tokenizer if tokenizer == "auto" else tokenizer

@@ -1,38 +1,60 @@
 """What a model is given to begin with: the same rules for the command line, the lab and the widgets."""
 
-from course_lib.data.reading import read_text, same_line_ends
+import unicodedata
+
+from course_lib.data.reading import read_start_file, same_line_ends
 from course_lib.errors import CourseError
-from course_lib.tokenizers import Tokenizer
+from course_lib.tokenizers import CharTokenizer, Tokenizer
 
 FROM_FILE = "FILE:"
 """A start that begins so is the path of a file that holds it, or ``-`` for standard input."""
+MOST_SHOWN = 100
 
 
 def read_start(start: str) -> str:
     """The text of ``--start``: itself, or what a file holds.
 
     Raises:
-        CourseError: for a file that cannot be read, is no text, or is empty.
+        CourseError: for a file that cannot be read or is no text, and for words that are not UTF-8.
     """
     if start.startswith(FROM_FILE):
-        return read_text(start.removeprefix(FROM_FILE), start)
+        return read_start_file(start.removeprefix(FROM_FILE), start)
+    try:
+        start.encode()
+    except UnicodeEncodeError as error:  # so Python tells of bytes on the command line that are no UTF-8
+        raise CourseError(
+            f"The start is not valid UTF-8 at character {error.start}: your terminal writes in another encoding. Put "
+            "the text into a file that is saved as UTF-8, and give --start FILE:path."
+        ) from error
     return same_line_ends(start)
 
 
 def encode_start(tokenizer: Tokenizer, start: str) -> list[int]:
-    """The ids to go on from; where only new lines are given, and the vocabulary has none, its first token serves.
+    """The ids to go on from.
+
+    Where only new lines are given and the vocabulary has none, its first token serves. A letter that the tokenizer
+    knows in the other Unicode form (one character, or a letter and its mark) is taken for what it is.
 
     Raises:
         CourseError: for what the tokenizer does not know.
     """
-    try:
-        ids = tokenizer.encode(start or "\n")
-    except CourseError:
-        if start.strip("\n"):
-            raise
-        ids = []
-    if not ids and start.strip("\n"):
-        raise CourseError(
-            f"The start {start[:40]!r} has no character that this model knows, and its tokenizer skips such characters."
-        )
-    return ids or [0]
+    for form in (None, "NFC", "NFD"):
+        try:
+            ids = tokenizer.encode((unicodedata.normalize(form, start) if form else start) or "\n")
+        except CourseError:
+            continue
+        if ids or not start.strip("\n"):
+            return ids or [0]
+    if not start.strip("\n"):
+        return [0]
+    raise _unknown(tokenizer, start)
+
+
+def _unknown(tokenizer: Tokenizer, start: str) -> CourseError:
+    known = tokenizer.characters if isinstance(tokenizer, CharTokenizer) else ""
+    strange = "".join(dict.fromkeys(c for c in start if c not in known))
+    shown = f"{known[:MOST_SHOWN]!r}" + (f" and {len(known) - MOST_SHOWN} more" if len(known) > MOST_SHOWN else "")
+    return CourseError(
+        f"The start holds {strange[:MOST_SHOWN]!r}, which this model does not know: the text that it learned from had "
+        f"no such characters. It knows {shown}."
+    )

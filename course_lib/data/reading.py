@@ -89,7 +89,9 @@ def read_text(path: str, name: str | None = None) -> str:
     parts = [_part(content, file, name or path) for file, content in _contents(path)]
     text = parts[0] if len(parts) == 1 else _joined(parts)
     if not text:
-        raise CourseError(f"{name or path} is empty; {MUCH_IS_NEEDED}")
+        what = "Standard input" if path == "-" else name or path
+        more = " Pipe it in, as in: course train text:- < book.txt" if path == "-" else ""
+        raise CourseError(f"{what} is empty; {MUCH_IS_NEEDED}{more}")
     return text
 
 
@@ -111,6 +113,18 @@ def _joined(parts: list[str]) -> str:
     return SEPARATOR.join(stripped) + "\n" if stripped else ""
 
 
+def read_start_file(path: str, name: str) -> str:
+    """The text of one file, or of standard input for ``-``; it may be empty.
+
+    Raises:
+        CourseError: for a path that is none or a folder, and for what cannot be read or is no text.
+    """
+    if not path or user_path(path).is_dir():
+        raise CourseError(f"{name} should name a file with the text to go on from, as in FILE:start.txt.")
+    content = _standard_input() if path == "-" else _read_file(user_path(path))
+    return to_text(content, name)
+
+
 def read_bytes(path: str) -> bytes:
     """The raw bytes of a file, a folder, a pattern or standard input; several files with nothing between them.
 
@@ -130,12 +144,16 @@ def _contents(path: str) -> Iterator[tuple[str, bytes]]:
         return
     files = find_files(path)
     for file in files:
-        try:
-            yield str(file) if len(files) > 1 else "", file.read_bytes()
-        except OSError as error:
-            raise CourseError(
-                f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
-            ) from error
+        yield str(file) if len(files) > 1 else "", _read_file(file)
+
+
+def _read_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CourseError(
+            f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
+        ) from error
 
 
 @functools.cache

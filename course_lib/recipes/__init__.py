@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from course_lib.config import DataConfig, GPTConfig, TrainConfig, by_own_names, nearest, read_toml
 from course_lib.errors import CourseError
-from course_lib.paths import user_path
+from course_lib.paths import runs_dir, user_path
 
 GROUPS = (DataConfig, GPTConfig, TrainConfig)
 FROM_DATA = ("vocab_size", "sha256", "start")
@@ -75,10 +75,23 @@ def load_recipe(name: str | Path) -> Recipe:
     if path.suffix == ".toml":
         if not path.is_file():
             raise CourseError(f"There is no recipe file {path}; the path is taken from {Path.cwd()}.")
-        return Recipe(path.stem, by_own_names(_without_sections(path, read_toml(path))))
+        settings = _without_sections(path, read_toml(path))
+        try:
+            return Recipe(path.stem, by_own_names(settings))
+        except CourseError as error:
+            raise CourseError(f"{path}: {error}") from error
     if str(name) not in names():
-        raise CourseError(f"There is no recipe {str(name)!r}: {nearest(str(name), names())} (Or give a .toml file.)")
+        raise CourseError(f"There is no recipe {str(name)!r}: {_instead_of(str(name), path)}")
     return Recipe(str(name), read_toml(Path(str(files(__name__) / f"{name}.toml"))))
+
+
+def _instead_of(name: str, path: Path) -> str:
+    """What may be meant by a word that is no recipe."""
+    if path.exists():
+        return f"it is a file or folder here. Your own text is text:{name}"
+    if (runs_dir() / name / "config.json").is_file():
+        return f"it is a run. To go on with it: course train --resume {name}"
+    return f"{nearest(name, names())} A recipe of your own is a .toml file, and your own text is text:PATH."
 
 
 def _without_sections(path: Path, settings: dict[str, Any]) -> dict[str, Any]:

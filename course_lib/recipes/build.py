@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import math
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
-from course_lib.data import Batcher, Prepared, load_prepared, prepare
+from course_lib.data import Batcher, Prepared, load_bytes, load_prepared, prepare
 from course_lib.data.corpus import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
@@ -21,6 +22,8 @@ from course_lib.recipes import Recipe
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
+SHORTEST = 8
+"""A block_size below this is no advice: the model would see hardly more than a letter."""
 SCORING_TOKENS = 2**11
 """Tokens scored at once where a CPU scores the whole split. The score does not depend on it; the speed does, as larger
 batches outgrow its cache."""
@@ -116,7 +119,13 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
 def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
     """The run's text, prepared; CourseError where it cannot be read or is another one."""
     try:
-        prepared = _prepared(data, tokenizer)
+        now = None if data.sha256 is None else hashlib.sha256(load_bytes(data.dataset)).hexdigest()
+        if now != data.sha256:  # asked before it is encoded: another text mostly has other characters, too
+            raise CourseError(
+                f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
+                f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
+            )
+        return _prepared(data, tokenizer)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():
@@ -125,13 +134,6 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
             f"{error} Where the text of {run_dir} has a new place: course train --resume {run_dir} --dataset "
             f"{scheme}:PATH"
         ) from error
-    if data.sha256 not in (None, prepared.manifest["sha256"]):
-        raise CourseError(
-            f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is "
-            f"{prepared.manifest['sha256']}, and was {data.sha256}. Put the old text back (or name its place with "
-            "--dataset), or start a new run."
-        )
-    return prepared
 
 
 def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:
@@ -175,7 +177,7 @@ def too_short(split: str, corpus: str, counts: dict[str, int], block_size: int) 
     fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) <= total - need]
     smaller = min(counts.values()) - 1
     remedies = [f"--val-fraction {fitting[0]:g}" if fitting else "a longer text"]
-    remedies += [f"a --block-size of at most {smaller}"] if smaller > 0 else []
+    remedies += [f"a --block-size of at most {smaller}"] if smaller >= SHORTEST else []
     return CourseError(
         f"The {split} split of {corpus} is too short: it has {counts[split]} tokens, and with block_size {block_size} "
         f"it needs at least {need} (the targets are the text shifted by one). Use {', or '.join(remedies)}."

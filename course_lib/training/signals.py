@@ -47,7 +47,8 @@ def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print
         if not first:
             first.append(time.monotonic())
             with contextlib.suppress(OSError, RuntimeError):  # a closed terminal, or one that is just being written to
-                say("Stopping: the state is being saved. Press Ctrl-C again to stop at once.")
+                again = " Press Ctrl-C again to stop at once." if number == signal.SIGINT else ""
+                say(f"Stopping: the state is being saved.{again}")
 
     handle.leaves_word = True  # type: ignore[attr-defined]  # what `holding_signals` need not hold
     always = (signal.SIGINT, signal.SIGTERM)

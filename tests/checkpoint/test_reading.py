@@ -100,7 +100,7 @@ def test_a_pointer_that_leads_nowhere(run: Path, content: str | bytes | None) ->
     if content is not None:
         (run / "last").write_bytes(content if isinstance(content, bytes) else content.encode())
     message = load_error(run)
-    assert "has no save 'last'; it has 10, 20: name one of them, as in --which 20" in message
+    assert "has no save 'last'; it has 10 and 20 (a run keeps its last save and its best): --which 20, last" in message
     assert checkpoint.load(run, 20).state["step"] == 20
     assert checkpoint.load(run, "best").state["step"] == 10
 
@@ -125,7 +125,8 @@ NO_WORDS = ["\u00b2", "\u0662\u0660", "2\u00b2", "", "-1", "+20", "2e1", "20.", 
 def test_a_word_that_names_no_save(run: Path, word: str) -> None:
     """Superscripts and Arabic digits are digits to Python's str.isdigit, and the empty word is every hidden file."""
     (run / "saves" / ".new-abc").mkdir()
-    with pytest.raises(CourseError, match=r"has no save .*; it has 10, 20: name one of them, as in --which 20"):
+    there = r"has no save .*; it has 10 and 20 \(a run keeps its last save and its best\): --which 20, last or best"
+    with pytest.raises(CourseError, match=there):
         checkpoint.find_save(run, word)
 
 
@@ -336,7 +337,7 @@ def test_a_damaged_save_in_place_of_one_that_was_replaced_is_named(run: Path, be
 
 def test_a_number_of_steps_whose_save_is_gone_meanwhile_names_those_there_are(run: Path, beside) -> None:
     beside("load_weights")
-    assert "has no save 20; it has 30: name one of them, as in --which 30" in load_error(run, 20)
+    assert "has no save 20; it has 30 (a run keeps its last save and its best): --which 30" in load_error(run, 20)
 
 
 def test_a_save_that_is_removed_while_the_newest_of_one_step_is_looked_for(
@@ -406,7 +407,7 @@ def test_a_damaged_state(run: Path, content: bytes) -> None:
 
 def test_a_save_without_its_state_is_no_save(run: Path) -> None:
     (run / "saves" / "20" / "state.json").unlink()
-    assert "has no save 'last'; it has 10: name one" in load_error(run)
+    assert "has no save 'last'; it has 10 (a run keeps" in load_error(run)
 
 
 # Optimizer -------------------------------------------------------------------------------------------------

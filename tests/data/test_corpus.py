@@ -146,7 +146,8 @@ def test_a_name_that_holds_from_every_folder(project, monkeypatch, scheme):
         ("text:/x/**/*", "x"),
         ("text:-", "stdin"),
         ("text:/x/" + 100 * "y" + ".txt", 40 * "y"),
-        ("text:/x/日本.txt", "text"),
+        ("text:/x/日本 été.txt", "日本_été"),
+        ("text:/x/!!.txt", "text"),
         ("tinytales", "tinytales"),
     ],
 )

@@ -88,7 +88,7 @@ def test_the_split_is_at_the_end(project, val_fraction, n_val):
 
 @pytest.mark.parametrize("val_fraction", [0, 1, 1.5, -0.1])
 def test_a_split_that_is_no_share_is_refused(text, val_fraction):
-    with pytest.raises(CourseError, match="val_fraction should be between 0 and 1"):
+    with pytest.raises(CourseError, match="val_fraction should be above 0 and below 1"):
         prepare("text:a.txt", val_fraction=val_fraction)
 
 

@@ -323,7 +323,7 @@ def test_a_start_in_words_belongs_to_the_text(trainer):
     writer.finish(3)
     assert writer.text.startswith("nine")
     assert len(writer.text) == 7
-    with pytest.raises(CourseError, match="The character 'Q'"):
+    with pytest.raises(CourseError, match="The start holds 'Q'"):
         SampleWriter(trainer.model, trainer.tokenizer, "Q")
 
 
