@@ -55,7 +55,7 @@ def mean_loss(
                 return None
             x, y = x.to(compute.device), y.to(compute.device)
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
-                total += loss(model, x, y).double().cpu() * y.numel()
+                total += loss(model, x, y).cpu().double() * y.numel()  # Apple's GPU has no float64
             count += y.numel()
     finally:
         model.train(was_training)
