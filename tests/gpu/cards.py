@@ -137,8 +137,8 @@ def run_script(name: str, *words: object, seconds: float = 150, launcher: tuple[
 class PretendCard(TorchDispatchMode):
     """Within it torch's device ``meta`` is a card whose memory the host cannot see: it has shapes, and no values.
 
-    So every reading of a value, for which a step on a card would wait, is noted, and answered with zero; and so is every
-    float64, which Apple's GPU does not have. Each note says where in the library it was.
+    So every reading of a value, for which a step on a card would wait, is noted, and answered with zero; and every
+    float64 is noted, which Apple's GPU does not have. Each note says where in the library it was.
     """
 
     reads: list[str] = field(default_factory=list)

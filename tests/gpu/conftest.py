@@ -1,11 +1,17 @@
 """The device of each test, what surrounds it there, and the order: the quickest first."""
 
+import dataclasses
 import gc
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from cards import PretendCard
+
+from course_lib import sampling
+from course_lib.device import choose, find
 
 HERE = Path(__file__).parent
 ORDER = (
@@ -33,3 +39,14 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, one_
     gc.collect()
     if name != "cpu":
         getattr(torch, name).empty_cache()
+
+
+@pytest.fixture
+def pretend_card(monkeypatch: pytest.MonkeyPatch) -> PretendCard:
+    """A card without values, which a trainer finds and takes."""
+    compute = dataclasses.replace(choose(find("cpu"), "fp32"), device="meta")
+    monkeypatch.setattr("course_lib.training.trainer.select", lambda *asked: compute)
+    # There is no generator for it; the sampler's module alone gets another one.
+    parts = vars(torch) | {"Generator": lambda device: torch.Generator()}
+    monkeypatch.setattr(sampling, "torch", types.SimpleNamespace(**parts))
+    return PretendCard()

@@ -3,9 +3,9 @@
 The truth is float64. Rounding puts fp32 on the CPU at some distance from it, which grows with the number of terms in a
 sum, the depth, and the steps: nobody derives it by hand, but it can be measured, for this very model and these very
 numbers. A card adds up in another order, with the same unit u = 2**-24, so its distance is of the same size: which of
-two orders is the better one is chance: a CPU's widest and narrowest instructions were 0.4 to 1.3 times as far from the
-truth as one another. `FACTOR` gives a card 32. TF32 keeps 10 bits of a factor where fp32 keeps 23: its unit is 2**13 = 8192 times as large, and the last
-test sees that it is found out.
+two orders is the better one is chance. A CPU's narrowest instructions were 0.4 to 1.3 times as far from the truth as
+its widest. `FACTOR` gives a card 32. TF32 keeps 10 bits of a factor where fp32 keeps 23: its unit is 2**13 = 8192 times
+as large, and the last test sees that it is found out.
 """
 
 import contextlib
@@ -33,7 +33,9 @@ def loss_in_its_type(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
 
-def results(device: str, form: dict[str, Any], dtype: torch.dtype = torch.float32, steps: int = 10) -> dict[str, Tensor]:
+def results(
+    device: str, form: dict[str, Any], dtype: torch.dtype = torch.float32, steps: int = 10
+) -> dict[str, Tensor]:
     """Logits, gradients, and the losses and weights of ten steps, as float64 on the CPU."""
     trainer = small_trainer(device, form, loss=loss_in_its_type, max_steps=steps)
     exact()

@@ -1,6 +1,5 @@
 """What a card must never see: ids that it does not know, and, of Apple's, numbers of 64 bits."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,9 @@ from cards import BLOCK, EVERYWHERE, PretendCard, build, numbers, settings, smal
 
 from course_lib import sampling
 from course_lib.data import Batcher, load_prepared, prepare
-from course_lib.device import choose, find
 from course_lib.errors import CourseError
 from course_lib.sampling import generate, stream
 from course_lib.training import Trainer
-
-
-@pytest.fixture
-def pretend_card(monkeypatch: pytest.MonkeyPatch) -> PretendCard:
-    """A card without values, which a trainer finds and takes."""
-    compute = dataclasses.replace(choose(find("cpu"), "fp32"), device="meta")
-    monkeypatch.setattr("course_lib.training.trainer.select", lambda *asked: compute)
-    monkeypatch.setattr(sampling.torch, "Generator", lambda device=None, make=torch.Generator: make())
-    return PretendCard()
 
 
 def everything(device: str, batches_on: str | None = None, **changes) -> None:
