@@ -23,6 +23,8 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher, load_text
+from course_lib.device import choose, find
+from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.tokenizers import CharTokenizer
 from course_lib.training import Trainer
@@ -69,6 +71,15 @@ def small_trainer(device: str, form: dict[str, Any] | None = None, seed: int = 0
     config = settings(device, **changes)
     batches = Batcher(numbers()[1], config.batch_size, BLOCK, seed, device, config.grad_accum)
     return Trainer(build(seed, **(form or {})), batches, config, tokenizer=numbers()[0], **more)
+
+
+def why_not(device: str, precision: str) -> str | None:
+    """Why ``device`` has no such arithmetic, or None where it has."""
+    try:
+        choose(find(device), precision)
+    except CourseError as error:
+        return str(error)
+    return None
 
 
 def exact() -> None:

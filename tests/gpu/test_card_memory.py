@@ -90,7 +90,7 @@ def test_every_allocators_error_gets_the_remedy(one_thread: None, error: Runtime
     def loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         raise error
 
-    with pytest.raises(CourseError, match="out of memory. Halve batch_size from 16 to 8 and double grad_accum"):
+    with pytest.raises(CourseError, match=r"out of memory\. Halve batch_size from 16 to 8 and double grad_accum"):
         next(small_trainer("cpu", loss=loss))
 
 
@@ -105,7 +105,7 @@ def test_a_card_that_is_full_says_what_to_halve_and_goes_on(device: str) -> None
     card.set_per_process_memory_fraction((has + 300 * MIB) / total)
     try:
         large = small_trainer(device, batch_size=8192)
-        with pytest.raises(CourseError, match="out of memory. Halve batch_size from 8192 to 4096") as kept:
+        with pytest.raises(CourseError, match=r"out of memory\. Halve batch_size from 8192 to 4096") as kept:
             next(large)
         assert "double grad_accum from 1 to 2" in str(kept.value)
         assert [record.step for record in small] == [1, 2, 3]  # with the error and the large run still there

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from cards import BLOCK, MODERN, PretendCard, build, numbers, on, small_trainer
+from cards import BLOCK, MODERN, PretendCard, build, numbers, on, small_trainer, why_not
 
 from course_lib import sampling
 from course_lib.data import Batcher, prepare
@@ -24,6 +24,15 @@ RUNS = {
     "muon": dict(optimizer="muon", max_lr=0.02),
     "accumulated, not clipped": dict(grad_accum=2, grad_clip=0.0),
 }
+
+
+def changes_of(run: str, device: str) -> dict:
+    """What a run's name stands for; a skip where the card has no such arithmetic."""
+    if run in RUNS:
+        return RUNS[run]
+    if reason := why_not(device, run):
+        pytest.skip(reason)
+    return dict(precision=run)
 
 
 def begun(device: str, log_every: int = 10, warm: int = 11, **changes) -> Trainer:
@@ -99,7 +108,7 @@ def test_the_debug_mode_sees_a_value_that_is_read(device: str, refusing: Callabl
 def test_cuda_sees_no_waiting_between_two_logs(
     device: str, run: str, source: str, refusing: Callable[[bool], None], project: object
 ) -> None:
-    trainer = begun(device, **RUNS.get(run, dict(precision=run)))
+    trainer = begun(device, **changes_of(run, device))
     if source == "mapped":
         next(mapped(trainer, device))
     refusing(True)
@@ -148,7 +157,7 @@ def test_a_busy_card_shows_who_waits_for_it(device: str) -> None:
 @on("cuda")
 def test_a_step_is_given_to_a_busy_card_without_waiting(device: str, run: str, source: str, project: object) -> None:
     """One step: some 500 kernels. CUDA takes about 1,000 in advance, and lets the host wait beyond that."""
-    trainer = begun(device, **RUNS.get(run, dict(precision=run)))
+    trainer = begun(device, **changes_of(run, device))
     if source == "mapped":
         mapped(trainer, device)
         for _ in range(2):
