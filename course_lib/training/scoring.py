@@ -14,7 +14,6 @@ from course_lib.losses import cross_entropy
 from course_lib.training.record import Loss
 from course_lib.training.signals import holding_signals
 
-
 NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 

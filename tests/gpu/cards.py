@@ -110,8 +110,8 @@ def held_bytes(device: str) -> int:
 
 
 def reserved_bytes(device: str) -> int:
-    """The most that torch has ever taken from the card so far; the CPU's allocator keeps no account."""
-    return torch.cuda.max_memory_reserved() if device == "cuda" else 0
+    """What torch has taken from the driver, and gives back only when it must; of a CPU nobody keeps an account."""
+    return torch.cuda.memory_reserved() if device == "cuda" else 0
 
 
 def scores(model: GPT, ids: list[int]) -> Tensor:

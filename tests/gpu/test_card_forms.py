@@ -47,6 +47,8 @@ def need(device: str, form: dict) -> None:
     """Skips where the device cannot do it."""
     if reason := why_not(device, form.get("precision", "fp32")):
         pytest.skip(reason)
+    if form.get("compile") and device == "mps":
+        pytest.skip("for Apple's GPU torch.compile is a prototype")
     if form.get("compile") and find_compiler() is None:
         pytest.skip("torch.compile needs a C++ compiler, and none was found (c++, g++, clang++ or CXX)")
     if form.get("compile") and device == "cuda" and not torch.utils._triton.has_triton():
