@@ -17,7 +17,7 @@ from course_lib.sampling import CHECK_EVERY, stream
 from course_lib.training import Trainer
 
 BUSY = 1_000_000_000
-"""Clock cycles for which the card does nothing else: half a second at 2 GHz. Giving out a step takes a few hundredths."""
+"""Clock cycles for which the card does nothing else: half a second at 2 GHz. To give out a step takes far less."""
 DRAWS = [dict(temperature=0), dict(temperature=0.8), dict(temperature=0.8, top_k=5, top_p=0.9)]
 RUNS = {
     "adamw": dict(optimizer="adamw"),
