@@ -35,10 +35,11 @@ def changes_of(run: str, device: str) -> dict:
     return dict(precision=run)
 
 
-def begun(device: str, log_every: int = 10, warm: int = 11, **changes) -> Trainer:
+def begun(device: str, n_layer: int = 2, **changes) -> Trainer:
     """A run whose next reading of the loss is some steps ahead, and whose memory is all there."""
-    trainer = small_trainer(device, MODERN | dict(dropout=0.1), max_steps=1000, log_every=log_every, **changes)
-    for _ in range(warm):
+    form = MODERN | dict(dropout=0.1, n_layer=n_layer)
+    trainer = small_trainer(device, form, max_steps=1000, log_every=10, **changes)
+    for _ in range(11):
         next(trainer)
     return trainer
 
@@ -156,8 +157,8 @@ def test_a_busy_card_shows_who_waits_for_it(device: str) -> None:
 @pytest.mark.parametrize("run", [*RUNS, "bf16", "fp16"])
 @on("cuda")
 def test_a_step_is_given_to_a_busy_card_without_waiting(device: str, run: str, source: str, project: object) -> None:
-    """One step: some 500 kernels. CUDA takes about 1,000 in advance, and lets the host wait beyond that."""
-    trainer = begun(device, **changes_of(run, device))
+    """One step of one layer: some 400 operations. CUDA takes about 1,000 in advance; beyond that the host would wait."""
+    trainer = begun(device, n_layer=1, **changes_of(run, device))
     if source == "mapped":
         mapped(trainer, device)
         for _ in range(2):
@@ -168,7 +169,7 @@ def test_a_step_is_given_to_a_busy_card_without_waiting(device: str, run: str, s
 @pytest.mark.parametrize("how", DRAWS, ids=str)
 @on("cuda")
 def test_tokens_are_asked_of_a_busy_card_without_waiting(device: str, how: dict) -> None:
-    tokens = stream(build(**MODERN).to(device), [[1, 2, 3]], CHECK_EVERY, **how)
+    tokens = stream(build(n_layer=1, **MODERN).to(device), [[1, 2, 3]], CHECK_EVERY, **how)
     for _ in range(2):
         next(tokens)
     assert done_before_the_card(lambda: [next(tokens) for _ in range(4)])
