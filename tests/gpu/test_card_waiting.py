@@ -157,7 +157,7 @@ def test_a_busy_card_shows_who_waits_for_it(device: str) -> None:
 @pytest.mark.parametrize("run", [*RUNS, "bf16", "fp16"])
 @on("cuda")
 def test_a_step_is_given_to_a_busy_card_without_waiting(device: str, run: str, source: str, project: object) -> None:
-    """One step of one layer: some 400 operations. CUDA takes about 1,000 in advance; beyond that the host would wait."""
+    """One step of one layer: some 400 operations. CUDA takes about 1,000 in advance, and then the host would wait."""
     trainer = begun(device, n_layer=1, **changes_of(run, device))
     if source == "mapped":
         mapped(trainer, device)
