@@ -10,8 +10,8 @@ without their scaler, one micro-step lost, an update that is not made.
 import functools
 
 import pytest
-import torch
 from cards import MODERN, SLOWLY, exact, small_trainer, why_not
+from torch.utils._triton import has_triton
 
 from course_lib.interop import find_compiler
 
@@ -51,7 +51,7 @@ def need(device: str, form: dict) -> None:
         pytest.skip("for Apple's GPU torch.compile is a prototype")
     if form.get("compile") and find_compiler() is None:
         pytest.skip("torch.compile needs a C++ compiler, and none was found (c++, g++, clang++ or CXX)")
-    if form.get("compile") and device == "cuda" and not torch.utils._triton.has_triton():
+    if form.get("compile") and device == "cuda" and not has_triton():
         pytest.skip("torch.compile needs Triton and a card of compute capability 7.0 here")
 
 
