@@ -57,7 +57,7 @@ def test_gaps_are_what_is_between(spans: list[Span], gap: float) -> None:
 
 def test_a_trace_is_read_as_torch_writes_it(tmp_path: Path) -> None:
     """Here without a card: it holds the CPU's operations, and nothing that a card did."""
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
         torch.ones(8, 8) @ torch.ones(8, 8)
     seen.export_chrome_trace(str(tmp_path / "trace.json"))
     text = (tmp_path / "trace.json").read_text(encoding="utf-8")
@@ -69,7 +69,6 @@ def test_a_trace_is_read_as_torch_writes_it(tmp_path: Path) -> None:
     assert all(start <= end for start, end in spans)
 
 
-@pytest.mark.filterwarnings("ignore:Profiler")
 @on("cuda")
 def test_batches_from_a_file_keep_the_card_busy(device: str, project: Path) -> None:
     path = prepare("numbers", "char") / "train.bin"
@@ -79,7 +78,7 @@ def test_batches_from_a_file_keep_the_card_busy(device: str, project: Path) -> N
     trainer = Trainer(GPT(GPTConfig(BLOCK, numbers()[0].vocab_size, **SHAPE)), batches, config)
     for _ in range(WARM):
         next(trainer)
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as seen:
         for _ in range(SEEN):
             assert next(trainer).train_loss is None
         torch.cuda.synchronize()
