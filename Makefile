@@ -21,7 +21,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-slow test-browser test-portable refresh bench wheels lint clean install moved
+.PHONY: help lab test test-slow test-browser test-gpu test-portable refresh bench wheels lint clean install moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test-slow: install ## run the long tests: kills, fuzzing, two processes
 
 test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
 	$(RUN) -m pytest -m browser tests $(ARGS)
+
+test-gpu: install ## run what needs a CUDA card or Apple's GPU
+	$(RUN) -m pytest -m gpu tests $(ARGS)
 
 test-portable: install ## run the notebooks, and the tests that hold numbers, as several machines would
 	$(RUN) tests/portable.py $(ARGS)

@@ -12,6 +12,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it, a
 if mirror := os.environ.get("COURSE_DATA"):  # tests work in folders of their own
     os.environ["COURSE_DATA"] = str(Path(mirror).resolve())
 
+HERE = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m gpu`` only tests/gpu is looked into: the others need packages that a bare machine with a card lacks."""
+    if config.option.markexpr != "gpu" or HERE not in collection_path.parents:
+        return None
+    return True if HERE / "gpu" not in (collection_path, *collection_path.parents) else None
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -1,6 +1,7 @@
 """The loss on text that the model was not trained on."""
 
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,8 @@ from course_lib.training.signals import holding_signals
 
 MOST_LOGITS = 2**28
 """B x T x V: so many logits at once are held in fp32, 1 GiB of them."""
+NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 
 
 def next_token_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -111,8 +114,10 @@ def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:
 
 def explain_memory(error: RuntimeError, config: TrainConfig) -> Exception:
     """Memory that runs out gets a remedy; any other error stays as it is."""
-    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
         return error
+    # A notebook keeps its last error: the frames in it would keep the step's activations, and the next try fail too.
+    traceback.clear_frames(error.__traceback__)
     b, g = config.batch_size, config.grad_accum
     remedy = (
         f"Halve batch_size from {b} to {b // 2} and double grad_accum from {g} to {2 * g}: the same training with "
