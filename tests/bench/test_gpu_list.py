@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -264,3 +265,34 @@ def test_the_list_without_a_peer(project: Path, monkeypatch: pytest.MonkeyPatch)
     assert result["rows"]["time to loss"]["nanoGPT"] == {"left_out": "no copy of nanoGPT was given (--peer PATH)"}
     assert [name for name, row in result["rows"].items() if "failed" in row] == []
     assert result["goals"][0]["reached"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
+def test_a_list_that_is_stopped_leaves_its_results_and_no_process(project: Path, what: signal.Signals):
+    words = [sys.executable, "-u", "-m", "course_lib.bench", "gpu", "--tiny", "--out", "list.json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as list_:
+        assert list_.stdout is not None
+        seen = []
+        for line in list_.stdout:
+            seen.append(line)
+            if line.startswith("step gpt2 ..."):
+                children = running(list_.pid)
+                while not children:  # it is being started
+                    children = running(list_.pid)
+                list_.send_signal(what)
+    assert list_.returncode == 130
+    assert "stopped by Ctrl-C" in "".join(seen)
+    rows = json.loads((project / "list.json").read_text())["rows"]
+    assert rows["time to loss"]["course"]["reached"]
+    assert list(rows) == NAMES
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def running(parent: int) -> list[int]:
+    """The processes that ``parent`` has started and not seen end."""
+    files = list(Path(f"/proc/{parent}/task").glob("*/children"))
+    if not files:
+        pytest.skip("/proc tells a process's children on Linux only")
+    return [int(pid) for file in files for pid in file.read_text().split()]
