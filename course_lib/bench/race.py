@@ -28,6 +28,12 @@ from course_lib.training import mean_loss
 
 EVALUATION = re.compile(r"step (\d+):.*val loss ([\d.]+|nan|inf)(?:, evaluations ([\d.]+) s)?")
 STEP = re.compile(r"iter (\d+): loss")
+HOW = (
+    "from the start of each process, nothing compiled beforehand, to the evaluation that shows the loss; scored on the "
+    "whole validation split for both, nanoGPT's saves after its run. 'without evaluations' leaves out what each spends "
+    "on scoring: nanoGPT's own settings score 200 batches of both splits every 250 steps (told from the times of its "
+    "lines), the course the whole validation split."
+)
 SURELY_BELOW = 0.02
 """nanoGPT is stopped once its own score is so far below the target: the whole split's is then below it as well."""
 PATIENCE = 3
@@ -155,7 +161,7 @@ def race(
         folder = Path(scratch)
         text = scratch_project(folder, recipe.data.dataset)
         result: dict[str, Any] = {"unit": "seconds from the start of the process", "target": target}
-        result["scored_on"] = "the whole validation split, for both"
+        result["how"] = HOW
         result["course"] = run_course(recipe, target, folder, limit())
         if peer is None:
             yield result | {"nanoGPT": {"left_out": "no copy of nanoGPT was given (--peer PATH)"}}

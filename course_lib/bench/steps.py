@@ -84,9 +84,12 @@ def largest_fitting(fits: Callable[[int], bool], start: int, limit: int) -> int:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised from, says that memory ran out."""
+    """Whether ``error``, or what it was raised from, says that memory ran out, in whoever's words."""
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        words = str(error)
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words:
+            return True
+        if "ALLOC_FAILED" in words or "can't allocate memory" in words:
             return True
         error = error.__cause__ or error.__context__
     return False

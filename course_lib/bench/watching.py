@@ -7,10 +7,12 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from course_lib.errors import CourseError
+from course_lib.training.signals import holding_signals
 
 KILL_AFTER = 10.0
 """Seconds that a program has to end by itself, once it was asked to."""
@@ -27,34 +29,30 @@ def watch(
     Raises:
         CourseError: where the program failed; with its last lines.
     """
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=folder, env=os.environ | more | {"PYTHONUNBUFFERED": "1"}, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-    )  # fmt: skip
-    late = threading.Event()
-
-    def too_late() -> None:
-        late.set()
-        _signal(process, signal.SIGTERM)
-
-    timer = threading.Timer(max(limit, 0.0), too_late)
-    timer.daemon = True
-    timer.start()
     last: deque[str] = deque(maxlen=30)
+    late = threading.Event()
     stopped = False
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            last.append(line)
-            if heard(time.perf_counter() - start, line):
-                stopped = True
-                break
-        if not stopped:
-            process.wait()
-    finally:
-        timer.cancel()
-        end(process)
+    start = time.perf_counter()
+    with _started(command, folder, os.environ | more | {"PYTHONUNBUFFERED": "1"}) as process:
+
+        def too_late() -> None:
+            late.set()
+            _signal(process, signal.SIGTERM)
+
+        timer = threading.Timer(max(limit, 0.0), too_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last.append(line)
+                if heard(time.perf_counter() - start, line):
+                    stopped = True
+                    break
+            else:
+                process.wait()
+        finally:
+            timer.cancel()
     if stopped:
         return "stopped"
     if late.is_set():
@@ -62,6 +60,24 @@ def watch(
     if process.returncode:
         raise CourseError(f"{' '.join(command)} failed:\n{''.join(last)[-2000:]}")
     return "ended"
+
+
+@contextlib.contextmanager
+def _started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The program, running; gone afterwards, whatever happens."""
+    # A group of its own, to be ended as one; but no session: whoever ends this program's session ends it as well.
+    group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
+    process: subprocess.Popen[str] | None = None
+    try:
+        with holding_signals():  # a Ctrl-C between the start and the name it gets would leave it running
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace", **group,
+            )  # fmt: skip
+        yield process
+    finally:
+        if process is not None:
+            end(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -2,17 +2,19 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from course_lib.bench import gpu
 from course_lib.bench.__main__ import main
-from course_lib.bench.gpu import Row, can_compile, in_earnest, rows_of, run_gpu, run_rows, toys
+from course_lib.bench.gpu import Row, Tell, can_compile, rows_of, run_gpu, run_rows
+from course_lib.bench.rows import MEASURES, Job, in_a_process
 from course_lib.bench.table import goals_of, is_meant_for, table
 from course_lib.cli import run as course
 from course_lib.errors import CourseError
@@ -25,17 +27,20 @@ NAMES = [
 ]
 
 
+PEAK = Peak(1e12, "fp32", "a test")
+
+
 class Clock:
     def __init__(self, seconds: float) -> None:
         self.left = seconds
 
     def row(self, name: str, seconds: float, takes: float, error: BaseException | None = None) -> Row:
-        def measure() -> Iterator[dict[str, Any]]:
-            yield {"part": name}
+        def measure(tell: Tell) -> None:
+            tell({"part": name})
             self.left -= takes
             if error is not None:
                 raise error
-            yield {"whole": name}
+            tell({"whole": name})
 
         return Row(name, seconds, measure)
 
@@ -88,14 +93,26 @@ def test_ctrl_c_keeps_what_is_there_and_says_what_is_not():
     assert json.loads(written[-1]) == done
 
 
-def test_the_list_in_earnest_is_in_order_of_value_and_fits_into_eight_minutes(project: Path):
-    rows = rows_of(in_earnest(), None, Peak(1.0, "bf16", "x"), True, lambda: 480.0, {})
-    assert [row.name for row in rows] == NAMES
+def test_the_list_in_earnest_is_in_order_of_value_and_fits_into_eight_minutes():
+    job = Job(tiny=False, compile=True, peak=PEAK)
+    rows = rows_of(job, lambda: 480.0, {})
+    assert [row.name for row in rows] == NAMES == ["time to loss", *MEASURES]
     assert sum(row.seconds for row in rows) <= 480
-    sizes = in_earnest()
+    sizes = job.sizes
     assert (sizes.target, sizes.streams, sizes.recipe.name) == (1.47, 64, "shakespeare_char")
     assert (sizes.gpt2["n_layer"], sizes.gpt2["n_embd"], sizes.gpt2["block_size"]) == (12, 768, 1024)
-    assert toys().recipe.train.device == "cpu"
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_a_row_in_a_process_of_its_own_tells_its_results_its_failure_and_its_end(project: Path):
+    told: list[dict[str, Any]] = []
+    job = Job(tiny=True, compile=False, peak=PEAK)
+    in_a_process("generation, 1 stream", job, told.append, 60)
+    assert [result["runs"].keys() for result in told] == [{"course"}]
+    with pytest.raises(CourseError, match="KeyError: 'no such row'"):
+        in_a_process("no such row", job, told.append, 60)
+    with pytest.raises(CourseError, match="the minutes were over"):
+        in_a_process("generation, 1 stream", job, told.append, 0.1)
 
 
 # Goals and the table -----------------------------------------------------------------------------------------
@@ -242,8 +259,40 @@ def test_the_whole_list_as_toys_on_a_bare_machine(project: Path, bare: dict[str,
 
 
 @pytest.mark.slow
-def test_the_whole_list_without_a_peer(project: Path):
+def test_the_list_without_a_peer(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpu, "SECONDS", {name: gpu.SECONDS[name] for name in ("time to loss", "step gpt2")})
     result = run_gpu(project / "list.json", None, tiny=True)
     assert result["rows"]["time to loss"]["nanoGPT"] == {"left_out": "no copy of nanoGPT was given (--peer PATH)"}
     assert [name for name, row in result["rows"].items() if "failed" in row] == []
     assert result["goals"][0]["reached"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
+def test_a_list_that_is_stopped_leaves_its_results_and_no_process(project: Path, what: signal.Signals):
+    words = [sys.executable, "-u", "-m", "course_lib.bench", "gpu", "--tiny", "--out", "list.json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as list_:
+        assert list_.stdout is not None
+        seen = []
+        for line in list_.stdout:
+            seen.append(line)
+            if line.startswith("step gpt2 ..."):
+                children = running(list_.pid)
+                while not children:  # it is being started
+                    children = running(list_.pid)
+                list_.send_signal(what)
+    assert list_.returncode == 130
+    assert "stopped by Ctrl-C" in "".join(seen)
+    rows = json.loads((project / "list.json").read_text())["rows"]
+    assert rows["time to loss"]["course"]["reached"]
+    assert list(rows) == NAMES
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def running(parent: int) -> list[int]:
+    """The processes that ``parent`` has started and not seen end."""
+    files = list(Path(f"/proc/{parent}/task").glob("*/children"))
+    if not files:
+        pytest.skip("/proc tells a process's children on Linux only")
+    return [int(pid) for file in files for pid in file.read_text().split()]

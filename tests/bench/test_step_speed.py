@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from course_lib.bench import writing
 from course_lib.bench.parts import measure_parts
 from course_lib.bench.steps import StepPlan, fits, is_out_of_memory, largest_fitting, measure_steps, speeds
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher
+from course_lib.device import Compute
 from course_lib.errors import CourseError
+from course_lib.interop import find_compiler
 from course_lib.models import GPT
 from course_lib.peaks import Peak
 from course_lib.training import Trainer
@@ -74,8 +77,22 @@ def test_another_error_is_no_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="mat1"):
         fits(build)
-    assert not is_out_of_memory(RuntimeError("x"))
+    assert not is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
     assert not is_out_of_memory(None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED",
+        "DefaultCPUAllocator: can't allocate memory",
+    ],
+)
+def test_memory_runs_out_in_many_words(words: str):
+    outer = CourseError("another sentence")
+    outer.__cause__ = RuntimeError(words)
+    assert is_out_of_memory(outer)
 
 
 def plan(**changes: object) -> StepPlan:
@@ -112,3 +129,28 @@ def test_the_parts_of_a_step_leave_its_rest(form: dict):
     assert all(seconds > 0 for seconds in result["parts"].values())
     assert sum(result["shares"].values()) == pytest.approx(1, abs=0.003)
     assert "each part alone" in result["how"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own imports
+def test_steps_and_parts_compiled(stand_in):
+    """What a card does. The compiler makes no difference to what is measured, only to how fast it is."""
+    if find_compiler() is None:
+        pytest.skip("no C++ compiler was found (c++, g++, clang++ or CXX)")
+    *_, both = measure_steps(plan(), PEAK, stand_in, compile=True)
+    assert both["medians"].keys() == {"course", "nanoGPT"}
+    assert both["details"]["compile"]
+    result = measure_parts(plan(), 2, compile=True)
+    assert all(seconds > 0 for seconds in result["parts"].values())
+
+
+def test_a_peer_writes_under_autocast_and_in_fp32_where_the_course_would_use_16_bits(
+    stand_in, monkeypatch: pytest.MonkeyPatch
+):
+    """A card with bf16, played by a CPU. Every row writes as many tokens."""
+    monkeypatch.setattr(writing, "select", lambda device: Compute("cpu", "bf16", False, False, ()))
+    shape = dict(block_size=16, vocab_size=8, n_layer=1, n_head=2, n_embd=16)
+    first, both = writing.measure_writing(shape, 3, 5, stand_in, runs=2)
+    assert first["runs"].keys() == {"course"}
+    assert both["runs"].keys() == {"course", "nanoGPT", "nanoGPT, fp32"}
+    assert both["details"]["streams"] == 3
