@@ -98,7 +98,9 @@ def validation_loss(
         return None
     seed(seed_for(trainer.config.seed, trainer.step, EVALUATION - trainer.world.rank))
     windows = val_windows(trainer.val_batches, trainer.config.eval_batches)
-    value = mean_loss(trainer.model, windows, trainer.loss, trainer.compute, trainer.world, stopped)
+    # Not the compiled loss: for other shapes, in evaluation mode, it would be compiled anew.
+    loss = getattr(trainer.loss, "_torchdynamo_orig_callable", trainer.loss)
+    value = mean_loss(trainer.model, windows, loss, trainer.compute, trainer.world, stopped)
     if value is not None and not math.isfinite(value):
         raise diverged(f"The validation loss is {value} after {trainer.step} steps")
     return value

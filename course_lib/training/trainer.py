@@ -79,7 +79,7 @@ class Trainer:
         self.compute = compute_for(config, self.world)
         self._borrowed = Borrowed(self.compute)
         self.model = model.to(self.compute.device)
-        self.forward_model, self.forward_loss = wrap(self.model, self.loss, config.compile, self.world)
+        self.forward_model, self.loss = wrap(self.model, self.loss, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
         self.scaler = self.compute.build_scaler()
         self.overflows = Overflows(self.scaler)
@@ -178,7 +178,7 @@ class Trainer:
             x, y = self._next_batch(self.step, micro)
             with holding_signals(at_most=1), self._gradients_shared(micro == self.micro_steps - 1):
                 with self.compute.autocast():
-                    loss = self.forward_loss(self.forward_model, x, y)
+                    loss = self.loss(self.forward_model, x, y)
                 self.scaler.scale(loss / self.micro_steps).backward()
             total += loss.detach()
             targets += y.numel()

@@ -64,12 +64,12 @@ def test_what_a_failed_step_held_is_free_while_its_error_is_still_there(device: 
     trainer = small_trainer(device)
     next(trainer)
     before = held_bytes(device)
-    trainer.forward_loss = exhausting(64)
+    trainer.loss = exhausting(64)
     with pytest.raises(CourseError, match="Halve batch_size from 16 to 8") as kept:
         next(trainer)
     assert held_bytes(device) - before < 1 * MIB
     assert isinstance(kept.value.__cause__, torch.OutOfMemoryError)
-    trainer.forward_loss = next_token_loss
+    trainer.loss = next_token_loss
     assert [next(trainer).step for _ in range(2)] == [1, 2]  # it takes the step again, and goes on
 
 
