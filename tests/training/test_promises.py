@@ -160,8 +160,8 @@ def test_a_compiler_that_is_not_there(project: Path, monkeypatch: pytest.MonkeyP
     from torch._inductor import config
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(project / "cache"))
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(CourseError, match=r"compile=true needs torch\.compile, which does not work here"):
+    no_compiler = config.patch({"cpp.cxx": ("no-such-compiler",)})  # pytest's own way would take the setting away
+    with no_compiler, pytest.raises(CourseError, match=r"compile=true needs torch\.compile, which does not work here"):
         make(BASE.replace(compile=True), run_dir=project / "run")
     assert not (project / "run").exists()
 
