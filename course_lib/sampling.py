@@ -116,7 +116,7 @@ def generate(
     """
     idx = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed)
     new = list(_stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed))
-    return torch.cat([idx, *(token.to(idx.device) for token in new)], dim=1)
+    return torch.cat([idx, torch.cat(new, dim=1).to(idx.device)], dim=1) if new else idx  # one copy, not one a token
 
 
 @torch.inference_mode()
@@ -224,7 +224,7 @@ def _check_all(
         need_whole("seed", seed, 0, bits=64, otherwise=" (torch takes no others), or None to start anywhere")
     prompt = _as_prompt(idx)
     vocab_size = getattr(model.config, "vocab_size", None)
-    low, high = (int(end) for end in prompt.aminmax())
+    low, high = torch.stack(prompt.aminmax()).tolist()
     if low < 0 or (vocab_size is not None and high >= vocab_size):
         known = "at least 0" if vocab_size is None else f"from 0 to {vocab_size - 1}, as this model knows them"
         raise CourseError(

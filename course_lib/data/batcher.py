@@ -154,6 +154,8 @@ class Batcher:
         first = (self.rank * self.micro_steps + micro) * self.batch_size
         starts = torch.from_numpy(self.offsets(step)[first : first + self.batch_size])
         if self._resident is not None:
+            if self.device.type == "cuda":  # from other memory a copy waits, whatever non_blocking says
+                starts = starts.pin_memory()
             starts = starts.to(self.device, non_blocking=True)
             return self._resident[starts[:, None] + self._span]  # (B, 1) + (T + 1,) -> (B, T + 1)
         places = (starts[:, None] + self._span).numpy()
