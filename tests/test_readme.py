@@ -9,9 +9,12 @@ import pytest
 from course_lib.cli.commands import BenchSettings
 from course_lib.cli.export import ExportSettings
 from course_lib.cli.sample import SampleSettings
+from course_lib.cli.train import LOOKING
 from course_lib.config import ALIASES
 from course_lib.recipes import load_recipe
 
+OF_OTHERS = ("standalone", "nproc_per_node", "nproc", "help", "tiny")
+"""torchrun's flags, and those that tests/bench gives to the card's list."""
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
@@ -27,9 +30,10 @@ def test_the_recipes_and_settings_it_names_exist():
     for name in re.findall(r"course train ([a-z][a-z_]+)\b(?![:.])", README):
         assert load_recipe(name).name == name
     settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES, "resume"}
+    settings |= {name for name, _, _ in LOOKING}
     settings |= {field.name for form in (SampleSettings, BenchSettings, ExportSettings) for field in fields(form)}
     flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
-    ours = [flag.replace("-", "_") for flag in flags if flag not in ("standalone", "nproc_per_node", "nproc", "help")]
+    ours = [flag.replace("-", "_") for flag in flags if flag not in OF_OTHERS]
     assert ours
     assert [name for name in ours if name not in settings] == []
 
