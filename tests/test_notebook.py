@@ -266,7 +266,7 @@ def test_show_gives_the_source_as_it_stands():
     source = show(losses.cross_entropy)
     markdown = source._repr_markdown_()
     assert markdown.startswith("`course_lib.losses.cross_entropy`\n\n```python\ndef cross_entropy(")
-    assert markdown.endswith("targets.flatten())\n```")
+    assert markdown.endswith("targets.flatten().long())\n```")
     assert repr(source).startswith("course_lib.losses.cross_entropy\n\ndef")
     method = show(Trainer.stop)._repr_markdown_()
     assert "\ndef stop(self) -> None:\n    " in method, "a method stands at the margin"

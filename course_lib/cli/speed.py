@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from course_lib.peaks import known_peak, speed_line
-
 WARM_UP = 5
 """Steps before a trace begins: the first ones compile kernels and reserve memory."""
 
@@ -28,6 +26,8 @@ class Speedometer:
         if trainer.compute.kind == "cuda":
             import torch
 
+            from course_lib.peaks import known_peak
+
             self._peak = known_peak(torch.cuda.get_device_name(trainer.compute.device))
         self._last: Any = None
         self._tokens, self._seconds = 0, 0.0
@@ -44,6 +44,8 @@ class Speedometer:
         """Such as ``412,345 tokens/s  MFU 41.3%  9.8 GiB``; empty where it does not speak or knows nothing yet."""
         if not self.speaks or not self._seconds:
             return ""
+        from course_lib.peaks import speed_line
+
         flops = self._model.flops_per_token() if hasattr(self._model, "flops_per_token") else None
         words = speed_line(self._tokens, self._seconds, self._device, flops, self._peak)
         self._tokens, self._seconds = 0, 0.0

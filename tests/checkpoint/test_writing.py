@@ -194,7 +194,7 @@ def test_last_and_best_name_saves_and_others_are_pruned(project: Path) -> None:
         loaded = checkpoint.load(run, which)
         assert loaded.state["step"] == step
         assert equal(copies(loaded.model), weights[step])
-    with pytest.raises(CourseError, match=r"no save 40; it has 30, 50"):
+    with pytest.raises(CourseError, match=r"no save 40; it has 30 and 50"):
         checkpoint.load(run, 40)
 
 
