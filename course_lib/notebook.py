@@ -14,6 +14,7 @@ from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.numerics import LOWEST, NUMERICS
+from course_lib.pages import read_page
 from course_lib.paths import project_root, replace_file
 from course_lib.reference import Record, recorded
 
@@ -49,7 +50,7 @@ def setup(seed: int = 0, threads: int = 2) -> None:
 
 
 class Source:
-    """A function's source, as a notebook shows it."""
+    """The source of a function or a page, as a notebook shows it."""
 
     def __init__(self, name: str, code: str) -> None:
         self.name, self.code = name, code
@@ -61,11 +62,16 @@ class Source:
         return f"{self.name}\n\n{self.code}"
 
 
-def show(thing: Callable[..., Any]) -> Source:
-    """The source of a function, method or class, as it stands in the library.
+def show(thing: Callable[..., Any] | str) -> Source:
+    """The source of a function, method or class, or of a page by its name, as it stands in the library.
 
-    It is read from the file that runs: what is shown is never out of date.
+    It is read from the file that runs: what is shown is never out of date. A page is only read.
+
+    Raises:
+        CourseError: for the name of a page that is none.
     """
+    if isinstance(thing, str):
+        return Source(f"course_lib.pages.{thing}", read_page(thing))
     code = textwrap.dedent(inspect.getsource(thing))
     return Source(f"{thing.__module__}.{thing.__qualname__}", code)
 

@@ -13,7 +13,7 @@ import torch
 from nbclient.exceptions import CellExecutionError
 from notebook_rules import problems_of_file
 
-from course_lib import losses
+from course_lib import losses, pages
 from course_lib.errors import CourseError
 from course_lib.notebook import changes, executed, find_chapter, main, normalized, refresh, setup, show
 from course_lib.training import Trainer
@@ -270,3 +270,28 @@ def test_show_gives_the_source_as_it_stands():
     assert repr(source).startswith("course_lib.losses.cross_entropy\n\ndef")
     method = show(Trainer.stop)._repr_markdown_()
     assert "\ndef stop(self) -> None:\n    " in method, "a method stands at the margin"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in pages.FOLDER.glob("[!_]*.py")])
+def test_show_gives_a_page_by_its_name_and_does_not_run_it(name, monkeypatch):
+    monkeypatch.delitem(sys.modules, f"course_lib.pages.{name}", raising=False)
+    whole = (pages.FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert show(name)._repr_markdown_() == f"`course_lib.pages.{name}`\n\n```python\n{whole}```"
+    assert repr(show(name)) == f"course_lib.pages.{name}\n\n{whole}"
+    assert f"course_lib.pages.{name}" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("train_gtp", "There is no page 'train_gtp': did you mean 'train_gpt'?"),
+        ("", "There is no page '': known are train_gpt."),
+        ("__init__", "There is no page '__init__': "),
+        ("../notebook", "There is no page '../notebook': "),
+        ("train_gpt.py", "There is no page 'train_gpt.py': did you mean 'train_gpt'?"),
+    ],
+)
+def test_a_page_that_is_none_is_refused_with_what_there_is(name, words):
+    with pytest.raises(CourseError) as caught:
+        show(name)
+    assert str(caught.value).startswith(words)
