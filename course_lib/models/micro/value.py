@@ -26,9 +26,7 @@ class Value:
 
     __slots__ = ("data", "grad", "children", "local_grads")
 
-    def __init__(
-        self, data: float, children: Sequence["Value"] = (), local_grads: Sequence[float] = ()
-    ) -> None:
+    def __init__(self, data: float, children: Sequence["Value"] = (), local_grads: Sequence[float] = ()) -> None:
         self.data = data
         self.grad = 0.0
         self.children = children
