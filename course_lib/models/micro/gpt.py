@@ -7,6 +7,7 @@ for GELU, and no biases. ``parts`` is the module that does the arithmetic, `scal
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Any
 
 from course_lib.errors import CourseError, need_whole
@@ -98,7 +99,7 @@ def document_loss(parts: Any, weights: Weights, config: MicroConfig, tokens: lis
     """
     cache = Cache(config.n_layer)
     losses = []
-    for token, target in list(zip(tokens, tokens[1:]))[: config.block_size]:
+    for token, target in islice(pairwise(tokens), config.block_size):
         logits = forward(parts, weights, config, token, cache)
         losses.append(parts.cross_entropy(logits, target))
     return parts.mean(losses)

@@ -1,5 +1,6 @@
 """Training, one document at a time, and writing new ones."""
 
+import math
 import random
 from collections.abc import Iterable
 from itertools import chain, islice
@@ -85,14 +86,21 @@ class MicroGPT:
             raise CourseError(f"The model knows the letters {known!r} only; {doc!r} has {unknown[0]!r}.")
         return [self.letters.index(letter) for letter in doc]
 
-    def train_step(self, num_steps: int) -> float:
-        """One step of ``num_steps``: a document, its loss, the gradients, Adam. Returns the loss in nats."""
+    def train_step(self, num_steps: int, max_lr: float = 1e-2) -> float:
+        """One step of ``num_steps``: a document, its loss, the gradients, Adam. Returns the loss in nats.
+
+        Raises:
+            CourseError: if all of these steps were made before, or for a rate not above 0.
+        """
         step = self.adam.steps
+        self.need_steps_left(num_steps)
+        if not 0 < max_lr < math.inf:
+            raise CourseError(f"max_lr should be above 0, such as 0.01; it is {max_lr}.")
         doc = self.docs[step % len(self.docs)]
         tokens = [self.boundary, *self.encode(doc), self.boundary]
         loss = document_loss(self.parts, self.weights, self.config, tokens)
         loss.backward()
-        self.update(cosine(step, num_steps))
+        self.update(cosine(step, num_steps, max_lr))
         return self.parts.number(loss)
 
     def update(self, lr: float) -> None:
@@ -105,25 +113,29 @@ class MicroGPT:
             size = len(self.parts.numbers(row))
             self.parts.assign(row, list(islice(moved, size)))
 
-    def train(self, num_steps: int = 500, stop_after: int | None = None) -> list[float]:
+    def train(self, num_steps: int = 500, stop_after: int | None = None, max_lr: float = 1e-2) -> list[float]:
         """Train, and return the loss of each step, in nats per token.
 
         Args:
             num_steps: the steps over which the learning rate falls to 0.
-            stop_after: stop after so many of them; a later call goes on from there.
+            stop_after: stop after so many of them in all; a later call goes on from there.
+            max_lr: the learning rate of the first step.
 
         Raises:
-            CourseError: for numbers below 1, or if all of these steps were made before.
+            CourseError: for numbers below 1, a rate not above 0, or if all of these steps were made before.
         """
         need_whole("num_steps", num_steps, low=1)
         last = num_steps
         if stop_after is not None:
             last = min(num_steps, need_whole("stop_after", stop_after, low=1, otherwise=", or None for all steps"))
-        done = self.adam.steps
-        if done >= last:
-            asked = f"This model has made {done} steps, and was asked for {last} in all."
+        self.need_steps_left(last)
+        return [self.train_step(num_steps, max_lr) for _ in range(self.adam.steps, last)]
+
+    def need_steps_left(self, last: int) -> None:
+        """Refuse to go on where the learning rate has come to its end."""
+        if self.adam.steps >= last:
+            asked = f"This model has made {self.adam.steps} steps, and was asked for {last} in all."
             raise CourseError(f"{asked} Ask for more, or make a new one.")
-        return [self.train_step(num_steps) for _ in range(done, last)]
 
     def probabilities(self, start: str = "", temperature: float = 1.0) -> dict[str, float]:
         """What may follow ``start`` at the beginning of a document: each letter's probability; "" is the end.

@@ -24,7 +24,7 @@ class Value:
     8.0
     """
 
-    __slots__ = ("data", "grad", "children", "local_grads")
+    __slots__ = ("children", "data", "grad", "local_grads")
 
     def __init__(self, data: float, children: Sequence["Value"] = (), local_grads: Sequence[float] = ()) -> None:
         self.data = data

@@ -28,7 +28,7 @@ class Vector:
     ``data`` and ``grad`` are lists of one length n. ``pull`` hands the gradient down to the ``children``.
     """
 
-    __slots__ = ("data", "grad", "children", "pull")
+    __slots__ = ("children", "data", "grad", "pull")
 
     def __init__(
         self,
