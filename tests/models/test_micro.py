@@ -6,6 +6,7 @@ that holds names_full/names.txt; COURSE_PYTHONS other interpreters, separated as
 
 import builtins
 import contextlib
+import doctest
 import math
 import os
 import random
@@ -13,12 +14,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import course_lib.corpora.names as names_module
 from course_lib.corpora.names import given_names
 from course_lib.errors import CourseError
-from course_lib.models.micro import MicroGPT
+from course_lib.models.micro import MicroGPT, loop, value
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = "anna boris chloe dmitri elif fatima guo hana ingrid jomo kwame lucia maximiliane o".split()
@@ -207,6 +210,8 @@ def test_what_may_follow(engine: str) -> None:
 
 REFUSED = {
     "an engine": (lambda: MicroGPT(FEW, engine="gpu"), "'scalar' or 'vector'; it is 'gpu'"),
+    "no name of an engine": (lambda: MicroGPT(FEW, engine=[]), r"'scalar' or 'vector'; it is \[\]"),
+    "ids": (lambda: MicroGPT(["anna", 7]), "should be a text, such as 'anna'; one is 7"),
     "one text": (lambda: MicroGPT("anna\nnana"), r"list of documents; it is one text.*splitlines"),
     "no document": (lambda: MicroGPT([]), "at least one document"),
     "blank documents": (lambda: MicroGPT([" ", ""]), "at least one document"),
@@ -227,6 +232,12 @@ REFUSED = {
 def test_bad_input_is_refused_in_words(call: object, message: str) -> None:
     with pytest.raises(CourseError, match=message):
         call()
+
+
+@pytest.mark.parametrize("module", [value, loop, names_module], ids=["value", "loop", "names"])
+def test_the_examples_in_the_docstrings_hold(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
 
 
 def test_it_needs_the_standard_library_alone(tmp_path: Path) -> None:

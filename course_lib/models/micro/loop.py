@@ -19,10 +19,14 @@ def clean_documents(docs: Iterable[str]) -> list[str]:
     """The documents without white space around them, and without empty ones.
 
     Raises:
-        CourseError: if none is left, or if ``docs`` is one text.
+        CourseError: if none is left, if ``docs`` is one text, or if a document is no text.
     """
     if isinstance(docs, str):
         raise CourseError("docs should be a list of documents; it is one text. Take docs.splitlines().")
+    docs = list(docs)
+    strangers = [doc for doc in docs if not isinstance(doc, str)]
+    if strangers:
+        raise CourseError(f"Each document should be a text, such as 'anna'; one is {strangers[0]!r}.")
     kept = [doc.strip() for doc in docs if doc.strip()]
     if not kept:
         raise CourseError("docs should hold at least one document with a letter; it holds none.")
@@ -59,7 +63,7 @@ class MicroGPT:
         n_embd: int = 16,
         block_size: int = 8,
     ) -> None:
-        if engine not in ENGINES:
+        if engine not in list(ENGINES):  # a list, so that what cannot be hashed is refused in words too
             raise CourseError(f"engine should be 'scalar' or 'vector'; it is {engine!r}.")
         self.parts = ENGINES[engine]
         self.docs = clean_documents(docs)
