@@ -51,6 +51,13 @@ def test_linear(parts: ModuleType) -> None:
 
 
 @ENGINES
+@pytest.mark.parametrize("columns", [2, 4])
+def test_linear_wants_rows_as_long_as_the_vector(parts: ModuleType, columns: int) -> None:
+    with pytest.raises(CourseError, match=r"numbers|a vector of 3"):
+        parts.linear(parts.matrix(drawn(1, 3))[0], parts.matrix(drawn(2, columns)))
+
+
+@ENGINES
 def test_rmsnorm(parts: ModuleType) -> None:
     for rows in (drawn(1, 16), [[1e-3 * number for number in drawn(1, 16)[0]]], [[0.0] * 4]):
         agree(parts, rows, lambda rows: parts.rmsnorm(rows[0]), lambda t: F.rms_norm(t[0], t[0].shape, eps=1e-5))

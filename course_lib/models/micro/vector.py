@@ -1,7 +1,7 @@
 """The same parts on whole vectors: one node for each operation, with its backward pass written by hand.
 
 A node for each number spends its time on bookkeeping. Here a position of the model takes some 15 nodes
-instead of several hundred, and their inner loops run inside Python's own C code, ``sum(map(mul, row, x))``.
+instead of several hundred, and their inner loops run inside Python's own C code, as ``sum(map(mul, row, x))`` does.
 The losses differ from the scalar parts' by rounding alone.
 
 In each function below, ``pull`` takes ``g``, the derivatives of the loss by the result, and adds to the
@@ -10,6 +10,7 @@ backpropagation (Goodfellow et al., 2016, section 6.5).
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from operator import add as plus
 from operator import mul
@@ -93,9 +94,13 @@ def assign(x: Vector, data: Sequence[float]) -> None:
     x.grad = [0.0] * len(x.data)
 
 
-def inner(x: Sequence[float], y: Sequence[float]) -> float:
-    """The dot product of two lists."""
-    return sum(map(mul, x, y))
+if sys.version_info >= (3, 12):
+    inner = math.sumprod  # in C as a whole
+else:
+
+    def inner(x: Sequence[float], y: Sequence[float]) -> float:
+        """The dot product of two lists of one length."""
+        return sum(map(mul, x, y))
 
 
 def add(x: Vector, y: Vector) -> Vector:
@@ -109,17 +114,23 @@ def add(x: Vector, y: Vector) -> Vector:
 
 
 def linear(x: Vector, w: Matrix) -> Vector:
-    """(in,) times a matrix of (out, in) -> (out,): y_j = w_j . x, no bias."""
+    """(in,) times a matrix of (out, in) -> (out,): y_j = w_j . x, no bias.
+
+    Raises:
+        CourseError: if the rows are longer or shorter than x.
+    """
     data = x.data
+    if len(data) != len(w[0].data):
+        raise CourseError(f"A matrix with rows of {len(w[0].data)} numbers cannot take a vector of {len(data)}.")
 
     def pull(g: list[float]) -> None:
         columns = zip(*[row.data for row in w])
-        x.receive([sum(map(mul, column, g)) for column in columns])  # dx_i = sum over j of g_j * w_ji
+        x.receive([inner(column, g) for column in columns])  # dx_i = sum over j of g_j * w_ji
         for row, g_j in zip(w, g):
             if g_j:  # a unit that relu switched off hands nothing down
                 row.grad = [old + g_j * x_i for old, x_i in zip(row.grad, data)]
 
-    return Vector([sum(map(mul, row.data, data)) for row in w], (x, *w), pull)
+    return Vector([inner(row.data, data) for row in w], (x, *w), pull)
 
 
 def softmax(x: Sequence[float]) -> list[float]:
@@ -174,9 +185,9 @@ def attention(q: Vector, keys: list[Vector], values: list[Vector], n_head: int) 
     out: list[float] = []
     for head in heads:
         query = q.data[head]
-        of_head = softmax([scale * sum(map(mul, query, k.data[head])) for k in keys])
+        of_head = softmax([scale * inner(query, k.data[head]) for k in keys])
         weights.append(of_head)
-        out += [sum(map(mul, of_head, column)) for column in zip(*[v.data[head] for v in values])]
+        out += [inner(of_head, column) for column in zip(*[v.data[head] for v in values])]
 
     def pull(g: list[float]) -> None:
         for head, of_head in zip(heads, weights):
@@ -191,12 +202,12 @@ def pull_head(
     """The backward pass of one head: ``weights`` (T,) as they were, ``g`` (head_dim,) of its output."""
     scale = len(g) ** -0.5
     # d out / d a_t = v_t; then softmax: d score_t = a_t * (d a_t - sum over s of a_s * d a_s)
-    d_weights = [sum(map(mul, g, v.data[head])) for v in values]
-    common = sum(map(mul, weights, d_weights))
+    d_weights = [inner(g, v.data[head]) for v in values]
+    common = inner(weights, d_weights)
     d_scores = [scale * a * (d - common) for a, d in zip(weights, d_weights)]
     query = q.data[head]
     columns = zip(*[k.data[head] for k in keys])
-    d_query = [sum(map(mul, d_scores, column)) for column in columns]
+    d_query = [inner(d_scores, column) for column in columns]
     q.grad[head] = map(plus, q.grad[head], d_query)
     for k, v, d_score, a in zip(keys, values, d_scores, weights):
         k.grad[head] = [old + d_score * q_i for old, q_i in zip(k.grad[head], query)]
