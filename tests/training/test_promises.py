@@ -1,6 +1,8 @@
 """What a run folder says is so: nothing is recorded that did not happen, and no folder is made for nothing."""
 
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.recipes.build import resume_trainer
 from course_lib.tokenizers import CharTokenizer
-from course_lib.training import Trainer, next_token_loss
+from course_lib.training import Trainer, next_token_loss, setup
 from course_lib.training import trainer as module
 
 V, T = 11, 8
@@ -155,13 +157,29 @@ def test_what_can_be_known_is_known_before_there_is_a_folder(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of the compiler's own imports
-def test_a_compiler_that_is_not_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch._inductor import config
+def test_a_compiler_that_is_not_there(project: Path) -> None:
+    """In a process of its own: one that has compiled before does not look for its compiler again."""
+    code = """
+from torch._inductor import config
+from course_lib.errors import CourseError
+from course_lib.training.setup import need_compiler
+config.cpp.cxx = ("no-such-compiler",)
+try:
+    need_compiler("cpu")
+except CourseError as error:
+    print(error)
+"""
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(project / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.startswith("compile=true needs torch.compile, which does not work here"), done.stderr
 
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(project / "cache"))
-    no_compiler = config.patch({"cpp.cxx": ("no-such-compiler",)})  # pytest's own way would take the setting away
-    with no_compiler, pytest.raises(CourseError, match=r"compile=true needs torch\.compile, which does not work here"):
+
+def test_a_compiler_is_tried_before_there_is_a_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_missing(device: object) -> None:
+        raise CourseError("compile=true needs torch.compile")
+
+    monkeypatch.setattr(setup, "need_compiler", is_missing)
+    with pytest.raises(CourseError, match="compile=true"):
         make(BASE.replace(compile=True), run_dir=project / "run")
     assert not (project / "run").exists()
 
