@@ -1,5 +1,7 @@
 """The code cells of a chapter one after another, without a notebook, for `test_card_chapters`: python chapter.py FILE.
 
+The recipes for a CPU say so; here they leave the device to ``auto``, so that a card is used where there is one.
+
 IPython runs the cells, so that its own words (%pip, !course, display) mean what they mean in a notebook. Each cell's
 last value is shown, as there. The first cell that fails ends it. Prints how many cells ran.
 """
@@ -8,6 +10,14 @@ import json
 import os
 import sys
 from pathlib import Path
+
+
+def leave_the_device_to_auto() -> None:
+    """Before any cell has imported it: `load_recipe` with ``device="auto"``, whatever the recipe says."""
+    from course_lib import recipes
+
+    load = recipes.load_recipe
+    recipes.load_recipe = lambda name: load(name).replace(device="auto")
 
 
 def code_cells(path: Path) -> list[str]:
@@ -30,6 +40,7 @@ def run(path: Path) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "agg")
+    leave_the_device_to_auto()
     ran = run(Path(sys.argv[1]))
     import torch
 

@@ -18,7 +18,7 @@ from cards import CARDS, ROOT
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 NEEDED = ("IPython", "matplotlib", "ipywidgets", "anywidget", "tyro")
 ON_THE_CARD = ("05_loop", "07_sampling")
-"""Chapters that train by a recipe, and a recipe leaves the device to ``auto``."""
+"""Chapters that train by a recipe; `chapter.py` leaves the recipe's device to ``auto``."""
 QUICK = ("01_tokenizer", "06_saving")
 """What runs on the CPU, too, to hold the script above: one with a widget, one with a command line. The cells are what
 `make test` runs anyway."""
@@ -97,9 +97,13 @@ def test_the_chapters_that_are_named_are_there() -> None:
             ["x = 6", "!echo sum {x + 1}", "display('shown')", "%pwd\nx * 7"],
             ["sum 7", "'shown'", "Out[4]: 42", "4 cells"],
         ),
+        (
+            ["from course_lib.recipes import load_recipe", "load_recipe('tinytales_cpu').train.device"],
+            ["Out[2]: 'auto'", "2 cells"],
+        ),
         (["x = 6", "assert x == 7", "print('never')"], ["AssertionError", "cell 2 of", "assert x == 7"]),
     ],
-    ids=["as in a notebook", "a cell that fails ends it"],
+    ids=["as in a notebook", "recipes leave the device to auto", "a cell that fails ends it"],
 )
 def test_cells_run_as_in_a_notebook(tmp_path: Path, cells: list[str], says: list[str]) -> None:
     pytest.importorskip("IPython")
@@ -108,6 +112,6 @@ def test_cells_run_as_in_a_notebook(tmp_path: Path, cells: list[str], says: list
     process = start(tmp_path / "a.ipynb", tmp_path / "project")
     code = process.wait(timeout=60)
     printed = (tmp_path / "project" / "printed").read_text()
-    assert (code == 0) == ("4 cells" in says), printed
+    assert (code == 0) == (says[-1].endswith(" cells")), printed
     assert [word for word in says if word not in printed] == [], printed
     assert "\nnever" not in printed
