@@ -36,7 +36,7 @@ from course_lib.training.scoring import diverged, explain_memory, next_token_los
 from course_lib.training.setup import adopt, compute_for, wrap
 from course_lib.training.signals import holding_signals
 from course_lib.training.state import STATE, dropout_of, move, state_of, take_up
-from course_lib.training.update import clip, update
+from course_lib.training.update import clip, take_step
 
 
 class _Stopped(Exception):
@@ -186,7 +186,7 @@ class Trainer:
         mean = self.world.mean(total / self.micro_steps) if self._is_read(self.step) else None
         with holding_signals():  # all of this, or nothing
             norm = clip(self.model, self.optimizer, self.scaler, self.config.grad_clip)
-            update(self.optimizer, self.scaler, mean, self._need_finite)
+            take_step(self.optimizer, self.scaler, mean, self._need_finite)
             self._count(*self.overflows.read(mean, norm), lr, targets, start)
 
     def _count(

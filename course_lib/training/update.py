@@ -16,7 +16,7 @@ def clip(
     return nn.utils.clip_grad_norm_(model.parameters(), longest) if longest else None
 
 
-def update(
+def take_step(
     optimizer: AnyOptimizer, scaler: torch.amp.GradScaler, loss: Tensor | None, need_finite: Callable[[float], None]
 ) -> None:  # fmt: skip
     """The weights move; not where ``loss`` is given and not finite, nor in fp16 where the gradient is not.

@@ -1,4 +1,4 @@
-"""The end of a step: what is told of it is read at once, when all is launched, and a loss that is no number moves nothing.
+"""The end of a step: what is told of it is read at once, when all is launched; a loss that is no number moves nothing.
 
 A host that reads a value waits for the card. So here each reading is counted: torch's own (`item`, `float`, `bool`) as
 the operation that it is, and `course_lib.device.read`, which takes several values together.
