@@ -175,6 +175,11 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def reading_is_free(device: torch.device | str) -> bool:
+    """Whether a value can be read without waiting: a CPU has it when the operation returns, a card has only begun."""
+    return torch.device(device).type == "cpu"
+
+
 def read(values: list[Tensor]) -> list[float]:
     """Single numbers as Python has them, for one wait in all: each ``item()`` would make the host wait by itself."""
     return torch.stack([value.detach().to(values[0].device) for value in values]).tolist() if values else []

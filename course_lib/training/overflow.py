@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.device import read
+from course_lib.device import read, reading_is_free
 from course_lib.errors import CourseError
 
 HOPELESS = 30
@@ -26,8 +26,8 @@ class Overflows:
 
     def __init__(self, scaler: torch.amp.GradScaler, device: str) -> None:
         self._scaler, self._device = scaler, torch.device(device)
-        self.is_free_to_look = self._device.type == "cpu"
-        """Whether looking makes nobody wait: it is then told of each step, else only of those that are read."""
+        self.is_free_to_look = reading_is_free(device)
+        """Then it is told of each step whether it was skipped, else only of those that are read."""
         self._total: Tensor | int = 0
         self._in_a_row: Tensor | int = 0
         self._scale = self._scale_now()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from course_lib.device import reading_is_free
 from course_lib.optim import AnyOptimizer, can_skip, step_unless
 
 
@@ -21,17 +22,16 @@ def take_step(
 ) -> None:  # fmt: skip
     """The weights move; not where ``loss`` is given and not finite, nor in fp16 where the gradient is not.
 
-    The device sees to both, so the loss can be read when all is launched: the card works on while the host waits.
-    Where the optimizer cannot leave that to the device (`can_skip`) the loss is read first, and ``need_finite``, which
-    raises, has it.
+    On a card the device sees to both, so the loss can be read when all is launched: the card works on while the host
+    waits. Where reading is free, or the optimizer cannot leave it to the device (`can_skip`), the loss is read first,
+    and ``need_finite``, which raises, has it.
     """
     if scaler.is_enabled():
         scaler.step(optimizer)
         scaler.update()
-    elif loss is None:
-        optimizer.step()
-    elif can_skip(optimizer):
-        step_unless(optimizer, (~loss.isfinite()).to(optimizer.param_groups[0]["params"][0].device).float())
+    elif loss is not None and can_skip(optimizer) and not reading_is_free(loss.device):
+        step_unless(optimizer, (~loss.isfinite()).float())
     else:
-        need_finite(loss.item())
+        if loss is not None:
+            need_finite(loss.item())
         optimizer.step()

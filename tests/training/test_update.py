@@ -33,7 +33,14 @@ FORMS: dict[str, dict[str, Any]] = {
     "muon, not clipped": dict(optimizer="muon", max_lr=0.02, grad_clip=0.0),
 }
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "as_on_a_card")
+
+
+@pytest.fixture
+def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This CPU is taken for a device that one must wait for."""
+    for module in ("update", "overflow"):
+        monkeypatch.setattr(f"course_lib.training.{module}.reading_is_free", lambda device: False)
 
 
 def make(config: TrainConfig, loss: Callable | None = None) -> Trainer:
@@ -85,7 +92,6 @@ def test_a_step_reads_once_where_it_logs_and_else_not_at_all(
     form: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make(BASE.replace(**FORMS[form], precision=precision, log_every=4, max_steps=11))
-    trainer.overflows.is_free_to_look = False  # as on a card
     seen, told = [], []
     for _ in range(11):
         with Readings(monkeypatch) as readings:
@@ -129,11 +135,15 @@ def test_a_loss_that_is_read_and_not_finite_moves_nothing(form: str, value: floa
         assert trainer.step == 4
 
 
+@pytest.mark.parametrize("where", ["can_skip", "reading_is_free"])
 @pytest.mark.parametrize("form", ["adamw", "muon"])
-def test_where_an_optimizer_cannot_skip_the_loss_is_read_first(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Apple's GPU: the same records, and nothing moves either."""
+def test_where_it_is_free_or_an_optimizer_cannot_skip_the_loss_is_read_first(
+    form: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a CPU, and on Apple's GPU: the same records, and nothing moves either."""
     usual = [r.train_loss for r in make(BASE.replace(**FORMS[form], max_steps=5))]
-    monkeypatch.setattr("course_lib.training.update.can_skip", lambda optimizer: False)
+    monkeypatch.setattr(f"course_lib.training.update.{where}", lambda given: where == "reading_is_free")
+    monkeypatch.setattr("course_lib.training.update.step_unless", None)
     assert [r.train_loss for r in make(BASE.replace(**FORMS[form], max_steps=5))] == usual
     trainer = make(BASE.replace(**FORMS[form]), lambda m, x, y: next_token_loss(m, x, y) * math.nan)
     before = remembered(trainer)
