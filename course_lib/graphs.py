@@ -7,6 +7,8 @@ shapes, on the same memory. So what changes from token to token must be numbers 
 """
 
 import functools
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +25,23 @@ WORTH_IT = 64
 as long as some dozens of steps save."""
 WARM = 2
 """Passes before a capture: in the first ones libraries take memory and choose kernels, which no graph can hold."""
+_AT_WORK: set[int] = set()
+_CAPTURING = threading.Event()
+
+
+def keep_captures_off(thread: int) -> None:
+    """Until `let_captures_in`, ``thread`` draws from torch's own generators; waits while another thread captures.
+
+    torch's generator of a card is set apart for a capture, and to draw from it meanwhile is an error. Whoever comes
+    second gives way: each says what it is about to do before it looks at the other.
+    """
+    _AT_WORK.add(thread)
+    while _CAPTURING.is_set() and threading.current_thread() is not threading.main_thread():
+        time.sleep(0.001)
+
+
+def let_captures_in(thread: int | None) -> None:
+    _AT_WORK.discard(thread)  # type: ignore[arg-type]
 
 
 class Decoder:
@@ -56,10 +75,15 @@ class Decoder:
 
     def _captured(self, idx: Tensor, cache: Any) -> "_Graphed | None":
         try:
+            _CAPTURING.set()
+            if _AT_WORK - {threading.get_ident()}:  # another thread trains
+                return None
             return _Graphed(self._model, self._run, idx, cache)
         except RuntimeError as error:
             _say_once(str(error).strip().split("\n")[0])
             return None
+        finally:
+            _CAPTURING.clear()
 
 
 class _Graphed:
@@ -89,7 +113,12 @@ class _Graphed:
 
 
 def is_capturable(model: nn.Module, device: torch.device) -> bool:
-    """Whether a pass of ``model`` may be captured; not where hooks look on, which a graph would not call."""
+    """Whether a pass of ``model`` may be captured; not where hooks look on, which a graph would not call.
+
+    By the main thread alone: another one that captured would be in the way of whatever the main thread draws.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
     if device.type != "cuda" or not getattr(model, "is_capturable", False) or torch.is_autocast_enabled("cuda"):
         return False
     return not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
@@ -126,7 +155,7 @@ def capture(
         RuntimeError: where it cannot be captured, from CUDA.
     """
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # of this device; the one that torch keeps for captures is of the first
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside), Watchful():
             for _ in range(WARM):
@@ -136,7 +165,7 @@ def capture(
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         # By its thread: else whatever another thread asks of the card meanwhile, a training step, would fail.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             result = step()
         rewind()
     return graph.replay, result

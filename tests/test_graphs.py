@@ -6,6 +6,7 @@ card tests/gpu/test_card_graphs.py has the real thing.
 """
 
 import copy
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,11 @@ from torch.utils._pytree import tree_leaves
 
 from course_lib import graphs
 from course_lib.config import GPTConfig
+from course_lib.device import choose, find
 from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.sampling import generate, stream
+from course_lib.training.borrowed import Borrowed
 
 BLOCK, V = 24, 13
 FORMS = {
@@ -255,3 +258,56 @@ def test_reading_a_value_is_refused_before_anything_is_captured(way: str, infere
             with graphs.Watchful():
                 model(token, static)
                 model(torch.ones(1, BLOCK, dtype=torch.long))
+
+
+# Beside a trainer -----------------------------------------------------------------------------------------
+
+
+def in_a_thread(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_while_another_thread_trains_nothing_is_captured(captures: Captures) -> None:
+    model, begun, enough = build(), threading.Event(), threading.Event()
+    borrowed = Borrowed(choose(find("cpu")))
+    thread = in_a_thread(lambda: borrowed.during(lambda: begun.set() or enough.wait(20)))
+    begun.wait(20)
+    written = generate(model, [[1, 2, 3]], 15, temperature=0)
+    assert captures.played == []
+    enough.set()
+    thread.join()
+    assert torch.equal(written, generate(model, [[1, 2, 3]], 15, temperature=0))
+    assert captures.played == [13]
+    inside = borrowed.during(lambda: generate(model, [[1, 2, 3]], 15, temperature=0))  # in the trainer's own thread
+    assert torch.equal(written, inside)
+    assert captures.played == [13, 13]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.filterwarnings("ignore:The decoding step could not be captured")
+def test_a_step_of_another_thread_waits_for_a_capture(
+    failing: bool, captures: Captures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, threads, borrowed = [], [], Borrowed(choose(find("cpu")))
+    captures.failing = failing
+
+    def slowly(*given: Any) -> Any:
+        threads.append(in_a_thread(lambda: borrowed.during(lambda: order.append("step"))))
+        threads[0].join(timeout=0.1)
+        order.append("captured")
+        return captures(*given)
+
+    monkeypatch.setattr(graphs, "capture", slowly)
+    generate(build(), [[1, 2, 3]], 15, temperature=0)
+    threads[0].join(timeout=20)
+    assert order == ["captured", "step"]
+    assert not graphs._AT_WORK
+    assert not graphs._CAPTURING.is_set()
+
+
+def test_only_the_main_thread_captures() -> None:
+    found = []
+    in_a_thread(lambda: found.append(graphs.is_capturable(build(), torch.device("cuda")))).join()
+    assert found == [False]
