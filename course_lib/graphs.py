@@ -136,7 +136,7 @@ class Watchful(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         given, made = ([t.device for t in tree_leaves(x) if isinstance(t, Tensor)] for x in ((args, kwargs), result))
-        leaves = any(device.type == "cpu" for device in made) and any(device.type != "cpu" for device in given)
+        leaves = {device.type for device in made} == {"cpu"} and any(device.type != "cpu" for device in given)
         reads = torch.Tag.data_dependent_output in func.tags or func.name() == "aten::is_nonzero"
         if leaves or reads:
             raise RuntimeError(f"{func.name()} reads a value on the way")
