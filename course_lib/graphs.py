@@ -67,8 +67,10 @@ class Decoder:
         shape = (idx.shape, cache is None)
         if shape != self._shape:
             self._shape, self._graphed, self._tried = shape, None, False
-        elif not self._tried and ahead >= WORTH_IT and is_capturable(self._model, idx.device):
-            self._graphed, self._tried = self._captured(idx, cache), True
+        elif not self._tried:
+            self._tried = True
+            if ahead >= WORTH_IT and is_capturable(self._model, idx.device):
+                self._graphed = self._captured(idx, cache)
         if self._graphed is not None and self._graphed.is_still_of(self._model):
             return self._graphed(idx, cache)
         return self._run(idx, cache)
