@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from course_lib.errors import CourseError
 
@@ -175,6 +175,16 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
+def reading_is_free(device: torch.device | str) -> bool:
+    """Whether a value can be read without waiting: a CPU has it when the operation returns, a card has only begun."""
+    return torch.device(device).type == "cpu"
+
+
+def read(values: list[Tensor]) -> list[float]:
+    """Single numbers as Python has them, for one wait in all: each ``item()`` would make the host wait by itself."""
+    return torch.stack([value.detach().to(values[0].device) for value in values]).tolist() if values else []
+
+
 def generators(device: str) -> list[torch.Generator]:
     """torch's own generators that work on ``device`` may draw from: the CPU's, and the one of that card.
 
@@ -214,10 +224,24 @@ class World:
         """Each value summed over all processes."""
         if self.size == 1:
             return values
-        device = f"cuda:{self.local_rank}" if self.backend == "nccl" else "cpu"
-        total = torch.tensor(values, dtype=torch.float64, device=device)
+        total = torch.tensor(values, dtype=torch.float64, device=self._meeting_place)
         dist.all_reduce(total)
         return total.tolist()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes of one number, in float64, on the device: the host does not wait for it.
+
+        Alone, ``value`` itself.
+        """
+        if self.size == 1:
+            return value
+        total = value.detach().to(self._meeting_place).double()
+        dist.all_reduce(total)
+        return total / self.size
+
+    @property
+    def _meeting_place(self) -> str:
+        return f"cuda:{self.local_rank}" if self.backend == "nccl" else "cpu"
 
 
 def current_world() -> World:

@@ -135,7 +135,10 @@ class Muon(torch.optim.Optimizer):
     ``torch.optim.Muon`` is the same rule for one matrix at a time; here matrices of one shape go
     through the iteration together, and a group's ``splits`` says of how many matrices, stacked by
     rows, each parameter consists (3 for queries, keys and values). ``compile`` makes kernels for the iteration.
+    Where its ``found_inf`` is 1 a step changes nothing (see `step_unless`).
     """
+
+    _step_supports_amp_scaling = True  # so torch's GradScaler leaves the decision to the device
 
     def __init__(
         self,
@@ -167,15 +170,22 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, params: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Move ``params``, all of one shape (R, C)."""
+        skip: Tensor | None = getattr(self, "found_inf", None)
         grads = [p.grad for p in params]
         buffers = [self._momentum_of(p) for p in params]
+        if skip is not None:  # a gradient that is the momentum leaves the momentum as it is, and is finite
+            grads = [torch.where(skip == 1, buffer, grad) for buffer, grad in zip(buffers, grads, strict=True)]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
         directions = torch.stack(torch._foreach_lerp(grads, buffers, group["momentum"]))  # Nesterov; (N, R, C)
         rows, columns = directions.shape[1] // group["splits"], directions.shape[2]
         # (N, R, C) -> (N * splits, R / splits, C): each stacked matrix by itself
         update = self._orthogonalize(directions.view(-1, rows, columns)).view_as(directions)
         scale = math.sqrt(max(1.0, rows / columns))  # the same change of the output for any shape
-        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        kept: float | Tensor = 1 - group["lr"] * group["weight_decay"]
+        if skip is not None:
+            update = update.masked_fill(skip == 1, 0.0)
+            kept = torch.full_like(skip, kept).masked_fill_(skip == 1, 1.0)
+        torch._foreach_mul_(params, kept)
         torch._foreach_add_(params, list(update.unbind()), alpha=-group["lr"] * scale)
 
     def _momentum_of(self, p: nn.Parameter) -> Tensor:
@@ -199,12 +209,44 @@ class OptimizerSet:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=set_to_none)
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        return all(can_skip(optimizer) for optimizer in self.optimizers)
+
     def step(self) -> None:
+        """One update of each; ``found_inf`` and ``grad_scale``, where GradScaler has put them here, are obeyed."""
+        if (scale := getattr(self, "grad_scale", None)) is not None:
+            grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            torch._foreach_div_(grads, scale)
         for optimizer in self.optimizers:
-            optimizer.step()
+            step_unless(optimizer, getattr(self, "found_inf", None))
 
 
 AnyOptimizer = torch.optim.Optimizer | OptimizerSet
+
+
+def can_skip(optimizer: AnyOptimizer) -> bool:
+    """Whether `step_unless` can leave it to the device whether anything moves. Of Apple's GPU it is not known."""
+    on_mps = any(p.device.type == "mps" for group in optimizer.param_groups for p in group["params"])
+    return getattr(optimizer, "_step_supports_amp_scaling", False) and not on_mps
+
+
+def step_unless(optimizer: AnyOptimizer, skip: Tensor | None) -> None:
+    """One update; none where ``skip`` is 1. The device looks, and the host does not wait to know.
+
+    Args:
+        optimizer: one that `can_skip`, where ``skip`` is given.
+        skip: one float32, 0 or 1, on the weights' device. torch's fused AdamW takes it by the name ``found_inf``, as
+            GradScaler hands it over: weights, moments and the count of steps stay as they are.
+    """
+    if skip is None:
+        optimizer.step()
+        return
+    optimizer.found_inf = skip
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf
 
 
 def set_lr(optimizer: AnyOptimizer, lr: float) -> None:

@@ -3,6 +3,7 @@
 This module sees token ids only: no text, no tokenizer, no file.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
+from course_lib.graphs import Decoder
 
 ROUNDING = 2e-6
 """A sum that misses top_p by this share of it, or less, has reached it.
@@ -80,7 +82,8 @@ def stream(
 
     Up to block_size the cache serves: the prompt goes through once (prefill), then each new token alone
     (decode). Past it the window slides: the oldest tokens are cropped, and as that moves every token's
-    position, each step is computed afresh.
+    position, each step is computed afresh. On a card a step of either kind is a CUDA graph where many of them follow
+    (see `course_lib.graphs`).
 
     Raises:
         CourseError: as `generate`, at the call. Scores that are not finite are seen before their token is
@@ -131,13 +134,15 @@ def _stream(
     idx = idx.to(device)[:, -block_size:]
     cache = model.new_cache(idx.shape[0]) if use_cache else None
     finite = torch.ones((), dtype=torch.bool, device=device)
+    decode = Decoder(model, functools.partial(_last_logits, model))
     for n in range(1, max_new_tokens + 1):
+        ahead = max_new_tokens - n + 1
         if cache is not None and idx.shape[1] <= block_size:
-            logits = _last_logits(model, idx[:, cache.length :], cache)
+            logits = decode(idx[:, cache.length :], cache, min(ahead, block_size - idx.shape[1] + 1))
         else:
             cache = None
             idx = idx[:, -block_size:]
-            logits = _last_logits(model, idx, None)
+            logits = decode(idx, None, ahead)
         finite = finite & _are_finite(logits)
         if n % _check_every(device) == 0 or n == max_new_tokens:
             _need_finite(finite)

@@ -20,7 +20,7 @@ FLOORS = {
     "errors": -2,
     **dict.fromkeys(["paths", "locks", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks"], 0),
-    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
+    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages", "plots"], 3),
     **dict.fromkeys(["exercises", "notebook", "recipes", "widgets"], 4),

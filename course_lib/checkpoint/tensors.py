@@ -17,7 +17,7 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     shared = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     first = {name for name, _ in model.named_parameters()}
     tensors = model.state_dict()
-    return {n: t.detach().cpu().contiguous() for n, t in tensors.items() if n not in shared or n in first}
+    return on_cpu({n: t for n, t in tensors.items() if n not in shared or n in first})
 
 
 def members(optimizer: AnyOptimizer) -> list[torch.optim.Optimizer]:
@@ -27,13 +27,25 @@ def members(optimizer: AnyOptimizer) -> list[torch.optim.Optimizer]:
 def optimizer_tensors(model: nn.Module, optimizer: AnyOptimizer) -> dict[str, Tensor]:
     """What the optimizer remembers, as ``<weight's name>/<quantity>``."""
     names = {p: name for name, p in model.named_parameters()}
-    return {
-        f"{names[p]}/{quantity}": value.detach().cpu().contiguous()
+    return on_cpu({
+        f"{names[p]}/{quantity}": value
         for member in members(optimizer)
         for p, quantities in member.state.items()
         for quantity, value in quantities.items()
         if isinstance(value, Tensor)
-    }
+    })  # fmt: skip
+
+
+def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same on the CPU, contiguous; what is there already is not copied.
+
+    From a CUDA card all copies are given out before the first is waited for. torch puts such a copy into pinned memory,
+    into which the card writes by itself, and keeps that memory for the next save.
+    """
+    copies = {n: t.detach().contiguous().to("cpu", non_blocking=t.is_cuda) for n, t in tensors.items()}
+    for card in {t.device for t in tensors.values() if t.is_cuda}:  # before it, anything may stand in the copies
+        torch.cuda.current_stream(card).synchronize()
+    return copies
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -5,13 +5,14 @@ function of (seed, s). So nothing has to be saved, and any step can be replayed.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib.data.ahead import ReadAhead
 from course_lib.data.prepared import open_tokens, read_manifest
 from course_lib.errors import CourseError, need_whole
 
@@ -54,6 +55,7 @@ class Batcher:
         resident: bool | None = None,
     ) -> None:
         prepared = isinstance(tokens, (str, Path))
+        self._path = Path(tokens).absolute() if prepared else None
         self.tokens = open_tokens(tokens) if prepared else _as_row(tokens)
         self._said: int | None = read_manifest(Path(tokens).parent)["vocab_size"] if prepared else None
         self._vocab_size: int | None = None  # no id may reach it, where it is known
@@ -65,8 +67,7 @@ class Batcher:
             resident = self.tokens.size * 8 <= RESIDENT_BYTES
         self._resident = torch.from_numpy(self.tokens.astype(np.int64)).to(self.device) if resident else None
         self._span = torch.arange(block_size + 1, device=self.device if resident else "cpu")
-        self._ahead: tuple[tuple[int, int], Future[Tensor]] | None = None
-        self._reader = None if resident else ThreadPoolExecutor(1, thread_name_prefix="batcher")
+        self._ahead = ReadAhead[Tensor]()
 
     def _check(self) -> None:
         for name in ("batch_size", "block_size", "grad_accum", "world_size"):
@@ -144,7 +145,8 @@ class Batcher:
         if self._resident is not None:
             rows = self._read(step, micro)
         else:
-            rows = self._take_ahead(step, micro)
+            following = (step, micro + 1) if micro + 1 < self.micro_steps else (step + 1, 0)
+            rows = self._ahead.take(self._read, (step, micro), following)
             self._check_rows(rows)
             rows = rows.to(self.device, non_blocking=True)
         return _shifted(rows)
@@ -154,24 +156,14 @@ class Batcher:
         first = (self.rank * self.micro_steps + micro) * self.batch_size
         starts = torch.from_numpy(self.offsets(step)[first : first + self.batch_size])
         if self._resident is not None:
-            if self.device.type == "cuda":  # from other memory a copy waits, whatever non_blocking says
-                starts = starts.pin_memory()
-            starts = starts.to(self.device, non_blocking=True)
+            starts = self._ready(starts).to(self.device, non_blocking=True)
             return self._resident[starts[:, None] + self._span]  # (B, 1) + (T + 1,) -> (B, T + 1)
         places = (starts[:, None] + self._span).numpy()
-        rows = torch.from_numpy(self.tokens[places].astype(np.int64))
-        return rows.pin_memory() if self.device.type == "cuda" else rows
+        return self._ready(torch.from_numpy(self.tokens[places].astype(np.int64)))
 
-    def _take_ahead(self, step: int, micro: int) -> Tensor:
-        """What a thread has read in advance, if it guessed right; it then reads what comes next."""
-        assert self._reader is not None
-        if self._ahead is not None and self._ahead[0] == (step, micro):
-            rows = self._ahead[1].result()
-        else:
-            rows = self._read(step, micro)
-        following = (step, micro + 1) if micro + 1 < self.micro_steps else (step + 1, 0)
-        self._ahead = (following, self._reader.submit(self._read, *following))
-        return rows
+    def _ready(self, rows: Tensor) -> Tensor:
+        """``rows`` where a card fetches them by itself: from other memory a copy waits, whatever non_blocking says."""
+        return rows.pin_memory() if self.device.type == "cuda" else rows
 
     def windows(self, max_batches: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The text as windows side by side, for scoring: every target exactly once.
@@ -189,18 +181,34 @@ class Batcher:
             chosen = np.linspace(0, n_full, max_batches * self.batch_size, endpoint=False).astype(np.int64)
             tail = 0
         groups = [chosen[i : i + self.batch_size] * T for i in range(0, len(chosen), self.batch_size)]
-        for starts in groups[self.rank :: self.world_size]:
-            yield _shifted(self._rows(starts, T + 1))
-        if tail and len(groups) % self.world_size == self.rank:
-            yield _shifted(self._rows(np.array([n_full * T]), tail + 1))
+        lengths = [T + 1] * len(groups)
+        if tail:
+            groups, lengths = [*groups, np.array([n_full * T])], [*lengths, tail + 1]
+        mine = range(len(groups))[self.rank :: self.world_size]
+        ahead = ReadAhead[Tensor]()
+        for i, following in zip(mine, [*((i,) for i in mine[1:]), None]):
+            if self._resident is not None:
+                rows = self._rows(groups[i], lengths[i])
+            else:
+                rows = ahead.take(lambda i: self._rows(groups[i], lengths[i]), (i,), following)
+                self._check_rows(rows)
+            yield _shifted(rows.to(self.device, non_blocking=True))
 
     def _rows(self, starts: np.ndarray, length: int) -> Tensor:
+        """Windows of one length, (N, length); those of a file where a card can fetch them."""
         if self._resident is not None:
-            places = torch.from_numpy(starts).to(self.device, non_blocking=True)[:, None] + self._span[:length]
-            return self._resident[places]
-        rows = torch.from_numpy(self.tokens[starts[:, None] + np.arange(length)].astype(np.int64))
-        self._check_rows(rows)
-        return rows.to(self.device)
+            places = self._ready(torch.from_numpy(starts)).to(self.device, non_blocking=True)
+            return self._resident[places[:, None] + self._span[:length]]
+        return self._ready(torch.from_numpy(self.tokens[starts[:, None] + np.arange(length)].astype(np.int64)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copies: of a file its path, not all that stands in it; a copy reads ahead by itself."""
+        return vars(self) | {"_ahead": None} | ({} if self._path is None else {"tokens": None})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _ahead=ReadAhead())
+        if self._path is not None:
+            self.tokens = open_tokens(self._path)
 
 
 def _shifted(rows: Tensor) -> tuple[Tensor, Tensor]:

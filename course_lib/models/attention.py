@@ -37,8 +37,64 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = value
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def rows(self, tokens: int) -> slice | Tensor:
+        """Which rows of a table of positions belong to the T that come next."""
+        return slice(self.length, self.length + tokens)
+
+    def mask(self, tokens: int) -> Tensor | None:
+        """(T, length + T), True where a new token may look; None where T = 1, or is_causal, says it all."""
+        if self.length == 0 or tokens == 1:
+            return None
+        seen = self.length
+        return torch.ones(tokens, seen + tokens, dtype=torch.bool, device=self.keys.device).tril(seen)
+
     def advance(self, tokens: int) -> None:
         self.length += tokens
+
+    def static(self) -> "StaticCache":
+        """The same memory, for one token at a time in shapes that do not change."""
+        return StaticCache(self)
+
+
+class StaticCache(KVCache):
+    """A `KVCache` that decodes one token in the same operations on the same memory each time.
+
+    So a CUDA graph can hold the step (see `course_lib.graphs`). Where the token goes is a number on the device,
+    ``position``, and attention goes over all T_max places, those behind it masked. That costs more arithmetic than the
+    growing form, and for one token on a card arithmetic is nothing beside the launching of kernels.
+    """
+
+    def __init__(self, cache: KVCache) -> None:
+        self.keys, self.values, self.length = cache.keys, cache.values, cache.length
+        self.position = torch.tensor([cache.length], device=self.keys.device)
+        self._places = torch.arange(self.block_size, device=self.keys.device)
+        self._mask: Tensor | None = None  # of the step at hand, the same for all layers
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put one new (B, H, 1, head_dim) in its place; returns all places, (B, H, T_max, head_dim)."""
+        self.keys[layer].index_copy_(2, self.position, key.to(self.keys.dtype))
+        self.values[layer].index_copy_(2, self.position, value.to(self.values.dtype))
+        return self.keys[layer], self.values[layer]
+
+    def rows(self, tokens: int) -> Tensor:
+        """As `KVCache.rows`; ``tokens`` is 1."""
+        return self.position
+
+    def mask(self, tokens: int) -> Tensor:
+        """(1, T_max), to be added to the scores: 0 up to the new token's own place, -inf behind it."""
+        if self._mask is None:
+            behind = (self._places > self.position)[None]
+            self._mask = torch.zeros_like(behind, dtype=self.keys.dtype).masked_fill_(behind, -math.inf)
+        return self._mask
+
+    def advance(self, tokens: int) -> None:
+        self.length, self._mask = self.length + tokens, None
+        self.position += tokens
+
+    def move_to(self, length: int) -> None:
+        """The next token goes to place ``length``; what lies behind it is overwritten before it is looked at."""
+        self.length, self._mask = length, None
+        self.position.fill_(length)
 
 
 def rotary_tables(length: int, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
@@ -78,12 +134,13 @@ class CausalSelfAttention(nn.Module):
         """(B, T, C) -> (B, T, C). ``rotary`` holds the tables of these T positions, if RoPE is on."""
         B, T, C = x.shape
         q, k, v = self._split(x, rotary)
-        seen = 0 if cache is None else cache.length
+        seen, mask = 0, None
         if cache is not None:
+            seen, mask = cache.length, cache.mask(T)
             k, v = cache.append(self.layer, k, v)
         y = F.scaled_dot_product_attention(  # softmax(q k^T / sqrt(head_dim)) v, with the mask
             q, k, v,
-            attn_mask=self._mask(T, seen, x.device),
+            attn_mask=mask,
             dropout_p=self.attn_dropout.p if self.training else 0.0,
             is_causal=T > 1 and seen == 0,
         )  # fmt: skip
@@ -110,13 +167,6 @@ class CausalSelfAttention(nn.Module):
         scores = q @ k.mT / math.sqrt(q.shape[-1])  # (B, H, T, head_dim) x (B, H, head_dim, T) -> (B, H, T, T)
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
         return scores.masked_fill(future, -math.inf).softmax(dim=-1)
-
-    @staticmethod
-    def _mask(tokens: int, seen: int, device: torch.device) -> Tensor | None:
-        """(T, seen + T), True where a new token may look; None where is_causal or T = 1 says it all."""
-        if seen == 0 or tokens == 1:
-            return None
-        return torch.ones(tokens, seen + tokens, dtype=torch.bool, device=device).tril(seen)
 
 
 @torch.no_grad()

@@ -95,6 +95,8 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """``model(idx)`` -> logits: ``logits[:, t]`` are the scores of what follows ``idx[:, t]``."""
 
+    is_capturable = True  # by a CUDA graph, for one shape in evaluation mode: see `course_lib.graphs`
+
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
@@ -158,11 +160,12 @@ class GPT(nn.Module):
         start = 0 if cache is None else cache.length
         check_context(T, start, self.config.block_size)
         x = self.token_embedding(idx)  # (B, T, C)
+        rows = slice(T) if cache is None else cache.rows(T)
         rotary = None
         if self.position_embedding is not None:
-            x = x + self.position_embedding.weight[start : start + T]  # (T, C), the same for all B
+            x = x + self.position_embedding.weight[rows]  # (T, C), the same for all B
         else:
-            rotary = (self.rotary_cos[start : start + T], self.rotary_sin[start : start + T])
+            rotary = (self.rotary_cos[rows], self.rotary_sin[rows])
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, rotary, cache)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from course_lib.device import Compute, generators
+from course_lib.graphs import keep_captures_off, let_captures_in
 
 Result = TypeVar("Result")
 PutBack = Callable[[], Any]
@@ -47,6 +48,7 @@ class Borrowed:
             try:
                 if is_outermost:
                     _AT_WORK[thread] = before
+                    keep_captures_off(thread)
                 _switch(self._compute)
                 return work()
             finally:
@@ -73,6 +75,7 @@ def _give_back(owed: dict[str, PutBack], thread: int | None) -> None:
         owed[name]()  # twice does no harm: it is crossed out when it is done
         owed.pop(name)
     _AT_WORK.pop(thread, None)  # type: ignore[call-overload]
+    let_captures_in(thread)
 
 
 def _switch(compute: Compute) -> None:

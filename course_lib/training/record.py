@@ -38,9 +38,10 @@ class StepRecord:
     dropout: float | None
     best: bool = False
     """Whether val_loss is the lowest so far."""
-    skipped: bool = False
+    skipped: bool | None = False
     """Whether fp16's loss scaler skipped the update, as a gradient overflowed: the step is counted, and the learning
-    rate moves on with it, but the weights and what the optimizer remembers are as they were before it."""
+    rate moves on with it, but the weights and what the optimizer remembers are as they were before it. None where it
+    was not read: on a card, with the loss."""
 
 
 @dataclass

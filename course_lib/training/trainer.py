@@ -36,6 +36,7 @@ from course_lib.training.scoring import diverged, explain_memory, next_token_los
 from course_lib.training.setup import adopt, compute_for, wrap
 from course_lib.training.signals import holding_signals
 from course_lib.training.state import STATE, dropout_of, move, state_of, take_up
+from course_lib.training.update import clip, take_step
 
 
 class _Stopped(Exception):
@@ -82,7 +83,7 @@ class Trainer:
         self.forward_model, self.loss = wrap(self.model, self.loss, config.compile, self.world)
         self.optimizer = build_optimizer(self.model, config)
         self.scaler = self.compute.build_scaler()
-        self.overflows = Overflows(self.scaler)
+        self.overflows = Overflows(self.scaler, self.compute.device)
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
         self.step, self.has_begun, self.has_own_loss = 0, False, loss not in (None, next_token_loss)
         self.tokens, self.seconds, self.best_val_loss = 0, 0.0, math.inf
@@ -182,19 +183,22 @@ class Trainer:
                 self.scaler.scale(loss / self.micro_steps).backward()
             total += loss.detach()
             targets += y.numel()
-        train_loss = self._read_loss(total / self.micro_steps, self.step)
+        mean = self.world.mean(total / self.micro_steps) if self._is_read(self.step) else None
         with holding_signals():  # all of this, or nothing
-            norm = self._clip()
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-            self._count(train_loss, lr, norm, targets, start)
+            norm = clip(self.model, self.optimizer, self.scaler, self.config.grad_clip)
+            take_step(self.optimizer, self.scaler, mean, self._need_finite)
+            self._count(*self.overflows.read(mean, norm), lr, targets, start)
 
-    def _count(self, train_loss: float | None, lr: float, norm: Tensor | None, targets: int, start: float) -> None:
-        """The step is done: its record, and what is owed after it."""
+    def _count(
+        self, train_loss: float | None, grad_norm: float | None, skipped: bool | None, lr: float, targets: int,
+        start: float,
+    ) -> None:  # fmt: skip
+        """The step is done: its record, and what is owed after it. A loss that is not finite ends the run before."""
+        if train_loss is not None and not math.isfinite(train_loss):
+            self._need_finite(train_loss)
+            train_loss = grad_norm = None
         self.tokens += targets * self.world.size
         self.seconds += time.perf_counter() - start
-        train_loss, skipped = self.overflows.count(train_loss)
-        grad_norm = None if norm is None or train_loss is None else float(norm)
         record = StepRecord(
             self.step, train_loss, None, lr, self.tokens, round(self.seconds, 4), grad_norm, dropout_of(self.model),
             skipped=skipped,
@@ -243,21 +247,14 @@ class Trainer:
         alone = self.world.size == 1
         return contextlib.nullcontext() if alone or is_last else self.forward_model.no_sync()
 
-    def _clip(self) -> Tensor | None:
-        """Shorten the gradient to at most grad_clip; returns its norm before that."""
-        if not self.config.grad_clip:
-            return None
-        self.scaler.unscale_(self.optimizer)
-        return nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+    def _is_read(self, step: int) -> bool:
+        """Whether this step's loss is read: for that a card is waited for."""
+        return step % self.config.log_every == 0 or step + 1 == self.config.max_steps
 
-    def _read_loss(self, loss: Tensor, step: int) -> float | None:
-        """The mean loss over all processes, where this step reads it; not finite, it ends the run (but in fp16)."""
-        if step % self.config.log_every and step + 1 != self.config.max_steps:
-            return None
-        value = self.world.sum([loss.item()])[0] / self.world.size
-        if not math.isfinite(value) and not self.scaler.is_enabled():
-            raise self._diverged(f"The training loss is {value} at step {step}")
-        return value
+    def _need_finite(self, loss: float) -> None:
+        """A loss that is read and not finite ends the run; fp16 goes on: its scaler has skipped the update."""
+        if not math.isfinite(loss) and not self.scaler.is_enabled():
+            raise self._diverged(f"The training loss is {loss} at step {self.step}")
 
     def _is_due(self, every: int | None) -> bool:
         """Whether something that comes every ``every`` steps comes now; all of it after the last."""

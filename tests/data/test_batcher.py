@@ -1,9 +1,17 @@
 """The Batcher against slow loops: which windows a step draws, who gets which, and scoring a whole split."""
 
 import collections
+import copy
+import gc
 import json
 import math
+import os
+import pickle
 import random
+import signal
+import threading
+import weakref
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +287,125 @@ def test_ten_gigabytes_are_drawn_from_without_being_read(sparse):
     assert max(offsets) > 4.9e9  # beyond 32 bits, and near the end
     for place in (0, 2_500_000_000, 4_999_999_995):
         assert batcher.tokens[place : place + 5].tolist() == [1, 2, 3, 4, 5]
+
+
+# Read in advance ------------------------------------------------------------------------------------------
+
+
+class Touchy:
+    """A row that a thread which reads ahead cannot read."""
+
+    def __init__(self, row):
+        self.row, self.size = row, row.size
+
+    def __len__(self):
+        return len(self.row)
+
+    def __getitem__(self, places):
+        if threading.current_thread().name.startswith("read-ahead"):
+            raise OSError("the disk is gone")
+        return self.row[places]
+
+
+def reading_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_what_goes_wrong_in_the_thread_is_told_to_whoever_asks_and_not_twice():
+    plain, mapped = Batcher(squares(300), 4, 8), Batcher(squares(300), 4, 8, resident=False)
+    mapped.tokens = Touchy(mapped.tokens)
+    assert same(mapped.batch(0), plain.batch(0))
+    for step in (1, 2, 3):
+        with pytest.raises(OSError, match="the disk is gone"):
+            mapped.batch(step)
+        assert same(mapped.batch(step), plain.batch(step))  # asked again, it is read again
+    windows = mapped.windows()
+    assert same(next(windows), next(plain.windows()))
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(windows)
+
+
+def test_an_interruption_while_the_thread_reads_loses_nothing(path, monkeypatch):
+    plain, mapped = Batcher(path, 3, 16), Batcher(path, 3, 16, resident=False)
+    mapped.batch(0)
+    usual = Future.result
+    for step in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Future, "result", lambda self, timeout=None: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                mapped.batch(step)
+        assert Future.result is usual
+        assert same(mapped.batch(step), plain.batch(step))
+
+
+def test_no_thread_and_no_memory_stay_behind(path):
+    before = set(reading_threads())
+    batchers = [Batcher(path, 3, 16, resident=False) for _ in range(5)]
+    for batcher in batchers:
+        batcher.batch(0)
+        for _ in zip(range(2), batcher.windows()):
+            pass  # and the rest is not asked for
+        list(batcher.windows())
+    began = set(reading_threads()) - before
+    assert began
+    last = [weakref.ref(batcher) for batcher in batchers]
+    del batcher, batchers
+    for thread in began:
+        thread.join(timeout=10)
+    gc.collect()
+    assert not set(reading_threads()) - before
+    assert [ref() for ref in last] == [None] * 5
+
+
+def test_a_text_in_memory_needs_no_thread():
+    before = set(reading_threads())
+    batcher = Batcher(squares(300), 4, 8)
+    batcher.batch(0), list(batcher.windows())
+    assert set(reading_threads()) == before
+
+
+@pytest.mark.parametrize("copied", [lambda b: pickle.loads(pickle.dumps(b)), copy.deepcopy, copy.copy], ids=str)
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_copy_draws_what_the_first_one_draws(path, resident, copied):
+    first = Batcher(path, 3, 16, seed=2, grad_accum=2, resident=resident)
+    first.check_ids(256)
+    first.batch(0)
+    other = copied(first)
+    for step in (0, 1, 2):
+        assert same(other.batch(step, 1), first.batch(step, 1))
+    assert isinstance(other.tokens, np.memmap)
+    assert all(same(*pair) for pair in zip(other.windows(), first.windows(), strict=True))
+    other = copied(first)
+    other.seed = 3  # what the first one has read ahead is not the copy's
+    assert same(other.batch(3), Batcher(path, 3, 16, seed=3, grad_accum=2).batch(3))
+
+
+def test_of_a_file_a_copy_holds_the_path(path, monkeypatch, tmp_path):
+    batcher = Batcher(path, 3, 16, resident=False)
+    word = pickle.dumps(batcher)
+    assert len(word) < 2000 < batcher.tokens.nbytes
+    monkeypatch.chdir(tmp_path)
+    assert same(pickle.loads(word).batch(7), batcher.batch(7))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_reads_by_itself(path):
+    """Its thread did not come along: waiting for what it was to read would take for ever."""
+    plain, mapped = Batcher(path, 3, 16), Batcher(path, 3, 16, resident=False)
+    mapped.batch(0)
+    expected = [plain.batch(step)[0].tolist() for step in (1, 2)]
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        os._exit(0 if [mapped.batch(step)[0].tolist() for step in (1, 2)] == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [mapped.batch(step)[0].tolist() for step in (1, 2)] == expected
 
 
 # What published code expects ------------------------------------------------------------------------------

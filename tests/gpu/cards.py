@@ -60,6 +60,19 @@ def build(seed: int = 0, block_size: int = BLOCK, **form: Any) -> GPT:
     return GPT(GPTConfig(block_size=block_size, vocab_size=numbers()[0].vocab_size, **shape))
 
 
+def lively(form: dict[str, Any], block_size: int = BLOCK) -> GPT:
+    """Weights so large that the choices vary and are not near a tie."""
+    model = build(block_size=block_size, **form)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            # A tied head prefers the token it has just seen, unless the blocks outweigh the embedding.
+            size = 0.5 if model.config.tie_weights and name == "token_embedding.weight" else 1.5
+            if p.ndim == 2:
+                p.copy_(torch.randn(p.shape, generator=generator) * size / p.shape[1] ** 0.5)
+    return model.eval()
+
+
 def settings(device: str, **changes: Any) -> TrainConfig:
     usual = dict(max_steps=100, batch_size=BATCH, max_lr=3e-3, warmup_steps=10, eval_every=0, precision="fp32")
     return TrainConfig(device=device, **(usual | changes))

@@ -15,8 +15,9 @@ from course_lib.device import choose, find
 
 HERE = Path(__file__).parent
 ORDER = (
-    "test_card_refusals", "test_card_fp32", "test_card_tokens", "test_card_waiting", "test_card_memory",
-    "test_card_saves", "test_card_forms", "test_card_processes", "test_card_busy", "test_card_chapters",
+    "test_card_refusals", "test_card_fp32", "test_card_tokens", "test_card_graphs", "test_card_waiting",
+    "test_card_memory", "test_card_saves", "test_card_forms", "test_card_processes", "test_card_busy",
+    "test_card_chapters",
 )  # fmt: skip
 """A fault that ends all others, such as a driver that is too old, should show within seconds."""
 

@@ -11,11 +11,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cards import BATCH, BLOCK, EVERYWHERE, GPT2, MODERN, SLOWLY, assert_same_tokens, exact, numbers, run_script
+import torch
+from cards import BATCH, BLOCK, EVERYWHERE, GPT2, MODERN, SLOWLY, assert_same_tokens, exact, numbers, on, run_script
 from cards import small_trainer as run_of
 from resumed import forms
 
 from course_lib import checkpoint
+from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
 from course_lib.data import Batcher
 from course_lib.interop import compile_cpp, export_cpp, find_compiler
 from course_lib.sampling import generate
@@ -40,6 +42,22 @@ def test_without_the_two_conditions_it_is_so_but_for_rounding(device: str, proje
     resumed = Trainer.resume(project / "run", batches, max_steps=12)
     assert resumed.compute.device == device
     assert [record.train_loss for record in resumed] == pytest.approx(whole[6:], abs=1e-3)
+
+
+@on("cuda")
+def test_what_is_saved_is_what_a_busy_card_will_have_computed(device: str) -> None:
+    """All copies are given out before the first is waited for; none may be read too early."""
+    trainer = run_of(device, MODERN, optimizer="muon", max_lr=0.02, log_every=10)
+    for _ in range(3):
+        next(trainer)
+    torch.cuda.synchronize()
+    torch.cuda._sleep(500_000_000)
+    next(trainer)
+    saved = model_tensors(trainer.model) | optimizer_tensors(trainer.model, trainer.optimizer)
+    again = model_tensors(trainer.model) | optimizer_tensors(trainer.model, trainer.optimizer)
+    one_by_one = {name: p.detach().cpu() for name, p in trainer.model.named_parameters()}
+    assert all(torch.equal(saved[name], again[name]) for name in again)
+    assert all(torch.equal(saved[name], weight) for name, weight in one_by_one.items())
 
 
 @pytest.mark.parametrize("form", [GPT2, MODERN], ids=["gpt2", "modern"])

@@ -1,24 +1,9 @@
 """A card writes what the CPU writes: greedy tokens, with the cache and without it."""
 
 import pytest
-import torch
-from cards import BLOCK, EVERYWHERE, GPT2, MODERN, assert_same_tokens, build, exact, numbers
+from cards import BLOCK, EVERYWHERE, GPT2, MODERN, assert_same_tokens, exact, lively, numbers
 
-from course_lib.models import GPT
 from course_lib.sampling import generate
-
-
-def lively(form: dict) -> GPT:
-    """Weights so large that the choices vary and are not near a tie."""
-    model = build(**form)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            # A tied head prefers the token it has just seen, unless the blocks outweigh the embedding.
-            size = 0.5 if model.config.tie_weights and name == "token_embedding.weight" else 1.5
-            if p.ndim == 2:
-                p.copy_(torch.randn(p.shape, generator=generator) * size / p.shape[1] ** 0.5)
-    return model.eval()
 
 
 @pytest.mark.parametrize("form", [GPT2, MODERN], ids=["gpt2", "modern"])

@@ -5,6 +5,7 @@ each value that is read, with its line. CUDA's own debug mode refuses to wait, i
 that is kept busy with something else shows any waiting at all: the host must be done before the card is.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from cards import BLOCK, MODERN, PretendCard, build, numbers, on, small_trainer,
 
 from course_lib import sampling
 from course_lib.data import Batcher, prepare
+from course_lib.errors import CourseError
 from course_lib.sampling import CHECK_EVERY, stream
 from course_lib.training import Trainer
 
@@ -116,6 +118,39 @@ def test_cuda_sees_no_waiting_between_two_logs(
     while trainer.step % 10:
         assert next(trainer).train_loss is None
     refusing(False)
+    assert next(trainer).train_loss < 3
+
+
+@pytest.mark.parametrize("run", [*RUNS, "bf16", "fp16"])
+@on("cuda")
+def test_cuda_sees_one_wait_where_a_step_logs(device: str, run: str) -> None:
+    """Loss, norm and what fp16 skipped, read together."""
+    trainer = begun(device, **changes_of(run, device))
+    while trainer.step % 10:
+        next(trainer)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            assert next(trainer).train_loss < 3
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert len([w for w in seen if "synchronizing CUDA operation" in str(w.message)]) == 1
+
+
+@pytest.mark.parametrize("run", [*RUNS, "bf16"])
+@on("cuda")
+def test_a_loss_that_is_read_and_not_finite_moves_nothing_on_a_card(device: str, run: str) -> None:
+    """The loss is read after the update was launched; the update itself has to see it."""
+    trainer = begun(device, **changes_of(run, device))
+    while trainer.step % 10:
+        next(trainer)
+    usual, before = trainer.loss, [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.loss = lambda model, x, y: usual(model, x, y) * float("nan")
+    with pytest.raises(CourseError, match="The training loss is nan at step 20"):
+        next(trainer)
+    assert all(torch.equal(p, was) for p, was in zip(trainer.model.parameters(), before, strict=True))
+    trainer.loss = usual
     assert next(trainer).train_loss < 3
 
 
