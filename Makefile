@@ -14,6 +14,7 @@ CHAPTER ?=
 VENV := .venv
 STAMP := $(VENV)/.installed
 BEGUN := $(VENV)/.begun
+BOOK := $(VENV)/.book
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # With .venv's programs on the PATH, as in an activated shell: `!course` in a cell finds the right one.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
@@ -21,7 +22,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-slow test-browser test-gpu test-portable refresh bench wheels lint clean install moved
+.PHONY: help lab test test-slow test-browser test-gpu test-portable refresh book architecture bench wheels lint clean install moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +51,17 @@ test-portable: install ## run the notebooks, and the tests that hold numbers, as
 
 refresh: install ## run a chapter afresh, store its outputs, show what changed: make refresh CHAPTER=05
 	$(RUN) -m course_lib.notebook "$(CHAPTER)"
+
+# The book's packages are many, so only this target installs them.
+book: $(BOOK) ## build the book into _build/html, from the stored outputs: no warning is let through
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" jupyter-book build . -W -n --all --keep-going $(ARGS)
+
+$(BOOK): $(STAMP)
+	$(PIP) install -c constraints.txt -e '.[lab,test,book]' && $(PIP) check
+	@touch $@
+
+architecture: install ## draw the library's floors anew into chapters/architecture.md
+	$(RUN) tests/architecture.py
 
 bench: install ## measure speed on this machine
 	$(RUN) -m course_lib bench $(ARGS)

@@ -197,19 +197,22 @@ def toc_pages() -> list[str]:
     return [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
 
 
-def test_the_table_of_contents_names_files_that_exist_and_every_chapter():
+def page_files() -> list[Path]:
+    return [file for pattern in ("*.md", "*.ipynb") for file in (ROOT / "chapters").glob(pattern)]
+
+
+def test_the_table_of_contents_names_files_that_exist_and_every_page():
     pages = toc_pages()
     for page in pages:
         suffixes = {file.suffix for file in ROOT.glob(f"{page}.*")}
         assert suffixes & {".md", ".ipynb"}, f"{page} is in _toc.yml only"
-    notebooks = {f"chapters/{file.stem}" for file in (ROOT / "chapters").glob("*.ipynb")}
-    assert notebooks <= set(pages)
+    assert {f"chapters/{file.stem}" for file in page_files()} == set(pages)
 
 
-def test_the_first_page_leads_to_every_chapter_that_exists_and_to_the_newcomers_page():
+def test_the_first_page_leads_to_every_other_page():
     text = (ROOT / "chapters" / "index.md").read_text(encoding="utf-8")
     links = set(re.findall(r"\]\(([^)]+)\)", text))
-    assert links == {"start.md", *(file.name for file in (ROOT / "chapters").glob("*.ipynb"))}
+    assert links == {file.name for file in page_files() if file.stem != "index"}
     rows = re.findall(r"^\| (\d\d) \| (.+?) \|", text, flags=re.MULTILINE)
     assert [number for number, _ in rows] == [f"{n:02}" for n in range(12)]
     for number, title in rows:
@@ -411,7 +414,7 @@ def test_make_alone_lists_the_targets(checkout):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-@pytest.mark.parametrize("failing", [None, "test", "test-portable", "test-slow", "test-browser"])
+@pytest.mark.parametrize("failing", [None, "test", "book", "test-portable", "test-slow", "test-browser"])
 @pytest.mark.parametrize("with_data", [False, True])
 def test_ci_runs_the_suites_and_fails_when_one_does(tmp_path, failing, with_data):
     script = tmp_path / "checkout" / ".ci" / "run"
@@ -429,7 +432,7 @@ def test_ci_runs_the_suites_and_fails_when_one_does(tmp_path, failing, with_data
     environment = {name: value for name, value in os.environ.items() if name != "COURSE_DATA"}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=60)
-    suites = ["test", "test-portable", "test-slow", "test-browser"]
+    suites = ["test", "book", "test-portable", "test-slow", "test-browser"]
     expected = suites[: suites.index(failing) + 1] if failing else suites
     where = str(data.resolve()) if with_data else ""
     assert done.stdout.splitlines() == [f"{suite} {where}" for suite in expected]

@@ -1,4 +1,4 @@
-"""From settings to a model."""
+"""From settings to a model: where each kind of model is named."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The training loop: see `Trainer`."""
+"""The training loop: `Trainer`, one iterator of step records, and what it takes care of around its five steps."""
 
 from course_lib.config import TrainConfig
 from course_lib.training.record import Batches, Loss, StepRecord, seed_for
