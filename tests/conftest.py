@@ -1,11 +1,13 @@
 """What all tests share: no downloads, and a project folder of their own."""
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("COURSE_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it, and before torch loads
@@ -28,6 +30,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "_toc.yml").write_text("format: jb-book\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def made_once(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``made_once(name, make)``: a folder that ``make`` has filled, for all processes of one test run (pytest-xdist)."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):  # each process has a folder of its own in that of the run
+        base = base.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(base / f"{name}.lock"):
+            if not (base / f"{name}.made").exists():
+                shutil.rmtree(base / name, ignore_errors=True)  # of one that failed
+                (base / name).mkdir()
+                make(base / name)
+                (base / f"{name}.made").touch()
+        return base / name
+
+    return once
 
 
 @pytest.fixture(scope="session", autouse=True)
