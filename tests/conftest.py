@@ -36,9 +36,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def made_once(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, Callable[[Path], object]], Path]:
-    """``made_once(name, make)``: a folder that ``make`` has filled, for all processes of one test run (pytest-xdist)."""
+    """``made_once(name, make)``: a folder that ``make`` has filled, once for all processes of a test run."""
     base = tmp_path_factory.getbasetemp()
-    if hasattr(pytestconfig, "workerinput"):  # each process has a folder of its own in that of the run
+    if hasattr(pytestconfig, "workerinput"):  # pytest-xdist gives each process a folder of its own in that of the run
         base = base.parent
 
     def once(name: str, make: Callable[[Path], object]) -> Path:
@@ -63,11 +63,13 @@ def threads_of_the_numerics() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hangups_are_heard() -> None:
-    """Under nohup SIGHUP is ignored, and every program that a test starts would ignore it as well.
+def signals_are_heard() -> None:
+    """Under nohup SIGHUP is ignored, and SIGINT in a script's background: every program that a test starts would too.
 
     A handler that does nothing keeps this process alive all the same; programs that are started have none of it.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 
