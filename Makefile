@@ -44,7 +44,7 @@ test-slow: install ## run the long tests: kills, fuzzing, two processes
 	$(RUN) -m pytest -m slow $(SIDE_BY_SIDE) loadgroup tests $(ARGS)
 
 test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
-	$(RUN) -m pytest -m browser tests $(ARGS)
+	$(RUN) -m pytest -m browser tests/browser $(ARGS)
 
 test-gpu: install ## run what needs a CUDA card or Apple's GPU
 	$(RUN) -m pytest -m gpu tests $(ARGS)
