@@ -19,6 +19,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 # With .venv's programs on the PATH, as in an activated shell: `!course` in a cell finds the right one.
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 
+# Tests side by side, a process for each core (at most four: each holds torch); ARGS="-n 0" runs them one by one.
+# What is in one file stays in one process, a notebook's cells among them; of the long tests each one is dealt by itself.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist
+
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
@@ -35,13 +39,13 @@ lab: install ## open JupyterLab on the page that leads to the chapters
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: install ## run the tests and the notebooks
-	$(RUN) -m pytest --nbval $(ARGS)
+	$(RUN) -m pytest --nbval $(SIDE_BY_SIDE) loadfile $(ARGS)
 
 test-slow: install ## run the long tests: kills, fuzzing, two processes
-	$(RUN) -m pytest -m slow tests $(ARGS)
+	$(RUN) -m pytest -m slow $(SIDE_BY_SIDE) loadgroup tests $(ARGS)
 
 test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
-	$(RUN) -m pytest -m browser tests $(ARGS)
+	$(RUN) -m pytest -m browser tests/browser $(ARGS)
 
 test-gpu: install ## run what needs a CUDA card or Apple's GPU
 	$(RUN) -m pytest -m gpu tests $(ARGS)

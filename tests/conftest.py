@@ -1,11 +1,13 @@
 """What all tests share: no downloads, and a project folder of their own."""
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("COURSE_OFFLINE", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it, and before torch loads
@@ -30,6 +32,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def made_once(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``made_once(name, make)``: a folder that ``make`` has filled, once for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):  # pytest-xdist gives each process a folder of its own in that of the run
+        base = base.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(base / f"{name}.lock"):
+            if not (base / f"{name}.made").exists():
+                shutil.rmtree(base / name, ignore_errors=True)  # of one that failed
+                (base / name).mkdir()
+                make(base / name)
+                (base / f"{name}.made").touch()
+        return base / name
+
+    return once
+
+
 @pytest.fixture(scope="session", autouse=True)
 def threads_of_the_numerics() -> None:
     """As many threads as COURSE_THREADS says, where it says so: `make test-portable` plays several machines."""
@@ -40,11 +63,13 @@ def threads_of_the_numerics() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hangups_are_heard() -> None:
-    """Under nohup SIGHUP is ignored, and every program that a test starts would ignore it as well.
+def signals_are_heard() -> None:
+    """Under nohup SIGHUP is ignored, and SIGINT in a script's background: every program that a test starts would too.
 
     A handler that does nothing keeps this process alive all the same; programs that are started have none of it.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
 

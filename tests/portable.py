@@ -5,7 +5,8 @@
     python tests/portable.py --chapters 04 06                these chapters only, and no other tests
     python tests/portable.py --numerics lowest --changed     the chapters that differ from the main branch
 
-A chapter that fails here fails on somebody's laptop. At the end stands a table: seconds for each chapter.
+A chapter that fails here fails on somebody's laptop. At the end stands a table: seconds for each chapter. They are
+those of a machine with all cores at work; a chapter that is named alone has them for itself.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from course_lib.numerics import numerics_here
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
+SIDE_BY_SIDE = "-n logical --maxprocesses 4 --dist loadfile".split()
+"""As `make test` does it: a process for each core, and a notebook's cells in one process."""
 WITHOUT_NUMBERS = (
     "tests/browser", "tests/checkpoint", "tests/corpora", "tests/data", "tests/tokenizers", "tests/test_cli.py",
     "tests/test_config.py", "tests/test_gpu_collection.py", "tests/test_house.py", "tests/test_layers.py",
@@ -54,7 +57,7 @@ def hold(what: Sequence[str], environment: dict[str, str]) -> tuple[bool, dict[s
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "--nbval", "-q", f"--junitxml={report}", "-p", "no:cacheprovider"]
-        done = subprocess.run([*command, *what], cwd=ROOT, env=os.environ | environment, check=False)
+        done = subprocess.run([*command, *SIDE_BY_SIDE, *what], cwd=ROOT, env=os.environ | environment, check=False)
         seconds: dict[str, float] = defaultdict(float)
         for case in ET.parse(report).iter("testcase") if report.exists() else ():
             name = case.get("classname", "")

@@ -100,9 +100,15 @@ def test_the_set_up_cell_says_what_to_do_where_there_is_no_wheel(monkeypatch, tm
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(made_once: Callable) -> Path:
     """A folder with the library as its wheel brings it, and nothing of the checkout."""
-    checkout, wheels, site = (tmp_path_factory.mktemp(name) for name in ("checkout", "wheels", "site"))
+    return made_once("installed", install) / "site"
+
+
+def install(folder: Path) -> None:
+    """Build the wheel from a copy of the sources, and unpack it into ``folder``/site."""
+    checkout, wheels = folder / "checkout", folder / "wheels"
+    checkout.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
     shutil.copytree(ROOT / "course_lib", checkout / "course_lib", ignore=shutil.ignore_patterns("__pycache__"))
@@ -112,8 +118,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (wheel,) = wheels.iterdir()
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    return site
+        archive.extractall(folder / "site")
 
 
 def files_of(folder: Path, apart: tuple[str, ...] = ()) -> dict[str, str]:
@@ -134,12 +139,16 @@ def test_the_wheel_has_every_file_of_the_library(installed):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_chapter_runs_twice_and_leaves_nothing_behind(path, installed, tmp_path):
-    """Without a mirror of the real corpora at first, and then with one, where there is one: it must not matter."""
+    """Without a mirror of the real corpora at first, and then with one, where there is one: it must not matter.
+
+    On one thread, which `make test` does not do, and which costs a third less of the processor.
+    """
     (tmp_path / "chapters").mkdir()
     shutil.copy(path, tmp_path / "chapters")
     shutil.copy(ROOT / "_toc.yml", tmp_path)
     before = files_of(tmp_path)
     environment = os.environ | {"COURSE_OFFLINE": "1", "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"COURSE_THREADS": "1"}
     mirror = environment.pop("COURSE_DATA", None)
     nbval = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", f"chapters/{path.name}"]
     which = [sys.executable, "-c", "import course_lib; print(course_lib.__file__)"]

@@ -1,12 +1,14 @@
 """The numerics that one machine can play: each is what its name says."""
 
+import functools
 import os
 import subprocess
 import sys
 
 import pytest
 
-from course_lib.numerics import AS_IT_IS, AVX2, LOWEST, NUMERICS, numerics_here
+from course_lib import numerics
+from course_lib.numerics import AS_IT_IS, AVX2, LOWEST, NUMERICS
 
 ASK = """
 import torch
@@ -15,8 +17,12 @@ print(torch.backends.cpu.get_cpu_capability(), (a @ b).sum().item(), a.exp().sum
 """
 
 
+numerics_here = functools.cache(numerics.numerics_here)
+
+
+@functools.cache
 def answers(name: str) -> list[str]:
-    """Vector width, a sum after a matrix product, and a plain sum, in a process of its own."""
+    """Vector width, a sum after a matrix product, and a plain sum, in a process that is started once for all tests."""
     environment = os.environ | NUMERICS[name]
     return subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True).stdout.split()
 

@@ -92,7 +92,9 @@ def test_tokens_are_one_row_of_whole_numbers(tokens):
 
 
 @pytest.mark.parametrize(
-    "form", [list, tuple, np.asarray, torch.tensor, lambda row: np.asarray(row, dtype=np.uint16)], ids=str
+    "form",
+    [list, tuple, np.asarray, torch.tensor, lambda row: np.asarray(row, dtype=np.uint16)],
+    ids=["list", "tuple", "array", "tensor", "uint16"],
 )
 def test_tokens_come_in_any_form(form):
     row = list(range(50, 90))
@@ -440,7 +442,11 @@ def test_steps_and_numbers_of_batches_are_whole_numbers(bad):
 # Ids that a model knows -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", [list, np.asarray, torch.tensor, lambda row: np.asarray(row, dtype=np.int16)], ids=str)
+@pytest.mark.parametrize(
+    "form",
+    [list, np.asarray, torch.tensor, lambda row: np.asarray(row, dtype=np.int16)],
+    ids=["list", "array", "tensor", "int16"],
+)
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("bad", [-1, -300, 11, 12, 9999])
 @pytest.mark.parametrize("place", [0, 77, 199])

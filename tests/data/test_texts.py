@@ -110,6 +110,7 @@ def zipped(content):
         (b"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n", "a PDF"),
         (rb"{\rtf1\ansi It was the best of times.}", "RTF"),
     ],
+    ids=["gzip", "bzip2", "xz", "zip", "PDF", "RTF"],  # the bytes hold the time
 )
 def test_what_is_brought_instead_of_a_text_is_named(content, what):
     message = refusal(content, "my file")

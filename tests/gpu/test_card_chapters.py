@@ -71,6 +71,7 @@ def device_of(chapter: Path) -> list:
     return [*cpu, *(pytest.param(chapter, *card.values, marks=card.marks) for card in CARDS)]
 
 
+@pytest.mark.xdist_group("chapters on a card")  # they start all at once, whichever test comes first
 @pytest.mark.parametrize(
     ("chapter", "device"),
     [case for chapter in CHAPTERS for case in device_of(chapter)],

@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 
 from course_lib.interop import compile_cpp, find_compiler
-from course_lib.interop.cpp import SOURCE, source
+from course_lib.interop.cpp import PROGRAM, SOURCE, source
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(made_once: Callable) -> Path:
     """The compiled program."""
     if find_compiler() is None:
         pytest.skip("no C++ compiler was found (c++, g++, clang++ or CXX)")
-    folder = tmp_path_factory.mktemp("program")
-    (folder / SOURCE).write_text(source(), encoding="utf-8")
-    return compile_cpp(folder)
+
+    def make(folder: Path) -> None:
+        (folder / SOURCE).write_text(source(), encoding="utf-8")
+        compile_cpp(folder)
+
+    return made_once("program", make) / PROGRAM
 
 
 Ran = subprocess.CompletedProcess
