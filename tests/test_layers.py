@@ -19,7 +19,7 @@ PACKAGE = "course_lib"
 FLOORS = {
     "errors": -2,
     **dict.fromkeys(["paths", "locks", "progress"], -1),
-    **dict.fromkeys(["config", "device", "numerics", "peaks"], 0),
+    **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages", "plots"], 3),

@@ -85,8 +85,8 @@ class DoctorSettings:
 def doctor(args: list[str]) -> None:
     """Say what was found here, as a report to paste when asking for help."""
     _parse(DoctorSettings, args, "doctor", "Say what was found here, as a report to paste.")
-    from course_lib.data.sources import SOURCES
     from course_lib.device import processor
+    from course_lib.sources import SOURCES
 
     print(f"course_lib {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"python: {sys.executable}")
