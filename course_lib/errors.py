@@ -1,5 +1,6 @@
-"""The one exception that the library raises on purpose, and the check that most functions need."""
+"""The one exception that the library raises on purpose, and the check and the words that most functions need."""
 
+import difflib
 from numbers import Integral
 
 
@@ -9,6 +10,12 @@ class CourseError(Exception):
     The message says what was expected, what came instead, and what to do. The command line prints
     it without a traceback; a notebook shows it as any exception.
     """
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """A half sentence that names the known word nearest to ``name``, or lists what there is."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(sorted(known)) + "."
 
 
 def need_whole(name: str, value: object, low: int, bits: int | None = None, otherwise: str = "") -> int:

@@ -16,7 +16,7 @@ from library_imports import PACKAGE, imported_names, library_sources, module_nam
 FLOORS = {
     "errors": -2,
     **dict.fromkeys(["paths", "locks", "progress"], -1),
-    **dict.fromkeys(["config", "device", "numerics", "peaks"], 0),
+    **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages", "plots"], 3),

@@ -24,6 +24,7 @@ from course_lib.bench.peer import (
     scratch_project,
 )
 from course_lib.bench.reporting import Measure, report, take_turns, timed
+from course_lib.bench.tokenizing import bench_bpe
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest
 from course_lib.device import find, select
 from course_lib.errors import CourseError
@@ -152,7 +153,13 @@ def _run_peer(folder: Path, args: list[str], losses: list[float]) -> float:
     return seconds
 
 
-BENCHMARKS = {"generate": bench_generate, "cpp": bench_cpp, "step": bench_step, "recipe": bench_recipe}
+BENCHMARKS = {
+    "generate": bench_generate,
+    "cpp": bench_cpp,
+    "step": bench_step,
+    "recipe": bench_recipe,
+    "bpe": bench_bpe,
+}
 
 
 def run(

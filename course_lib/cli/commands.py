@@ -43,17 +43,20 @@ def prepare(args: list[str]) -> None:
     )
 
 
+MEASURED = "step, generate, cpp, recipe, bpe, lab"
+
+
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe, lab, or gpu (a list).")]
-    peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
+    name: Annotated[Positional[str], arg(help=f"What to measure: {MEASURED}, or gpu (a list).")]
+    peer: Annotated[str | None, arg(help="A copy of nanoGPT (bpe: of minbpe) to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
     out: Annotated[str | None, arg(help="Where to write the JSON; by default it is only printed.")] = None
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed on this machine, on request beside a peer: bench step|generate|cpp|recipe|lab|gpu [--peer PATH]."""
+    """Measure speed on this machine, on request beside a peer: bench NAME [--peer PATH]."""
     if args[:1] == ["gpu"]:
         from course_lib.bench.__main__ import run  # its words are others, and it needs no package but torch's
 
@@ -85,8 +88,8 @@ class DoctorSettings:
 def doctor(args: list[str]) -> None:
     """Say what was found here, as a report to paste when asking for help."""
     _parse(DoctorSettings, args, "doctor", "Say what was found here, as a report to paste.")
-    from course_lib.data.sources import SOURCES
     from course_lib.device import processor
+    from course_lib.sources import SOURCES
 
     print(f"course_lib {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"python: {sys.executable}")

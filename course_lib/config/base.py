@@ -1,7 +1,6 @@
 """What all settings share: checks of their types, one name each, and dict, JSON and TOML in and out."""
 
 import dataclasses
-import difflib
 import json
 import sys
 import tomllib
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 
 ALIASES = {"learning_rate": "max_lr", "max_iters": "max_steps", "gradient_accumulation_steps": "grad_accum"}
 """Names that people bring from other training scripts, and the course's own. They hold wherever settings are typed."""
@@ -21,12 +20,6 @@ def by_own_names(settings: dict[str, Any]) -> dict[str, Any]:
         if name in settings and known in settings:
             raise CourseError(f"{name} is another name for {known}, and both are given. Leave one of them out.")
     return {ALIASES.get(name, name): value for name, value in settings.items()}
-
-
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """A half sentence that names the known word nearest to ``name``, or lists what there is."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(sorted(known)) + "."
 
 
 def _is_of_type(value: object, kind: object) -> bool:

@@ -1,4 +1,4 @@
-"""Data: find and verify sources, turn text into ``.bin`` files, draw batches from them."""
+"""Data: find a text, turn it into ``.bin`` files, draw batches from them."""
 
 import importlib
 
@@ -9,9 +9,8 @@ _HOMES = {
     "prepare": "prepared",
     "Prepared": "prepared",
     "load_prepared": "prepared",
-    "find_source": "sources",
 }
-__all__ = ["Batcher", "Prepared", "find_source", "load_bytes", "load_prepared", "load_text", "prepare"]
+__all__ = ["Batcher", "Prepared", "load_bytes", "load_prepared", "load_text", "prepare"]
 
 
 def __getattr__(name: str) -> object:

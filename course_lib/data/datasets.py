@@ -8,8 +8,8 @@ from pathlib import Path
 from course_lib.config import nearest
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.data.reading import absolute, read_bytes, read_text, to_text
-from course_lib.data.sources import find_source
 from course_lib.errors import CourseError
+from course_lib.sources import find_source
 
 
 @dataclass(frozen=True)

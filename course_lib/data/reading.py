@@ -4,11 +4,13 @@ A text is UTF-8. A byte-order mark is no part of it, and line ends of all system
 named: the error says what the file is, and what makes a text of it.
 """
 
+import codecs
 import functools
 import glob
+import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from course_lib.errors import CourseError
@@ -17,7 +19,10 @@ from course_lib.paths import user_path
 SEPARATOR = "\n\n"
 """What stands between two files of one text: a blank line. The line breaks at a file's end are left out for it."""
 
-STANDARD_INPUT = "standard input"
+BLOCK = 1 << 20
+"""So many bytes of a file are read at a time."""
+SAMPLE = 1 << 16
+"""So many bytes at the beginning of a file tell what kind of file it is."""
 MUCH_IS_NEEDED = "there is nothing to learn from. Give a text of a few thousand characters or more."
 
 _TO_UTF8 = "Save it as UTF-8, for instance with: iconv -f {encoding} -t UTF-8 FILE > NEW"
@@ -86,31 +91,76 @@ def read_text(path: str, name: str | None = None) -> str:
     Raises:
         CourseError: for what cannot be read, is no text, or is empty.
     """
-    parts = [_part(content, file, name or path) for file, content in _contents(path)]
-    text = parts[0] if len(parts) == 1 else _joined(parts)
-    if not text:
+    return "".join(text_blocks(path, name))
+
+
+def text_blocks(path: str, name: str | None = None) -> Iterator[str]:
+    """What `read_text` reads, a block at a time, so that the text need not fit into memory."""
+    files = [None] if path == "-" else find_files(path)
+    if len(files) == 1:
+        blocks = _blocks_of(files[0], "standard input" if path == "-" else name or path)
+    else:
+        blocks = _joined(_part(file) for file in files)
+    is_empty = True
+    for block in blocks:
+        is_empty = is_empty and not block
+        yield block
+    if is_empty:
         what = "Standard input" if path == "-" else name or path
         more = " Pipe it in, as in: course train text:- < book.txt" if path == "-" else ""
         raise CourseError(f"{what} is empty; {MUCH_IS_NEEDED}{more}")
-    return text
 
 
-def _part(content: bytes, file: str, name: str) -> str:
-    """The text of one file; where it is one of several, an error says how to leave it out."""
+def _blocks_of(file: Path | None, name: str) -> Iterator[str]:
+    """The text of one file, or of standard input for None."""
+    reader = TextReader(name)
+    for block in _byte_blocks(file):
+        yield reader.add(block)
+    yield reader.add(b"", is_last=True)
+
+
+def _byte_blocks(file: Path | None) -> Iterator[bytes]:
+    """One file, or standard input for None."""
+    if file is None:
+        yield _standard_input()
+        return
     try:
-        return to_text(content, file or name)
+        with file.open("rb") as opened:
+            while block := opened.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise CourseError(
+            f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
+        ) from error
+
+
+def _part(file: Path) -> Iterator[str]:
+    """The text of one file of several: an error says how to leave it out."""
+    try:
+        yield from _blocks_of(file, str(file))
     except CourseError as error:
-        if not file or file == STANDARD_INPUT:
-            raise
-        kind = Path(file).suffix or ".txt"
+        kind = file.suffix or ".txt"
         wanted = ".txt" if kind != ".txt" else ".md"
         raise CourseError(f"{error} To leave it out, name a pattern, such as 'text:FOLDER/**/*{wanted}'.") from error
 
 
-def _joined(parts: list[str]) -> str:
+def _joined(parts: Iterable[Iterator[str]]) -> Iterator[str]:
     """Several texts as one, empty ones left out; a single line break ends it."""
-    stripped = [part.strip("\n") for part in parts if part.strip("\n")]
-    return SEPARATOR.join(stripped) + "\n" if stripped else ""
+    is_first = True
+    for part in parts:
+        has_begun, held = False, ""  # line breaks at a text's end are held back until it is known whether it goes on
+        for block in part:
+            block = held + block if has_begun else block.lstrip("\n")
+            if not block:
+                continue
+            kept = block.rstrip("\n")
+            held = block[len(kept) :]
+            if not has_begun and not is_first:
+                yield SEPARATOR
+            has_begun, is_first = True, False
+            yield kept
+    if not is_first:
+        yield "\n"
 
 
 def read_start_file(path: str, name: str) -> str:
@@ -121,8 +171,7 @@ def read_start_file(path: str, name: str) -> str:
     """
     if not path or user_path(path).is_dir():
         raise CourseError(f"{name} should name a file with the text to go on from, as in FILE:start.txt.")
-    content = _standard_input() if path == "-" else _read_file(user_path(path))
-    return to_text(content, name)
+    return to_text(b"".join(_byte_blocks(None if path == "-" else user_path(path))), name)
 
 
 def read_bytes(path: str) -> bytes:
@@ -131,29 +180,11 @@ def read_bytes(path: str) -> bytes:
     Raises:
         CourseError: for what cannot be read or is empty.
     """
-    content = b"".join(content for _, content in _contents(path))
+    files = [None] if path == "-" else find_files(path)
+    content = b"".join(block for file in files for block in _byte_blocks(file))
     if not content:
         raise CourseError(f"{path} is empty; {MUCH_IS_NEEDED}")
     return content
-
-
-def _contents(path: str) -> Iterator[tuple[str, bytes]]:
-    """Each file's name, empty where it goes without saying, and its bytes."""
-    if path == "-":
-        yield STANDARD_INPUT, _standard_input()
-        return
-    files = find_files(path)
-    for file in files:
-        yield str(file) if len(files) > 1 else "", _read_file(file)
-
-
-def _read_file(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CourseError(
-            f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
-        ) from error
 
 
 @functools.cache
@@ -173,24 +204,62 @@ def to_text(content: bytes, name: str) -> str:
     Args:
         name: what the message calls it.
     """
-    for start, kind, remedy in _KINDS:
-        if content.startswith(start):
-            raise CourseError(f"{name} is {kind}, not a text in UTF-8. {remedy}")
-    if wide := _unmarked(content):
-        raise CourseError(
-            f"{name} looks like {wide} without a byte-order mark: most of its bytes at every other place are zero. "
-            + _TO_UTF8.format(encoding=wide)
+    return TextReader(name).add(content, is_last=True)
+
+
+class TextReader:
+    """Bytes to text by the rules of this module, a block at a time.
+
+    Args:
+        name: what messages call the text.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._sample: bytes | None = None  # how it begins, once that is known
+        self._read, self._lines = 0, 0  # bytes and line ends in the blocks before
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._line_ends = io.IncrementalNewlineDecoder(None, translate=True)
+
+    def add(self, block: bytes, is_last: bool = False) -> str:
+        """The text of one more block. The first is long, or the last: what a file is shows in how it begins.
+
+        Raises:
+            CourseError: for what is no text in UTF-8; it names what it is instead, and where.
+        """
+        if self._sample is None:
+            self._sample = block[:SAMPLE]
+            self._refuse_other_kinds(self._sample)
+            mark = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
+            self._read, block = mark, block[mark:]
+        try:
+            text = self._utf8.decode(block, is_last)
+        except UnicodeDecodeError as error:
+            raise self._invalid(error, block) from error
+        self._read += len(block)
+        self._lines += block.count(b"\n")
+        return self._line_ends.decode(text, is_last)
+
+    def _refuse_other_kinds(self, sample: bytes) -> None:
+        for start, kind, remedy in _KINDS:
+            if sample.startswith(start):
+                raise CourseError(f"{self._name} is {kind}, not a text in UTF-8. {remedy}")
+        if wide := _unmarked(sample):
+            raise CourseError(
+                f"{self._name} looks like {wide} without a byte-order mark: most of its bytes at every other place are "
+                f"zero. {_TO_UTF8.format(encoding=wide)}"
+            )
+
+    def _invalid(self, error: UnicodeDecodeError, block: bytes) -> CourseError:
+        """What to say of a byte that no character has at its place."""
+        waiting = len(error.object) - len(block)  # the beginning of a character, from the block before
+        position = self._read - waiting + error.start
+        line = self._lines + error.object.count(b"\n", 0, error.start) + 1
+        assert self._sample is not None
+        return CourseError(
+            f"{self._name} is not valid UTF-8: byte 0x{error.object[error.start]:02x} at position {position} (line "
+            f"{line}). {_NO_TEXT if _is_binary(self._sample) else _OTHER_ENCODING}"
         )
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        start = error.start + len(content) - len(error.object)  # Python does not count a byte-order mark
-        line = content.count(b"\n", 0, start) + 1
-        raise CourseError(
-            f"{name} is not valid UTF-8: byte 0x{content[start]:02x} at position {start} (line {line}). "
-            + (_NO_TEXT if _is_binary(content) else _OTHER_ENCODING)
-        ) from error
-    return same_line_ends(text)
 
 
 def same_line_ends(text: str) -> str:
@@ -198,20 +267,18 @@ def same_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _is_binary(content: bytes) -> bool:
+def _is_binary(sample: bytes) -> bool:
     """Whether there are bytes in it that no encoding of a text has many of: control characters."""
-    sample = content[: 1 << 16]
     controls = sum(sample.count(byte) for byte in range(32) if byte not in b"\t\n\f\r\x1b")
     return controls > 0.01 * len(sample)
 
 
-def _unmarked(content: bytes) -> str | None:
+def _unmarked(sample: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, by the zero bytes that mostly Latin text has in it; None for neither.
 
     Zeros are legal in UTF-8, each a character NUL, and in text nobody means them. In UTF-16 of Latin letters every
     second byte is zero, in UTF-32 three of four.
     """
-    sample = content[: 1 << 16]
     if len(sample) < 4 or sample.count(0) < 0.3 * len(sample):
         return None
     zeros = [sample[place::4].count(0) / len(sample[place::4]) for place in range(4)]

@@ -1,17 +1,22 @@
 """A model as a C++ program: one source file without dependencies, beside the files of a run that it reads."""
 
+import json
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file, sync, user_path
+from course_lib.tokenizers import BPETokenizer
 
 SOURCE = "generate.cpp"
+LETTERS = "letters.json"
+"""What a letter is, a digit and white space: by these the program splits a text as the tokenizer does."""
 PROGRAM = "generate.exe" if os.name == "nt" else "generate"
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-pthread")
@@ -49,12 +54,26 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
         replace_file(folder / SOURCE, source())  # first: a folder with it is an export, whole or not
         for origin in (run_dir / "config.json", run_dir / "tokenizer.json", loaded.path / "model.safetensors"):
             _replace_by_copy(origin, folder / origin.name)
+        if isinstance(loaded.tokenizer, BPETokenizer):
+            replace_file(folder / LETTERS, json.dumps(letters()) + "\n")
     except OSError as error:
         raise CourseError(
             f"Cannot write {error.filename or folder}: {error.strerror or error}. Check the folder's permissions and "
             "free space, or name another with --out."
         ) from error
     return folder
+
+
+def letters() -> dict[str, list[int]]:
+    """The Unicode numbers of all letters, digits and white space: first and last of each run, in turn."""
+    import regex
+
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    kinds = {"letters": r"\p{L}+", "digits": r"\p{N}+", "spaces": r"\s+"}
+    return {
+        name: [place for run in regex.finditer(kind, every) for place in (run.start(), run.end() - 1)]
+        for name, kind in kinds.items()
+    }
 
 
 def _check_folder(folder: Path) -> None:

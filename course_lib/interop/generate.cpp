@@ -32,12 +32,15 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <queue>
 #include <random>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -123,7 +126,7 @@ string utf8(uint32_t point) {
 // ---- Files and JSON -------------------------------------------------------------------------------------------------
 
 constexpr uint64_t MAX_TEXT_BYTES = 100'000'000;  // of any JSON, and of a prompt; safetensors' own limit for its header
-constexpr size_t MAX_JSON_VALUES = 1'000'000, MAX_JSON_DEPTH = 50;
+constexpr size_t MAX_JSON_VALUES = 1'000'000, MAX_JSON_DEPTH = 50, MAX_TOKEN_BYTES = 10'000;
 
 uint64_t size_of_file(const fs::path& path) {
     std::error_code error;
@@ -556,6 +559,191 @@ Config read_config(const fs::path& path) {
 
 using Id = uint32_t;
 
+// Which Unicode numbers are letters, digits and white space: letters.json, which `course export` writes for a model whose
+// tokenizer splits a text by them.
+class Letters {
+  public:
+    enum Kind { Letter, Digit, Space, Sign };
+
+    explicit Letters(const fs::path& path) {
+        std::error_code error;
+        if (!fs::is_regular_file(path, error))
+            fail(path.string(), " is missing: it says what a letter is. Write it with: course export RUN --to cpp");
+        const Json json = read_json(path);
+        const char* names[] = {"letters", "digits", "spaces"};
+        for (size_t kind = 0; kind < 3; ++kind) ranges_[kind] = read_ranges(json, names[kind], path);
+    }
+
+    Kind kind(uint32_t point) const {
+        for (size_t kind = 0; kind < 3; ++kind) {
+            const auto& ranges = ranges_[kind];
+            const auto after = std::upper_bound(ranges.begin(), ranges.end(), std::make_pair(point, UINT32_MAX));
+            if (after != ranges.begin() && point <= std::prev(after)->second) return static_cast<Kind>(kind);
+        }
+        return Sign;
+    }
+
+  private:
+    std::vector<std::pair<uint32_t, uint32_t>> ranges_[3];  // first and last, in order
+
+    static std::vector<std::pair<uint32_t, uint32_t>> read_ranges(const Json& json, const string& name,
+                                                                  const fs::path& path) {
+        const Json* list = json.find(name);
+        if (!list || list->kind != Json::List || list->items.size() % 2)
+            fail(path.string(), " should hold ", in_quotes(name), " as a list of first and last, in turn.");
+        std::vector<std::pair<uint32_t, uint32_t>> ranges;
+        uint64_t least = 0;
+        for (size_t i = 0; i < list->items.size(); i += 2) {
+            const uint64_t first = whole_number(list->items[i], least, 0x10ffff, path.string() + ": a Unicode number");
+            const uint64_t last = whole_number(list->items[i + 1], first, 0x10ffff, path.string() + ": a Unicode number");
+            ranges.emplace_back(first, last);
+            least = last + 1;
+        }
+        return ranges;
+    }
+};
+
+// Byte-pair encoding: a text is split into chunks, each chunk's bytes are merged, earlier merges first.
+class Merges {
+  public:
+    // tokenizer.json, which is at `path` and has been read.
+    void read(const Json& json, const fs::path& path) {
+        const Json *merges = json.find("merges"), *special = json.find("special_tokens");
+        const Json *pattern = json.find("pattern"), *order = json.find("bytes_by_id");
+        if (!merges || merges->kind != Json::List || !special || special->kind != Json::List || !pattern)
+            fail(path.string(), " should hold merges, a pattern and special tokens.");
+        read_bytes_by_id(order, path);
+        for (const Json& merge : merges->items) add_merge(merge, path);
+        for (const Json& token : special->items) {
+            if (token.kind != Json::Text) fail(path.string(), ": special tokens should be texts.");
+            contents_.push_back(token.text);
+        }
+        if (pattern->is(Json::Text, GPT2_PATTERN)) letters_.emplace(path.parent_path() / "letters.json");
+    }
+
+    size_t size() const { return contents_.size(); }
+    const string& bytes_of(Id id) const { return contents_[id]; }
+
+    std::vector<Id> encode(const string& text) const {
+        if (!letters_)
+            fail("This model's tokenizer splits a text by a pattern of its own, and this program knows GPT-2's alone. "
+                 "Give the prompt's ids instead: --prompt-ids \"72 105\" (and --ids writes ids).");
+        std::vector<Id> ids;
+        for (const string& chunk : chunks(text)) append_merged(chunk, ids);
+        return ids;
+    }
+
+  private:
+    static constexpr const char* GPT2_PATTERN =
+        R"re('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)re";
+    std::vector<string> contents_;             // by id: the bytes
+    Id id_of_byte_[256] = {};
+    std::unordered_map<uint64_t, Id> merged_;  // first id << 32 | second id -> what they become
+    std::optional<Letters> letters_;           // none where the pattern is not GPT-2's
+
+    static uint64_t pair_of(Id first, Id second) { return static_cast<uint64_t>(first) << 32 | second; }
+
+    void read_bytes_by_id(const Json* order, const fs::path& path) {
+        if (order && (order->kind != Json::Text || order->text.size() != 512))
+            fail(path.string(), ": 'bytes_by_id' should be 256 bytes in hex digits.");
+        std::vector<bool> known(256);
+        for (size_t id = 0; id < 256; ++id) {
+            unsigned byte = static_cast<unsigned>(id);
+            if (order) {
+                const char* digits = order->text.data() + 2 * id;
+                if (std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2) byte = 256;
+            }
+            if (byte > 255 || known[byte]) fail(path.string(), ": 'bytes_by_id' should hold each byte once.");
+            known[byte] = true;
+            id_of_byte_[byte] = static_cast<Id>(id);
+            contents_.emplace_back(1, static_cast<char>(byte));
+        }
+    }
+
+    void add_merge(const Json& merge, const fs::path& path) {
+        const char *begin = merge.text.data(), *end = begin + merge.text.size();
+        Id first = 0, second = 0;
+        const auto space = std::from_chars(begin, end, first);
+        const bool half = merge.kind == Json::Text && space.ec == std::errc() && space.ptr != end && *space.ptr == ' ';
+        const auto stop = half ? std::from_chars(space.ptr + 1, end, second) : space;
+        if (!half || stop.ec != std::errc() || stop.ptr != end || first >= size() || second >= size())
+            fail(path.string(), ": merge ", size() - 256, " should be two ids below ", size(), ", such as \"104 101\".");
+        if (contents_[first].size() + contents_[second].size() > MAX_TOKEN_BYTES)
+            fail(path.string(), ": merge ", size() - 256, " makes a token of over ", MAX_TOKEN_BYTES, " bytes.");
+        if (!merged_.emplace(pair_of(first, second), static_cast<Id>(size())).second)
+            fail(path.string(), ": merge ", size() - 256, " is there twice.");
+        contents_.push_back(contents_[first] + contents_[second]);
+    }
+
+    // GPT-2's pattern, alternative by alternative: contractions; letters, digits or signs after at most one space; white
+    // space, of which the last is left for what follows.
+    std::vector<string> chunks(const string& text) const {
+        const std::vector<uint32_t> points = code_points(text, "The prompt");
+        std::vector<string> found;
+        for (size_t at = 0; at < points.size();) {
+            const size_t end = chunk_end(points, at);
+            found.emplace_back();
+            for (; at < end; ++at) found.back() += utf8(points[at]);
+        }
+        return found;
+    }
+
+    size_t chunk_end(const std::vector<uint32_t>& points, size_t at) const {
+        const auto is = [&](size_t place, char wanted) {
+            return place < points.size() && points[place] == static_cast<uint32_t>(wanted);
+        };
+        if (is(at, '\'')) {
+            if (is(at + 1, 's') || is(at + 1, 'd') || is(at + 1, 'm') || is(at + 1, 't')) return at + 2;
+            for (const char* two : {"ll", "ve", "re"})
+                if (is(at + 1, two[0]) && is(at + 2, two[1])) return at + 3;
+        }
+        const size_t start = is(at, ' ') && at + 1 < points.size() ? at + 1 : at;
+        const Letters::Kind kind = letters_->kind(points[start]);
+        if (kind != Letters::Space) return run_end(points, start, kind);
+        const size_t end = run_end(points, at, Letters::Space);
+        return end == points.size() || end == at + 1 ? end : end - 1;
+    }
+
+    size_t run_end(const std::vector<uint32_t>& points, size_t at, Letters::Kind kind) const {
+        while (at < points.size() && letters_->kind(points[at]) == kind) ++at;
+        return at;
+    }
+
+    // The work grows as n log n: a long chunk is no trap.
+    void append_merged(const string& chunk, std::vector<Id>& ids) const {
+        struct Piece { Id id; size_t before, after; bool there; };
+        const size_t n = chunk.size(), none = n;
+        std::vector<Piece> pieces;
+        for (size_t i = 0; i < n; ++i)
+            pieces.push_back({id_of_byte_[static_cast<unsigned char>(chunk[i])], i ? i - 1 : none, i + 1, true});
+        using Waiting = std::pair<Id, size_t>;  // what a pair becomes, and where it begins: the smallest comes first
+        std::priority_queue<Waiting, std::vector<Waiting>, std::greater<Waiting>> waiting;
+        const auto consider = [&](size_t at) {
+            if (at == none || pieces[at].after == n) return;
+            const auto found = merged_.find(pair_of(pieces[at].id, pieces[pieces[at].after].id));
+            if (found != merged_.end()) waiting.emplace(found->second, at);
+        };
+        for (size_t i = 0; i < n; ++i) consider(i);
+        while (!waiting.empty()) {
+            const auto [id, at] = waiting.top();
+            waiting.pop();
+            Piece& piece = pieces[at];
+            if (!piece.there || piece.after == n) continue;
+            Piece& other = pieces[piece.after];
+            const auto found = merged_.find(pair_of(piece.id, other.id));
+            if (found == merged_.end() || found->second != id) continue;  // one of the two has gone into another
+            piece.id = id;
+            other.there = false;
+            piece.after = other.after;
+            if (piece.after != n) pieces[piece.after].before = at;
+            consider(piece.before);
+            consider(at);
+        }
+        for (const Piece& piece : pieces)
+            if (piece.there) ids.push_back(piece.id);
+    }
+};
+
 class Tokenizer {
   public:
     Tokenizer(const fs::path& path, const Config& config) {
@@ -568,17 +756,20 @@ class Tokenizer {
             bytes_ = true;
         } else if (kind && kind->is(Json::Text, "char")) {
             read_characters(json, path);
+        } else if (kind && kind->is(Json::Text, "bpe")) {
+            merges_.emplace().read(json, path);
         } else {
             fail(path.string(), " is of the kind ", in_quotes(kind ? kind->text : ""),
-                 "; this program knows char and byte.");
+                 "; this program knows char, byte and bpe.");
         }
-        const size_t size = bytes_ ? 256 : characters_.size();
+        const size_t size = merges_ ? merges_->size() : bytes_ ? 256 : characters_.size();
         if (size != config.vocab_size)
             fail("The model has a vocabulary of ", config.vocab_size, ", ", path.string(), " one of ", size,
                  ". One of the two is from another run.");
     }
 
     std::vector<Id> encode(const string& text) const {
+        if (merges_) return merges_->encode(text);
         std::vector<Id> ids;
         const std::vector<uint32_t> points = code_points(text, "The prompt");
         if (bytes_) {
@@ -604,15 +795,19 @@ class Tokenizer {
     // What the empty prompt stands for, as in `course sample`: a new line, or the first token where that is unknown.
     std::vector<Id> encode_prompt(const string& text) const {
         const bool blank = text.find_first_not_of('\n') == string::npos;
-        if (blank && !bytes_ && policy_ == Refuse && !knows('\n')) return {0};
+        if (blank && !bytes_ && !merges_ && policy_ == Refuse && !knows('\n')) return {0};
         return encode(text.empty() ? "\n" : text);
     }
 
-    // The bytes that a token stands for: a whole character, or one byte of one.
-    string bytes_of(Id id) const { return bytes_ ? string(1, static_cast<char>(id)) : utf8(characters_[id]); }
+    // The bytes that a token stands for: a whole character, one byte of one, or several bytes.
+    string bytes_of(Id id) const {
+        if (merges_) return merges_->bytes_of(id);
+        return bytes_ ? string(1, static_cast<char>(id)) : utf8(characters_[id]);
+    }
 
   private:
     bool bytes_ = false;
+    std::optional<Merges> merges_;
     std::vector<uint32_t> characters_;  // in Unicode order: a token's id is its place
     enum { Refuse, Skip, Replace } policy_ = Refuse;
     Id replacement_ = 0;
@@ -1147,6 +1342,7 @@ FOLDER is what `course export RUN --to cpp` wrote, or a whole run directory.
 
   --prompt TEXT         the text to go on from, as --start of `course sample`, which is understood too; FILE:path takes
                         it from a file (default: what the texts that the model learned from begin with)
+  --prompt-ids "I J .." the ids to go on from, instead of a text
   --max-new-tokens N    how many tokens to add (default: 500)
   --temperature X       below 1 surer, above 1 wilder, 0 always the likeliest (default: 0.8)
   --top-k N             draw from the N likeliest tokens only
@@ -1166,6 +1362,7 @@ struct Options {
     fs::path folder;
     string prompt, which = "auto";
     bool prompted = false;
+    std::vector<uint64_t> prompt_ids;
     uint64_t max_new_tokens = 500, threads = 0;
     bool ids = false, logits = false, time = false, help = false;
     Settings settings;
@@ -1187,9 +1384,18 @@ double parse_real(const string& flag, const string& text) {
     return number;
 }
 
+std::vector<uint64_t> parse_ids(const string& flag, const string& text) {
+    std::vector<uint64_t> ids;
+    std::istringstream words(text);
+    for (string word; words >> word;) ids.push_back(parse_whole(flag, word, 0));
+    if (ids.empty()) fail(flag, " should name at least one id, as in \"72 105\".");
+    return ids;
+}
+
 void set_option(Options& options, const string& flag, const string& value) {
     Settings& settings = options.settings;
     if (flag == "--prompt" || flag == "--start") options.prompt = value, options.prompted = true;
+    else if (flag == "--prompt-ids") options.prompt_ids = parse_ids(flag, value);
     else if (flag == "--which") options.which = value;
     else if (flag == "--max-new-tokens") options.max_new_tokens = parse_whole(flag, value, 0);
     else if (flag == "--threads") options.threads = std::min<uint64_t>(parse_whole(flag, value, 1), 256);
@@ -1268,14 +1474,23 @@ string read_prompt(const string& prompt) {
 // Prefill, then one token at a time. Up to block_size the cache serves; past it the oldest token is cropped, and as
 // that moves every token's position, each step is computed afresh.
 void generate(Model& model, const Config& config, const Tokenizer& tokenizer, const Options& options) {
-    const string prompt = options.prompted ? read_prompt(options.prompt) : config.start;
-    std::vector<Id> window = tokenizer.encode_prompt(prompt);
+    std::vector<Id> window;
+    string prompt;
+    for (const uint64_t id : options.prompt_ids) {
+        if (id >= config.vocab_size) fail("--prompt-ids should be below ", config.vocab_size, "; one is ", id, ".");
+        window.push_back(static_cast<Id>(id));
+        prompt += tokenizer.bytes_of(window.back());
+    }
+    if (options.prompt_ids.empty()) {
+        prompt = options.prompted ? read_prompt(options.prompt) : config.start;
+        window = tokenizer.encode_prompt(prompt);
+    }
     if (window.empty()) fail("The prompt has no character that this model knows.");
     if (window.size() > config.block_size)
         window.erase(window.begin(), window.end() - static_cast<std::ptrdiff_t>(config.block_size));
     Sampler sampler(options.settings);
     CharacterWriter text;
-    if (!options.ids && !options.logits) write(prompt);
+    if (!options.ids && !options.logits) text.add(prompt);
     const auto start = std::chrono::steady_clock::now();
     for (uint64_t n = 0; n < options.max_new_tokens || options.logits; ++n) {
         if (window.size() > config.block_size) {

@@ -5,8 +5,17 @@ version and the vocabulary. Equal vocabularies have equal fingerprints.
 """
 
 from course_lib.tokenizers.base import Tokenizer, load_tokenizer, tokenizer_from_dict
+from course_lib.tokenizers.bpe import BPETokenizer
 from course_lib.tokenizers.byte import ByteTokenizer
 from course_lib.tokenizers.char import CharTokenizer
 from course_lib.tokenizers.decoding import Decoder
 
-__all__ = ["ByteTokenizer", "CharTokenizer", "Decoder", "Tokenizer", "load_tokenizer", "tokenizer_from_dict"]
+__all__ = [
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "Decoder",
+    "Tokenizer",
+    "load_tokenizer",
+    "tokenizer_from_dict",
+]

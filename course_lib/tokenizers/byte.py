@@ -10,6 +10,17 @@ from course_lib.tokenizers.base import Tokenizer
 from course_lib.tokenizers.decoding import Decoder, Utf8Decoder
 
 
+def to_utf8(text: str) -> bytes:
+    """``text`` in UTF-8; raises CourseError for half a character (a lone surrogate), which has no such form."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CourseError(
+            f"The text has half a character, a lone surrogate (U+{ord(text[error.start]):04X}), at position "
+            f"{error.start}; it has no UTF-8 form. Take it out."
+        ) from error
+
+
 class ByteTokenizer(Tokenizer):
     """The 256 byte values are the tokens; text goes through UTF-8."""
 
@@ -25,13 +36,7 @@ class ByteTokenizer(Tokenizer):
         return 256
 
     def encode_array(self, text: str) -> np.ndarray:
-        try:
-            content = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CourseError(
-                f"The text has half a character, a lone surrogate (U+{ord(text[error.start]):04X}), at position "
-                f"{error.start}; it has no UTF-8 form. Take it out."
-            ) from error
+        content = to_utf8(text)
         return np.frombuffer(content, dtype=np.uint8).astype(np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:

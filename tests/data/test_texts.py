@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import sys
 import zipfile
 
@@ -239,3 +240,49 @@ def test_where_there_is_no_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(CourseError, match="no standard input here"):
         load_text("text:-")
+
+
+# A block at a time ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+def test_in_blocks_a_text_is_the_same_and_a_fault_is_at_the_same_place(size, monkeypatch, tmp_path):
+    chance = random.Random(size)
+    parts = [b"a", "é".encode(), "中".encode(), "😀".encode(), b"\n", b"\r\n", b"\r", b"\n\n", b"\xff", b"\xe4\xb8"]
+    monkeypatch.setattr(reading, "SAMPLE", 64)
+    for mark in (b"", b"\xef\xbb\xbf"):
+        for _ in range(60):
+            body = chance.choices(parts, [9, 3, 3, 3, 3, 3, 3, 3, 0.2, 0.2], k=chance.randint(1, 30))
+            content = mark + b"".join(body)
+            reader = reading.TextReader("it")
+            first = max(size, 4)  # the kind of a file shows in its first block
+            rest = content[first:]
+            blocks = [content[:first], *(rest[i : i + size] for i in range(0, len(rest), size))]
+            try:
+                wanted = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            except UnicodeDecodeError as error:
+                start = error.start + len(content) - len(error.object)
+                line = content[:start].count(b"\n") + 1
+                with pytest.raises(CourseError, match=rf"at position {start} \(line {line}\)"):
+                    [reader.add(block) for block in blocks] + [reader.add(b"", is_last=True)]
+            else:
+                read = [reader.add(block) for block in blocks] + [reader.add(b"", is_last=True)]
+                assert "".join(read) == wanted, content
+
+
+@pytest.mark.parametrize("block", [1, 2, 7])
+def test_several_files_in_blocks_are_joined_as_one_would_by_hand(block, monkeypatch, tmp_path):
+    chance = random.Random(block)
+    monkeypatch.setattr(reading, "BLOCK", block)
+    for i in range(30):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        texts = ["".join(chance.choices("ab\n", k=chance.randint(0, 9))) for _ in range(4)]
+        for number, text in enumerate(texts):
+            (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+        kept = [text.strip("\n") for text in texts if text.strip("\n")]
+        if kept:
+            assert read_text(str(folder)) == "\n\n".join(kept) + "\n"
+        else:
+            with pytest.raises(CourseError, match="is empty"):
+                read_text(str(folder))

@@ -264,11 +264,28 @@ def tokenizer_with(**changes: Any) -> Change:
     return lambda content: json.dumps(json.loads(content) | changes).encode()
 
 
+def by_pairs(**changes: Any) -> Change:
+    """A whole tokenizer of another kind, with a fault."""
+    whole = {"kind": "bpe", "pattern": r"\s|\S", "special_tokens": [], "merges": ["97 98"]}
+    return tokenizer_with(**(whole | changes))
+
+
 TOKENIZERS: dict[str, tuple[Change, str]] = {
     "empty": (lambda c: b"", "tokenizer.json is damaged"),
     "another format": (tokenizer_with(format="x"), "is no tokenizer file"),
     "a newer version": (tokenizer_with(version=2), "should have version 1"),
-    "byte pairs": (tokenizer_with(kind="bpe"), "is of the kind 'bpe'; this program knows char and byte"),
+    "word pieces": (tokenizer_with(kind="wordpiece"), "is of the kind 'wordpiece'; this program knows char, byte and"),
+    "byte pairs without merges": (tokenizer_with(kind="bpe"), "should hold merges, a pattern and special tokens"),
+    "merges of what is not there": (by_pairs(merges=["97 98", "97 257"]), "merge 1 should be two ids below 257"),
+    "merges in numbers": (by_pairs(merges=[97]), "merge 0 should be two ids"),
+    "merges of one": (by_pairs(merges=["97"]), "merge 0 should be two ids"),
+    "merges with more behind": (by_pairs(merges=["97 98 "]), "merge 0 should be two ids"),
+    "a merge twice": (by_pairs(merges=["97 98", "97 98"]), "merge 1 is there twice"),
+    "a token of megabytes": (by_pairs(merges=["97 97", *(f"{i} {i}" for i in range(256, 280))]), "of over 10000 bytes"),
+    "a byte twice": (by_pairs(bytes_by_id="00" * 256), "'bytes_by_id' should hold each byte once"),
+    "half the bytes": (by_pairs(bytes_by_id="00"), "'bytes_by_id' should be 256 bytes in hex digits"),
+    "special tokens in numbers": (by_pairs(special_tokens=[1]), "special tokens should be texts"),
+    "special tokens that are missing": (by_pairs(), "tokenizer.json one of 257. One of the two"),
     "a kind that is a number": (tokenizer_with(kind=1), "is of the kind '1'"),
     "another vocabulary": (tokenizer_with(characters="abc"), "tokenizer.json one of 3. One of the two"),
     "no characters": (tokenizer_with(characters=""), "tokenizer.json one of 0"),

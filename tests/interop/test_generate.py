@@ -1,6 +1,7 @@
 """The C++ program against the Python sampler: token for token, score by score, draw by draw."""
 
 import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from course_lib import checkpoint
 from course_lib.cli import main as course
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, load_text
+from course_lib.data.reading import same_line_ends
 from course_lib.interop import export_cpp
 from course_lib.models import GPT
 from course_lib.sampling import generate, token_probabilities
-from course_lib.tokenizers import ByteTokenizer, CharTokenizer
+from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
+from course_lib.tokenizers.bpe import GPT4_PATTERN
 from course_lib.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -414,3 +417,66 @@ def test_help_and_time(tmp_path: Path, run) -> None:
     assert re.fullmatch(r"5 tokens in \d+\.\d{6} s\n", done.stderr)
     alone = subprocess.run([done.args[0]], capture_output=True, text=True)
     assert (alone.returncode, alone.stderr) == (2, "generate: Which model? Name a folder; generate --help says more.\n")
+
+# Byte-pair encoding ---------------------------------------------------------------------------------------
+
+
+TEACHING = (
+    "The fox can't see the dogs' 13 bones; she's sure we'll go.\n\n\tGrüße, 中文, \u0627\u0644 😀 ²³ \u1e9e  end.\n" * 3
+)
+
+
+@pytest.fixture(scope="module")
+def by_pairs(tmp_path_factory) -> Small:
+    """A model whose tokens are pairs of pairs, exported: with the tables of letters beside it."""
+    tokenizer = BPETokenizer.train(TEACHING, 320, ["<|endoftext|>"])
+    folder = tmp_path_factory.mktemp("bpe")
+    small = keep(folder / "run", build(vocab_size=tokenizer.vocab_size, block_size=64), tokenizer)
+    return Small(export_cpp(small.path, folder / "out"), small.model, tokenizer)
+
+
+def test_a_text_becomes_the_ids_that_python_gives(by_pairs: Small, run) -> None:
+    """By the scores that follow: the model sees all tokens of the prompt."""
+    chance = random.Random(0)
+    letters = sorted(set(TEACHING)) + list("'" * 3 + "  \n\t\r\x1c\x85\u00a0\u2003\u3000\u200b½Ⅷ٣")
+    texts = ["".join(chance.choices(letters, k=chance.randint(1, 40))) for _ in range(60)]
+    for text in [TEACHING[:70], "we'll've'd 's'ss  's", "   ", " \n a", "a \n", "don't<|endoftext|>", "e" * 30, *texts]:
+        prompt = same_line_ends(text)
+        scores = [float(line) for line in run(by_pairs.path, "--prompt", prompt, "--logits").stdout.split()]
+        window = torch.tensor([by_pairs.tokenizer.encode(prompt)[-64:]])
+        with torch.no_grad():
+            expected = by_pairs.model(window)[0, -1]
+        torch.testing.assert_close(torch.tensor(scores), expected, rtol=1e-4, atol=1e-4, msg=repr(prompt))
+
+
+def test_greedy_text_by_pairs_is_pythons(by_pairs: Small, ids, run) -> None:
+    prompt = by_pairs.tokenizer.encode("The fox")
+    found = ids(by_pairs.path, "The fox", "--max-new-tokens", 200, "--temperature", 0)
+    assert_same(by_pairs.model, prompt, found)
+    settings = ("--max-new-tokens", 200, "--temperature", 0)
+    text = run(by_pairs.path, "--prompt", "The fox", *settings).stdout
+    assert text == by_pairs.tokenizer.decode(prompt + found) + "\n"
+    numbers = " ".join(map(str, prompt))
+    assert run(by_pairs.path, "--prompt-ids", numbers, *settings).stdout == text
+
+
+def test_another_pattern_takes_a_prompt_of_ids(tmp_path: Path, run) -> None:
+    tokenizer = BPETokenizer.train(TEACHING, 300, pattern=GPT4_PATTERN)
+    small = keep(tmp_path / "run", build(vocab_size=300), tokenizer)
+    done = run(small.path, "--prompt", "a")
+    assert done.returncode == 2
+    assert "GPT-2's alone. Give the prompt's ids instead: --prompt-ids" in done.stderr
+    assert "--ids" in done.stderr
+    found = run(small.path, "--prompt-ids", "97 98", "--ids", "--max-new-tokens", 50, "--temperature", 0).stdout
+    assert_same(small.model, [97, 98], [int(word) for word in found.split()])
+    assert "one is 300" in run(small.path, "--prompt-ids", "300").stderr
+    assert "at least one id" in run(small.path, "--prompt-ids", " ").stderr
+
+
+def test_without_the_tables_of_letters_it_says_how_to_get_them(tmp_path: Path, run) -> None:
+    tokenizer = BPETokenizer.train(TEACHING, 300)
+    small = keep(tmp_path / "run", build(vocab_size=300), tokenizer)
+    done = run(small.path, "--prompt", "a")
+    assert done.returncode == 2
+    assert "letters.json is missing" in done.stderr
+    assert "course export RUN --to cpp" in done.stderr

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
-from course_lib.tokenizers import ByteTokenizer, CharTokenizer, load_tokenizer, tokenizer_from_dict
+from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer, tokenizer_from_dict
 
 steady = settings(
     deadline=None,
@@ -20,6 +20,7 @@ TOKENIZERS = [
     CharTokenizer.train('\x00\n"\\é\u2028\U0001f600\ud800'),
     CharTokenizer("abc", unknown=""),
     CharTokenizer("abc", unknown="b"),
+    BPETokenizer.train("cab cab", 259, ["<|x|>"]),
 ]
 
 
@@ -99,7 +100,7 @@ def test_the_planted_files_start_from_a_whole_one():
         (state(version=2), "version 2; this course_lib reads version 1. Update"),
         (state(version="gone"), "version None"),
         (state(version="1"), "version '1'"),
-        (state(kind="wordpiece"), "kind 'wordpiece' is unknown; known are byte, char"),
+        (state(kind="wordpiece"), "kind 'wordpiece' is unknown; known are bpe, byte, char"),
         (state(kind="gone"), "kind None is unknown"),
         (state(kind=["char"]), "is unknown"),
         (state(characters="gone"), "'characters' as one text"),

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from course_lib.config import nearest
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.locks import has_no_locks, system_lock
 from course_lib.paths import data_dir, project_root, user_path
 from course_lib.progress import progress_bar

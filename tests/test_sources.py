@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from course_lib.data.sources import SOURCES, Source, download, find_source, sha256_of
 from course_lib.errors import CourseError
+from course_lib.sources import SOURCES, Source, download, find_source, sha256_of
 
 CONTENT = random.Random(0).randbytes(200_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -358,7 +358,7 @@ def test_a_lock_that_fails_for_another_reason_is_told(server, here, monkeypatch)
 
 
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["course_lib.data.sources"])
+FORKSERVER.set_forkserver_preload(["course_lib.sources"])
 
 
 def fetch_in_a_process(source, here, errors):
