@@ -25,7 +25,7 @@ DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a fol
 
 @dataclass
 class PrepareSettings:
-    dataset: Annotated[Positional[str], arg(help=DATASET_HELP)]
+    dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
     tokenizer: Annotated[str, arg(help="char, byte, or auto (what the corpus is meant for).")] = "auto"
     val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
 
@@ -45,7 +45,9 @@ def prepare(args: list[str]) -> None:
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe, lab, or gpu (a list).")]
+    name: Annotated[
+        Positional[str], arg(help="What to measure: step, generate, cpp, recipe, lab, or gpu (a list).", metavar="NAME")
+    ]
     peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None

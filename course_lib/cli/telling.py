@@ -175,15 +175,16 @@ def line(trainer: Any, record: Any) -> str:
     )
 
 
-def closing(trainer: Any, bytes_per_token: float) -> str:
+def closing(trainer: Any) -> str:
     """How well and how fast, and what can be done next."""
     from course_lib.losses import bits_per_byte
+    from course_lib.recipes.build import val_bytes_per_token
 
     lines = []
     if math.isfinite(trainer.best_val_loss):
         part = "the whole validation split" if trainer.config.eval_batches is None else "part of the validation split"
         speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
-        bpb = bits_per_byte(trainer.best_val_loss, 1, bytes_per_token)
+        bpb = bits_per_byte(trainer.best_val_loss, 1, val_bytes_per_token(trainer))
         lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
         nothing = math.log(trainer.model.config.vocab_size)
         if trainer.best_val_loss > nothing:
