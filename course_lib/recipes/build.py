@@ -57,9 +57,7 @@ def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:
     return data.replace(dataset=full_name(data.dataset), **found)
 
 
-def resume_trainer(
-    run: str | Path, which: str | int = "last", dataset: str | None = None, **changes: Any
-) -> Trainer:
+def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | None = None, **changes: Any) -> Trainer:
     """Go on with a run on the text that it was trained on; ``changes`` are settings of TrainConfig.
 
     Args:
@@ -119,13 +117,14 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
 def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
     """The run's text, prepared; CourseError where it cannot be read or is another one."""
     try:
-        now = None if data.sha256 is None else hashlib.sha256(load_bytes(data.dataset)).hexdigest()
+        content = load_bytes(data.dataset)
+        now = None if data.sha256 is None else hashlib.sha256(content).hexdigest()
         if now != data.sha256:  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
                 f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
                 f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
-        return _prepared(data, tokenizer)
+        return _prepared(data, tokenizer, content)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():
@@ -136,14 +135,18 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
         ) from error
 
 
-def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:
+def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
     """Of several processes one writes the files; `prepare` lets the others wait, however long that takes."""
-    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction))
+    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction, content=content))
 
 
-def val_bytes_per_token(data: DataConfig, tokenizer: Tokenizer) -> float:
-    """How many bytes of text a validation token stands for: what turns nats per token into bits per byte."""
-    return _prepared(data, tokenizer).bytes_per_token("val")
+def val_bytes_per_token(trainer: Trainer) -> float:
+    """How many bytes of text a validation token stands for: what turns nats per token into bits per byte.
+
+    The manifest beside the ids knows it; the text itself is not read again.
+    """
+    folder = Path(trainer.val_batches.tokens.filename).parent  # `build_batchers` maps a file
+    return load_prepared(folder).bytes_per_token("val")
 
 
 def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> tuple[Batcher, Batcher]:
