@@ -12,6 +12,7 @@ from course_lib.config import TrainConfig
 from course_lib.device import Compute, World, device_of
 from course_lib.errors import CourseError
 from course_lib.losses import chunked_cross_entropy, cross_entropy
+from course_lib.models.mode import evaluating
 from course_lib.training.record import EVALUATION, Loss, seed_for
 from course_lib.training.signals import holding_signals
 
@@ -64,10 +65,8 @@ def mean_loss(
         compute: device and arithmetic; None scores in fp32 where the model is.
     """
     compute, world = compute or Compute(str(device_of(model)), "fp32", False, False, ()), world or World()
-    was_training = model.training
     losses, counts = list[Tensor](), list[int]()
-    try:
-        model.eval()
+    with evaluating(model):
         for x, y in windows:
             if stopped():
                 return None
@@ -75,8 +74,6 @@ def mean_loss(
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
                 losses.append(loss(model, x, y).float())
             counts.append(y.numel())
-    finally:
-        model.train(was_training)
     # Read here, all at once: after each batch a card would have to wait. Python's numbers have 64 bits.
     each = torch.stack(losses).tolist() if losses else []
     total = math.fsum(value * count for value, count in zip(each, counts, strict=True))
