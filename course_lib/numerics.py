@@ -9,8 +9,9 @@ Each is a set of environment variables, to be set before torch is loaded: torch'
 number of threads (COURSE_THREADS, which `course_lib.notebook.setup` and the tests go by).
 """
 
-import subprocess
 import sys
+
+from course_lib.programs import run_program
 
 AS_IT_IS = "as the machine is"
 LOWEST = "lowest"
@@ -29,5 +30,5 @@ NUMERICS: dict[str, dict[str, str]] = {
 def numerics_here() -> dict[str, dict[str, str]]:
     """Those of `NUMERICS` that mean something on this machine: avx2 only where it could do more."""
     ask = "import torch; print(torch.backends.cpu.get_cpu_capability())"
-    widest = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    widest = run_program([sys.executable, "-c", ask]).out
     return {name: env for name, env in NUMERICS.items() if name != AVX2 or widest.startswith("AVX512")}

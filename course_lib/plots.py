@@ -158,10 +158,7 @@ def loss_curve(
         curves = [*runs.values(), *strips.values()]
         axes.set_ylim(0, highest([points for pair in curves for points in pair], marks))
     axes.margins(x=0.02)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+    _tidy(axes, with_legend=bool(axes.get_legend_handles_labels()[0]))
     return figure
 
 
@@ -193,11 +190,15 @@ def curves(
         look = dict(marker=marker, markersize=4, linestyle="none") if dots else {}
         axes.plot(xs, ys, color=color, label=name, **look)
     _draw_lines(axes, lines or {})
+    _tidy(axes, with_legend=len(series) > 1)
+    return figure
+
+
+def _tidy(axes: Axes, with_legend: bool) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
+    if with_legend:
         axes.legend(frameon=False, fontsize=9)
-    return figure
 
 
 def _draw_lines(axes: Axes, marks: Mapping[str, float]) -> None:

@@ -18,7 +18,7 @@ PACKAGE = "course_lib"
 # A module may import from lower floors only. `__main__` is the front door: all it does is open `cli`.
 FLOORS = {
     "errors": -2,
-    **dict.fromkeys(["paths", "locks", "progress"], -1),
+    **dict.fromkeys(["paths", "locks", "programs", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
@@ -38,7 +38,8 @@ APART = {
 }
 
 MAX_FILE_LINES = 320
-MAX_FUNCTION_LINES = 60
+MAX_MODEL_LINES = 250
+MAX_FUNCTION_LINES = 45
 
 
 def library_sources() -> dict[str, str]:
@@ -171,8 +172,12 @@ def test_imports_go_strictly_down():
 
 
 def test_no_file_is_too_long():
-    lengths = {path: len(source.splitlines()) for path, source in library_sources().items()}
-    assert {path: n for path, n in lengths.items() if n > MAX_FILE_LINES} == {}
+    too_long = {}
+    for path, source in library_sources().items():
+        lines, most = len(source.splitlines()), MAX_MODEL_LINES if "/models/" in path else MAX_FILE_LINES
+        if lines > most:
+            too_long[path] = lines
+    assert too_long == {}
 
 
 def test_no_function_is_too_long():

@@ -8,9 +8,7 @@ import importlib.util
 import io
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +20,7 @@ from torch import Tensor
 from course_lib.data import load_bytes
 from course_lib.device import Compute
 from course_lib.errors import CourseError
+from course_lib.programs import run_program
 from course_lib.training.borrowed import Borrowed
 
 PEER_CPU = (
@@ -117,15 +116,5 @@ def copy_peer(peer: Path, target: Path, text: Path) -> Path:
     data.mkdir(parents=True, exist_ok=True)
     shutil.copy(text, data / "input.txt")
     if (data / "prepare.py").is_file():
-        run_program([sys.executable, "-c", PREPARE], data, {})
+        run_program([sys.executable, "-c", PREPARE], data)
     return target
-
-
-def run_program(command: list[str], folder: Path, more: dict[str, str]) -> tuple[float, str]:
-    """Seconds from start to exit, and what was printed; a failure raises CourseError with its last lines."""
-    start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise CourseError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return seconds, done.stdout

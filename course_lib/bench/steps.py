@@ -22,6 +22,7 @@ from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.peaks import Peak, mfu, peak_memory_gib, reset_peak_memory, synchronize
 from course_lib.training import Trainer
+from course_lib.training.scoring import is_out_of_memory
 
 LONG = 10**6
 """More steps than a benchmark takes: the end of a run, with its evaluation, is not measured."""
@@ -81,18 +82,6 @@ def largest_fitting(fits: Callable[[int], bool], start: int, limit: int) -> int:
     while 2 * size <= limit and fits(2 * size):
         size *= 2
     return size
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised from, says that memory ran out, in whoever's words."""
-    while error is not None:
-        words = str(error)
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words:
-            return True
-        if "ALLOC_FAILED" in words or "can't allocate memory" in words:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def tried(build: Callable[[], Steps], n: int) -> Steps | None:

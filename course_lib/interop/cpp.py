@@ -3,13 +3,13 @@
 import os
 import shlex
 import shutil
-import subprocess
 from importlib.resources import files
 from pathlib import Path
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file, sync, user_path
+from course_lib.programs import run_program
 
 SOURCE = "generate.cpp"
 PROGRAM = "generate.exe" if os.name == "nt" else "generate"
@@ -116,16 +116,8 @@ def compile_cpp(folder: str | Path) -> Path:
             "xcode-select --install; on Windows: run the course in WSL. Or set CXX to the one you have."
         )
     command = compile_command(folder)
-    done = _run(command)
-    if done.returncode:  # some compilers do not know the flag for this machine's processor
-        done = _run([word for word in command if word != NATIVE])
-    if done.returncode:
-        raise CourseError(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
-    return folder / PROGRAM
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except OSError as error:
-        raise CourseError(f"Cannot start {command[0]}: {error}. Set CXX to a C++ compiler.") from error
+        run_program(command)
+    except CourseError:  # some compilers do not know the flag for this machine's processor
+        run_program([word for word in command if word != NATIVE])
+    return folder / PROGRAM

@@ -18,7 +18,7 @@ from course_lib.training.signals import holding_signals
 
 MOST_LOGITS = 2**28
 """B x T x V: so many logits at once are held in fp32, 1 GiB of them."""
-NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 
 
@@ -111,9 +111,18 @@ def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:
     )
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it was raised from, says that memory ran out, in whoever's words."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def explain_memory(error: RuntimeError, config: TrainConfig) -> Exception:
     """Memory that runs out gets a remedy; any other error stays as it is."""
-    if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
+    if not is_out_of_memory(error):
         return error
     # A notebook keeps its last error: the frames in it would keep the step's activations, and the next try fail too.
     traceback.clear_frames(error.__traceback__)
