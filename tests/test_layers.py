@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import course_lib
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "course_lib"
 
@@ -195,6 +197,12 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def test_the_package_hands_out_modules_that_are_there():
+    inner = {"cli", "__main__", "locks", "numerics", "programs", "progress"}
+    assert course_lib._MODULES | inner == FLOORS.keys()
+    assert {room(module_name(path)) for path in library_sources()} - {""} == FLOORS.keys()
 
 
 def test_importing_the_package_loads_no_torch(tmp_path):
