@@ -1,8 +1,8 @@
 """One machine that plays several: the settings under which a processor adds in another order.
 
 A sum of floating-point numbers depends on the order in which they are added, and that depends on how many
-numbers one instruction takes, on the library's kernels, and on the number of threads. What holds under all
-of these settings holds on a reader's machine too, or nearly so; what does not is no property of the lesson.
+numbers one instruction takes, on the library's kernels, and on the number of threads. A result that holds under
+all of these settings holds on a reader's machine too, or nearly so; any other is no property of the lesson.
 
 Each is a set of environment variables, to be set before torch is loaded: torch's own vector width
 (ATEN_CPU_CAPABILITY), that of MKL's matrix products (MKL_CBWR), that of oneDNN's (ONEDNN_MAX_CPU_ISA), and the

@@ -1,8 +1,8 @@
 """The list for a machine with a card, in order of value: ``python -m course_lib.bench gpu --peer PATH --out FILE``.
 
-Each row is written to FILE as soon as it is known, so that a run that is cut off loses nothing. A row that would not
-fit into the minutes that are left is left out, and a row that fails does not stop the others: both are said. Nothing
-is needed but torch, numpy, safetensors, tqdm and filelock, and the course need not be installed.
+Each row is written to FILE as soon as it is known, so that a run that is cut off loses nothing. A row that does not fit
+into the remaining minutes is left out, and a row that fails does not stop the others: the file says both. It needs
+torch, numpy, safetensors, tqdm and filelock; the course need not be installed.
 """
 
 import time
@@ -44,7 +44,7 @@ class Row:
 
     name: str
     seconds: float
-    """How long it takes, about: whether it still fits is decided by this."""
+    """About how long it takes: this decides whether it still fits."""
     measure: Callable[[Tell], None]
 
 
@@ -73,10 +73,10 @@ def rows_of(job: Job, left: Callable[[], float], done: dict[str, Any]) -> list[R
 
 
 def run_rows(rows: list[Row], left: Callable[[], float], done: dict[str, Any], keep: Callable[[], None]) -> bool:
-    """Go down the list; ``keep`` is called after every result, also one that is there in part.
+    """Go down the list; ``keep`` is called after every result, also after a partial one.
 
     Returns:
-        False where Ctrl-C ended it; what was not begun says so.
+        False where Ctrl-C ended it; the rows that were not begun say so.
     """
     stopped = False
     for row in rows:

@@ -49,7 +49,7 @@ def load_peer(folder: Path) -> ModuleType:
 
 
 def build_peer(module: ModuleType, **shape: Any) -> Any:
-    """Its model of that shape; what it prints while it is built is nobody's result."""
+    """Its model of that shape; what it prints while it is built is left out."""
     with contextlib.redirect_stdout(io.StringIO()):
         return module.GPT(module.GPTConfig(**shape))
 
@@ -106,11 +106,11 @@ PREPARE = """import runpy, sys, types
 sys.modules.setdefault("requests", types.ModuleType("requests"))
 runpy.run_path("prepare.py")
 """
-"""Its own script; it imports a package for a download that is not needed here."""
+"""Runs its own script, which imports a package for a download that is not needed here."""
 
 
 def copy_peer(peer: Path, target: Path, text: Path) -> Path:
-    """A copy of the peer with its data prepared by its own script: that time does not count."""
+    """A copy of the peer. Its own script prepares the data; that time does not count."""
     shutil.copytree(peer, target, ignore=shutil.ignore_patterns(".git", "assets", "out*"))
     data = target / "data" / "shakespeare_char"
     data.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class RunLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is; not any more where the folder was removed and made anew, or in a forked child."""
+        """False, too, where the folder was removed and made anew, and in a forked child."""
         mine = _held.get(self._key) is self and self._process == os.getpid()
         return mine and (self._file is None or self._inode == _inode(self.run_dir / "lock"))
 

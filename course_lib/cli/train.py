@@ -165,7 +165,7 @@ def drive(trainer: Any, tells_speed: bool = False, profile: int | None = None) -
 
     Args:
         tells_speed: whether each line also tells tokens per second, MFU and peak memory; on a card it always does.
-        profile: of so many steps, after a few others, a trace is written into the run's folder.
+        profile: how many steps to trace, after a few others; the trace goes into the run's folder.
 
     Returns:
         The exit status: 0; after a signal that saved and stopped it 128 + its number, as shells have it, so that a

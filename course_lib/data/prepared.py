@@ -103,7 +103,7 @@ def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any]
 
 @contextlib.contextmanager
 def _one_at_a_time(data: Path) -> Iterator[None]:
-    """Within it no other process prepares a text under ``data``: of several that train together one does the work."""
+    """Within it no other process prepares a text under ``data``: one of those that train together does the work."""
     lock = system_lock(data / ".preparing.lock")
     with contextlib.suppress(NotImplementedError, OSError):  # no locks here, or no right to write, which is told later
         data.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:
 
 
 def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, val_fraction: float) -> str:
-    """What is in the folder, in its name; files of one name but other content get different ones."""
+    """A name that tells what is in the folder; files of one name but other content get different ones."""
     parts = [short_name(name), tokenizer.fingerprint(), f"val{val_fraction:g}"]
     if own_path(name) is not None:
         parts = [name.partition(":")[0], parts[0], sha256[:8], *parts[1:]]

@@ -15,7 +15,7 @@ from course_lib.errors import CourseError
 from course_lib.paths import user_path
 
 SEPARATOR = "\n\n"
-"""What stands between two files of one text: a blank line. The line breaks at a file's end are left out for it."""
+"""What stands between two files of one text: a blank line. It takes the place of the line breaks at a file's end."""
 
 STANDARD_INPUT = "standard input"
 MUCH_IS_NEEDED = "there is nothing to learn from. Give a text of a few thousand characters or more."
@@ -158,7 +158,7 @@ def _read_file(file: Path) -> bytes:
 
 @functools.cache
 def _standard_input() -> bytes:
-    """All of standard input. It can be read once, and is asked for at several places."""
+    """All of standard input. It can be read only once, and several places ask for it."""
     source = getattr(sys.stdin, "buffer", None)
     if source is None:
         raise CourseError("There is no standard input here to read from. Put the text into a file, and name that.")
@@ -208,8 +208,8 @@ def _is_binary(content: bytes) -> bool:
 def _unmarked(content: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, by the zero bytes that mostly Latin text has in it; None for neither.
 
-    Zeros are legal in UTF-8, each a character NUL, and in text nobody means them. In UTF-16 of Latin letters every
-    second byte is zero, in UTF-32 three of four.
+    Zeros are legal in UTF-8, each a character NUL, but nobody means them in a text. Of Latin letters every second
+    byte is zero in UTF-16, and three of four are in UTF-32.
     """
     sample = content[: 1 << 16]
     if len(sample) < 4 or sample.count(0) < 0.3 * len(sample):

@@ -16,7 +16,7 @@ PROGRAM = "generate.exe" if os.name == "nt" else "generate"
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-pthread")
 NATIVE = "-march=native"
-"""All that this machine's processor can do. The program then runs on such processors only."""
+"""Uses all that this machine's processor can do. The program then runs on such processors only."""
 
 
 def source() -> str:
@@ -58,7 +58,7 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
 
 
 def _check_folder(folder: Path) -> None:
-    """Only a new or empty folder, or an earlier export whose program nobody has changed, is written to."""
+    """CourseError for a folder that is neither new, nor empty, nor an earlier export with an unchanged program."""
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

@@ -17,7 +17,7 @@ from course_lib.recipes import Recipe
 from course_lib.widgets.style import run_style
 
 MOST_OVERLAID = 6
-"""Runs that are laid over one another unasked; more can be checked by hand."""
+"""How many runs are laid over one another unasked; the reader can check more."""
 
 
 class Panel:

@@ -23,12 +23,12 @@ from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
 SHORTEST = 8
-"""A block_size below this is no advice: the model would see hardly more than a letter."""
+"""Nobody is advised to take a block_size below this: the model would see hardly more than a letter."""
 SCORING_TOKENS = 2**11
 """Tokens scored at once where a CPU scores the whole split. The score does not depend on it; the speed does, as larger
 batches outgrow its cache."""
 SCORING_LOGITS = 2**29
-"""On a card: so many scores (tokens x V) at once, 2 GiB of them as fp32. Small batches would leave it idle."""
+"""How many scores (tokens x V) a card holds at once, 2 GiB of them as fp32. Small batches would leave it idle."""
 
 
 def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
@@ -52,7 +52,7 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
 
 
 def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:
-    """What a run keeps of its data: so that the text is found again, and known again."""
+    """What a run keeps of its data, so that it finds its text again and recognizes it."""
     found = {"sha256": prepared.manifest["sha256"], "start": find_corpus(data.dataset).start}
     return data.replace(dataset=full_name(data.dataset), **found)
 
@@ -85,7 +85,7 @@ def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | No
 
 def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, Any]) -> None:
     """CourseError for a run that only the program it comes from can go on with."""
-    unsaid = about.recipe == "custom" and about.data == DataConfig()  # so trainers wrote before they left it out
+    unsaid = about.recipe == "custom" and about.data == DataConfig()  # trainers wrote this before they left it out
     if about.data is None or unsaid:
         raise CourseError(
             f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
@@ -136,7 +136,7 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
 
 
 def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
-    """Of several processes one writes the files; `prepare` lets the others wait, however long that takes."""
+    """One of several processes writes the files; `prepare` lets the others wait, however long that takes."""
     return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction, content=content))
 
 

@@ -17,7 +17,7 @@ from course_lib.training.record import EVALUATION, Loss, seed_for
 from course_lib.training.signals import holding_signals
 
 MOST_LOGITS = 2**28
-"""B x T x V: so many logits at once are held in fp32, 1 GiB of them."""
+"""How many logits (B x T x V) are held at once in fp32, 1 GiB of them."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 
@@ -74,7 +74,7 @@ def mean_loss(
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
                 losses.append(loss(model, x, y).float())
             counts.append(y.numel())
-    # Read here, all at once: after each batch a card would have to wait. Python's numbers have 64 bits.
+    # They are read here, all at once: a card would have to wait after each batch. Python's numbers have 64 bits.
     each = torch.stack(losses).tolist() if losses else []
     total = math.fsum(value * count for value, count in zip(each, counts, strict=True))
     total_sum, count_sum = world.sum([total, float(sum(counts))])
@@ -88,14 +88,14 @@ def validation_loss(
 ) -> float | None:
     """The mean loss of a `Trainer` on its ``val_batches``; None without them, or where ``stopped`` said so.
 
-    What this draws, where it draws at all, is a function of the run's seed and the step: ``seed`` sees to it. A loss
-    that is not finite raises what ``diverged`` makes of it.
+    Where it draws at all, ``seed`` makes the draws a function of the run's seed and the step. A loss that is not finite
+    raises what ``diverged`` makes of it.
     """
     if trainer.val_batches is None:
         return None
     seed(seed_for(trainer.config.seed, trainer.step, EVALUATION - trainer.world.rank))
     windows = val_windows(trainer.val_batches, trainer.config.eval_batches)
-    # Not the compiled loss: for other shapes, in evaluation mode, it would be compiled anew.
+    # The compiled loss would be compiled anew for other shapes and for evaluation mode.
     loss = getattr(trainer.loss, "_torchdynamo_orig_callable", trainer.loss)
     value = mean_loss(trainer.model, windows, loss, trainer.compute, trainer.world, stopped)
     if value is not None and not math.isfinite(value):
@@ -124,7 +124,7 @@ def explain_memory(error: RuntimeError, config: TrainConfig) -> Exception:
     """Memory that runs out gets a remedy; any other error stays as it is."""
     if not is_out_of_memory(error):
         return error
-    # A notebook keeps its last error: the frames in it would keep the step's activations, and the next try fail too.
+    # A notebook keeps its last error. The frames in it would keep the step's activations, and the next try would fail.
     traceback.clear_frames(error.__traceback__)
     b, g = config.batch_size, config.grad_accum
     remedy = (

@@ -11,7 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.training.record import Batches, Loss
 
 DRAWN = ("batch_size", "grad_accum", "seed")
-"""What batches may have decided already, where `TrainConfig` has a setting of that name as well."""
+"""Settings of `TrainConfig` that the batches may have decided already."""
 
 
 def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: Any, world: World) -> TrainConfig:
@@ -42,7 +42,7 @@ def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: 
 
 
 def compute_for(config: TrainConfig, world: World) -> Compute:
-    """Device and arithmetic as ``config`` asks for them; of several processes on cards, each has its own card."""
+    """Device and arithmetic as ``config`` asks for them; each of several processes on cards has its own card."""
     device = f"cuda:{world.local_rank}" if world.backend == "nccl" else config.device
     return select(device, config.precision, config.tf32)
 
