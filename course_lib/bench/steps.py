@@ -128,16 +128,12 @@ def speeds(rows: dict[str, tuple[Steps, int]], device: str, runs: int, seconds: 
         synchronize(device)
         return time.perf_counter() - start
 
-    counts = {row: _count(turn(steps, 5) / 5, seconds) for row, (steps, _) in rows.items()}
+    counts = {row: max(3, min(1000, round(5 * seconds / turn(steps, 5)))) for row, (steps, _) in rows.items()}
     measures = {
         row: lambda steps=steps, tokens=tokens, n=counts[row]: n * tokens / turn(steps, n)
         for row, (steps, tokens) in rows.items()
     }
     return take_turns(measures, runs)
-
-
-def _count(step_seconds: float, seconds: float) -> int:
-    return max(3, min(1000, round(seconds / step_seconds)))
 
 
 def measure_steps(plan: StepPlan, peak: Peak, peer: Path | None, compile: bool) -> Iterator[dict[str, Any]]:

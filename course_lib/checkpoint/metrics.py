@@ -30,11 +30,6 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
-    with explained(path, path.parent):
-        replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
 class MetricsLog:
     """Appends rows to ``metrics.jsonl``, and on request to TensorBoard's files.
 
@@ -60,9 +55,9 @@ class MetricsLog:
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
-        if anew:
-            _rewrite(self.path, rows)
         with explained(self.path, self.path.parent):
+            if anew:
+                replace_file(self.path, "".join(json.dumps(row) + "\n" for row in rows))
             self._file = self.path.open("a", encoding="utf-8")
         self._last = rows[-1]["step"] if rows else -1
 

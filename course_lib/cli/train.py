@@ -72,16 +72,14 @@ def _as_the_run_has_it(form: type, run: str | None, which: str) -> Any:
     """The run's own settings, as the chosen save has them: what is not given stays as it was."""
     from course_lib import checkpoint
 
-    shape: dict[str, Any] = DEFAULT_SHAPE | {"vocab_size": 2}
-    if run is None:
-        return filled(form, shape, OldRun())
-    run_dir = checkpoint.find_run(run)
-    about, _ = checkpoint.read_config(run_dir)
-    state: dict[str, Any] = {}
-    with contextlib.suppress(CourseError):  # whoever trains it may be replacing the save: it is read again, locked
-        state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
-    settings = shape | about.model.to_dict() | state.get("train", about.train.to_dict())
-    return filled(form, settings | {"dropout": state.get("dropout") or 0.0}, OldRun())
+    settings: dict[str, Any] = DEFAULT_SHAPE | {"vocab_size": 2}  # the shape is hidden, and needs values all the same
+    if run is not None:
+        run_dir = checkpoint.find_run(run)
+        settings |= checkpoint.read_config(run_dir)[0].train.to_dict()
+        with contextlib.suppress(CourseError):  # a process that trains it may be replacing the save just now
+            state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
+            settings |= state.get("train", {}) | {"dropout": state.get("dropout") or 0.0}
+    return filled(form, settings, OldRun())
 
 
 def _take_recipe(args: list[str]) -> tuple[str, Recipe, list[str]]:

@@ -78,7 +78,7 @@ def compiler_problem(device: torch.device | str) -> str | None:
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # of many kinds, by what is missing
-        return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     return None
 
 
