@@ -33,7 +33,7 @@ Measured = tuple[list[float], dict[str, Any]]
 
 
 def measure_seeds(recipe: Recipe, n_seeds: int) -> Measured:
-    """The recipe, trained from seeds 1 to ``n_seeds``: what a learner's own run can be held against."""
+    """Train the recipe from seeds 1 to ``n_seeds``: a learner compares a run with these."""
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "seeds": []}
     seconds = []
     max_steps = recipe.train.max_steps

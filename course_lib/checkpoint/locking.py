@@ -46,7 +46,7 @@ class RunLock:
         self._taken_over = False
         self._file: BaseFileLock | None = None
         self._inode: tuple[int, int] | None = None
-        self._process = os.getpid()  # that took it: a forked child has a copy of this object, and not the lock
+        self._process = os.getpid()  # the one that took it: a forked child has a copy of this object, and not the lock
 
     @property
     def is_held(self) -> bool:

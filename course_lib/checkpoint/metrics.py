@@ -64,8 +64,8 @@ class MetricsLog:
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; it reaches the operating system at once, so that it can be followed.
 
-        A second row of the last step takes the place of the first (a measurement that came later). JSON has
-        no infinity: a number that is not finite (a gradient that overflowed) becomes null.
+        A second row of the last step, with a measurement that came later, replaces the first. JSON has no
+        infinity: a number that is not finite (a gradient that overflowed) becomes null.
         """
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         if row["step"] <= self._last:

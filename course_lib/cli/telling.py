@@ -167,7 +167,7 @@ def mute() -> None:
 
 
 def line(trainer: Any, record: Any) -> str:
-    """One evaluation."""
+    """The line for one evaluation."""
     train_loss = f"{record.train_loss:.4f}" if record.train_loss is not None else "  -   "
     return (
         f"step {record.step + 1:>6}  train {train_loss}  val {record.val_loss:.4f}  lr {record.lr:.2e}  "
@@ -176,7 +176,7 @@ def line(trainer: Any, record: Any) -> str:
 
 
 def closing(trainer: Any) -> str:
-    """How well and how fast, and what can be done next."""
+    """The best loss and the speed, and what can be done next."""
     from course_lib.losses import bits_per_byte
     from course_lib.recipes.build import val_bytes_per_token
 

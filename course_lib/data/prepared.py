@@ -142,7 +142,7 @@ def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:
 
 
 def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenizer: Tokenizer) -> None:
-    """All files into a new folder beside, then one rename: nobody sees half a folder."""
+    """Write all files into a new folder beside it, and rename that: nobody sees half a folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -28,7 +28,7 @@ class Panel:
         pressed: what the buttons do; see `Buttons`.
         start: the recipe that runs are compared with in words.
         vocab_size: V, for the line at ln V.
-        changed: called when other runs shall be laid over one another: it should have `show` called.
+        changed: called when other runs are to be laid over one another: it should have `show` called.
         removed: called with the number of a run to throw away.
     """
 

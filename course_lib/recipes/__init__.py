@@ -1,4 +1,4 @@
-"""Recipes: named settings, each only what differs from the defaults, with its reason; and runs made from them.
+"""Recipes: named settings that hold what differs from the defaults, with the reasons; and runs made from them.
 
 The settings of all groups (data, model, training) are flat here: one name, one meaning.
 """
