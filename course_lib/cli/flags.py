@@ -23,7 +23,7 @@ class Running:
     speed: bool = False
     """Whether each line also tells tokens per second and peak memory, as on a card."""
     profile: Annotated[int | None, arg(metavar="STEPS")] = None
-    """Write a trace of so many steps, to see where the time goes."""
+    """How many steps to write a trace of, to see where the time goes."""
 
 
 @dataclass
