@@ -1,15 +1,17 @@
 """What a training step is made of: attention, MLP, output layer and loss, optimizer, data, as shares of its time."""
 
+import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
 from course_lib.bench.steps import StepPlan, free_memory
 from course_lib.device import Compute, select
 from course_lib.models import GPT
+from course_lib.peaks import synchronize
 from course_lib.training import Trainer
 
 HOW = (
@@ -30,9 +32,9 @@ def measure_parts(plan: StepPlan, batch_size: int, compile: bool) -> dict[str, A
         torch._dynamo.reset()
     torch.manual_seed(plan.train.seed)
     trainer = plan.trainer(GPT(plan.shape), batch_size, compile)
-    whole = _seconds(lambda: next(trainer), plan.seconds)
+    whole = _seconds(lambda: next(trainer), compute.device, plan.seconds)
     seconds = {
-        name: times * _seconds(action, plan.seconds / 4)
+        name: times * _seconds(action, compute.device, plan.seconds / 4)
         for name, (times, action) in _parts(trainer, compute, compile).items()
     }
     free_memory()
@@ -96,7 +98,21 @@ def _parts(trainer: Trainer, compute: Compute, compile: bool) -> dict[str, tuple
     }
 
 
-def _seconds(action: Callable[[], object], seconds: float) -> float:
-    """The median time of ``action``, a card's work waited for, in about ``seconds`` of looking at it."""
-    timer = Timer("action()", globals={"action": action}, num_threads=torch.get_num_threads())
-    return timer.blocked_autorange(min_run_time=seconds).median
+def _seconds(action: Callable[[], object], device: str, seconds: float) -> float:
+    """The median of three looks at ``action``, each about a third of ``seconds`` long, after it was warmed up.
+
+    torch.utils.benchmark.Timer does the like, and needs setuptools, which a bare machine may lack.
+    """
+    for _ in range(3):
+        action()
+
+    def look(n: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(n):
+            action()
+        synchronize(device)
+        return (time.perf_counter() - start) / n
+
+    n = max(3, min(1000, round(seconds / 3 / look(3))))
+    return median(look(n) for _ in range(3))
