@@ -8,8 +8,8 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = frozenset(
-    "bench checkpoint config corpora data device errors exercises interop lab losses models notebook optim pages paths "
-    "peaks plots recipes records reference sampling tokenizers training".split()
+    "bench checkpoint config corpora data device errors exercises interop lab losses measurements models notebook "
+    "optim pages paths peaks plots recipes reference sampling sources tokenizers training widgets".split()
 )
 
 

@@ -108,7 +108,7 @@ def choose(found: Capabilities, precision: str = "auto", tf32: bool | None = Non
     asked: it counts emulation, and a T4 would say yes.
 
     TF32 takes the factors of a product with 10 of fp32's 23 bits of mantissa. ``tf32`` None allows it where the
-    card has it, unless fp32 was asked for by name: then fp32 is what one gets.
+    card has it, unless fp32 was asked for by name.
 
     Raises:
         CourseError: for a precision, or TF32, that the device has no hardware for.

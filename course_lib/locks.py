@@ -12,8 +12,8 @@ NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.E
 def system_lock(path: Path) -> BaseFileLock:
     """A lock on the file ``path``, not yet acquired; any thread may let go of it.
 
-    Acquiring it raises `filelock.Timeout` where another has it, and what `has_no_locks` knows on a file system
-    without locks. There filelock would make do with a file that is merely there: after a kill it would stay for good.
+    Acquiring it raises `filelock.Timeout` where another has it, and an error that `has_no_locks` knows on a file system
+    without locks. filelock's own way out there, a file that is merely there, would stay for good after a kill.
     """
     return FileLock(path, thread_local=False, fallback_to_soft=False)
 

@@ -33,7 +33,7 @@ Measured = tuple[list[float], dict[str, Any]]
 
 
 def measure_seeds(recipe: Recipe, n_seeds: int) -> Measured:
-    """The recipe, trained from seeds 1 to ``n_seeds``: what a learner's own run can be held against."""
+    """Train the recipe from seeds 1 to ``n_seeds``: a learner compares a run with these."""
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "seeds": []}
     seconds = []
     max_steps = recipe.train.max_steps
@@ -63,7 +63,7 @@ def _outcome(trainer: Trainer, rows: list[dict[str, Any]], dataset: str, seed: i
 def sentence_share(trainer: Trainer, dataset: str, seed: int) -> float:
     """The share of grammatical sentences among those that the model writes at temperature 1, in several samples.
 
-    A model that has not finished a sentence in all that has written none that is grammatical: 0.
+    It is 0 for a model that has not finished one sentence.
     """
     corpus = find_corpus(dataset)
     assert corpus.grade is not None
@@ -84,7 +84,7 @@ def measure_optimizers(recipe: Recipe, n_seeds: int) -> Measured:
     """Optimizers in one recipe: each at every rate of `LRS` from seed 0, then at its best from the seeds 1 on.
 
     ``adamw`` has one rate for all weights. ``adamw_own_rates`` is AdamW everywhere, but only the hidden matrices take
-    the rate that is tried: embeddings, head and vectors have those that they have with Muon at its best.
+    the rate that is tried: embeddings, head and vectors keep the rates that they have with Muon at its best.
 
     Details: ``sweep`` has the losses of seed 0 by rate; ``best_lr`` the rates chosen by them; and, one entry for each
     seed, ``val_loss``, ``rows`` and ``step_seconds`` (the median) of the recipe's own optimizer, and the same of each
@@ -165,7 +165,7 @@ WRITING: dict[str, dict[str, Any]] = {
     **{f"top_k {k}": {"top_k": k} for k in (2, 5, 20)},
     **{f"top_p {p:g}": {"top_p": p} for p in (0.5, 0.8, 0.95)},
 }
-"""The ways of drawing that are compared; what one does not name is 1 or left out."""
+"""The ways of drawing that are compared; a setting that a way does not name is 1 or left out."""
 
 
 def measure_writing(recipe: Recipe, n_seeds: int) -> Measured:

@@ -35,8 +35,8 @@ def setup(seed: int = 0, threads: int = 2) -> None:
     Raises:
         CourseError: where COURSE_THREADS is no number of threads.
     """
-    # torch's threads wait for one another by spinning. Where a browser wants the same cores, that made a
-    # step of a small model 20 times as slow; spinning only briefly costs nothing measurable (GNU's OpenMP).
+    # torch's threads wait for one another by spinning. That made a step of a small model 20 times as slow where a
+    # browser wanted the same cores; spinning only briefly costs nothing measurable (GNU's OpenMP).
     if "torch" not in sys.modules:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import torch
@@ -76,6 +76,8 @@ def show(thing: Callable[..., Any] | str) -> Source:
     return Source(f"{thing.__module__}.{thing.__qualname__}", code)
 
 
+# nbstripout and nbdime were tried for what follows. The one keeps widget views and split streams, and asks for a list
+# of what goes, not of what stays; the other shows both outputs whole where one line or a pixel differs.
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
 
@@ -83,8 +85,8 @@ KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
 def normalized(notebook: dict[str, Any]) -> dict[str, Any]:
     """A notebook's JSON without what differs from run to run or belongs to one machine.
 
-    Gone are widgets (their views would point at a kernel that has ended; their text stays), times of
-    execution, the names of a machine's kernel, and what an editor noted. Output to one stream is one piece.
+    It loses widgets (their views would point at a kernel that has ended; their text stays), times of execution, the
+    names of a machine's kernel, and an editor's notes. Output to one stream becomes one piece.
     """
     cells = []
     for cell in notebook["cells"]:
@@ -152,8 +154,8 @@ def refresh(path: str | Path) -> list[str]:
 def differing(path: str | Path) -> list[str]:
     """Which outputs a chapter would not show, as they are stored, on a processor that adds in another order.
 
-    The chapter is run once more under the lowest numerics of `course_lib.numerics`. Left out are pictures, and
-    cells that are not compared, unless they fail. Returns the differences, in words.
+    The chapter runs once more under the lowest numerics of `course_lib.numerics`. Pictures do not count, nor do cells
+    that are not compared, unless they fail. Returns the differences, in words.
     """
     stored = json.loads(Path(path).read_text(encoding="utf-8"))
     other = executed(Path(path), NUMERICS[LOWEST], allow_errors=True)
@@ -169,7 +171,7 @@ REDRAWN = "picture redrawn"
 ONLY_DETAILS = "no output differs; counts or details of the file do"
 MOST_CHANGED_LINES = 12
 KINDS_OF_TEXT = (("text/plain", "text/markdown"), ("text/html",))
-"""What is compared first, and what only where that is the same: HTML says again what the plain text says."""
+"""The kinds in the order of comparison: HTML repeats the plain text, so it counts only where that is the same."""
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -1,16 +1,17 @@
 """One machine that plays several: the settings under which a processor adds in another order.
 
 A sum of floating-point numbers depends on the order in which they are added, and that depends on how many
-numbers one instruction takes, on the library's kernels, and on the number of threads. What holds under all
-of these settings holds on a reader's machine too, or nearly so; what does not is no property of the lesson.
+numbers one instruction takes, on the library's kernels, and on the number of threads. A result that holds under
+all of these settings holds on a reader's machine too, or nearly so; any other is no property of the lesson.
 
 Each is a set of environment variables, to be set before torch is loaded: torch's own vector width
 (ATEN_CPU_CAPABILITY), that of MKL's matrix products (MKL_CBWR), that of oneDNN's (ONEDNN_MAX_CPU_ISA), and the
 number of threads (COURSE_THREADS, which `course_lib.notebook.setup` and the tests go by).
 """
 
-import subprocess
 import sys
+
+from course_lib.programs import run_program
 
 AS_IT_IS = "as the machine is"
 LOWEST = "lowest"
@@ -29,5 +30,5 @@ NUMERICS: dict[str, dict[str, str]] = {
 def numerics_here() -> dict[str, dict[str, str]]:
     """Those of `NUMERICS` that mean something on this machine: avx2 only where it could do more."""
     ask = "import torch; print(torch.backends.cpu.get_cpu_capability())"
-    widest = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    widest = run_program([sys.executable, "-c", ask]).out
     return {name: env for name, env in NUMERICS.items() if name != AVX2 or widest.startswith("AVX512")}

@@ -27,7 +27,7 @@ def lr_at(
     A linear warm-up over ``warmup_steps``; then, by ``kind``: ``constant``; ``cosine`` (Loshchilov and
     Hutter 2017) or ``linear`` down to ``min_lr`` at ``decay_steps``; or ``trapezoid``, which stays at
     ``max_lr`` and falls linearly over the last ``cooldown_steps`` (half of ``decay_steps`` by default).
-    From ``decay_steps`` on it is ``min_lr``.
+    It is ``min_lr`` from ``decay_steps`` on.
     """
     if kind not in ("constant", "cosine", "linear", "trapezoid"):
         raise CourseError(f"kind should be constant, cosine, linear or trapezoid; it is {kind!r}.")
@@ -132,9 +132,9 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized: every direction of a matrix moves by about the same amount.
 
     For hidden matrices only. Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers".
-    ``torch.optim.Muon`` is the same rule for one matrix at a time; here matrices of one shape go
-    through the iteration together, and a group's ``splits`` says of how many matrices, stacked by
-    rows, each parameter consists (3 for queries, keys and values). ``compile`` makes kernels for the iteration.
+    ``torch.optim.Muon`` is the same rule for one matrix at a time. This one takes all matrices of one shape
+    through the iteration together, and a group's ``splits`` says how many matrices, stacked by rows, make up each
+    parameter (3 for queries, keys and values). ``compile`` makes kernels for the iteration.
     Where its ``found_inf`` is 1 a step changes nothing (see `step_unless`).
     """
 

@@ -67,8 +67,8 @@ def known_peak(name: str) -> Peak | None:
 def measured_peak(device: str, size: int = 8192, products: int = 20) -> Peak:
     """What matrix products of ``size`` reach on ``device`` in its fastest 16-bit type; fp32 on a CPU.
 
-    A product is 2 size^3 operations. A maker's figure is some 10 to 25 percent higher than what products reach, so
-    an MFU against this one is higher too: `Peak.source` says which it is.
+    A product is 2 size^3 operations. A maker's figure is some 10 to 25 percent higher than what products reach, so an
+    MFU against this rate is higher, too: `Peak.source` says which one it is.
     """
     on_card = device.startswith("cuda")
     bf16 = on_card and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -39,8 +39,8 @@ Bands = Mapping[str, Sequence[Sequence[Any]]]
 class Picture(Figure):
     """A Figure that notebooks show as a picture; ``alt`` says in words what is to be seen.
 
-    A notebook's file keeps ``alt`` beside the picture. Its place as text is taken by ``caption``, which
-    says what is drawn, but no measured number: stored outputs are compared, and those may differ a little.
+    A notebook's file keeps ``alt`` beside the picture. Its text is ``caption``, which says what is drawn but
+    no measured number: stored outputs are compared, and numbers may differ a little.
     """
 
     alt = ""
@@ -57,8 +57,8 @@ class Picture(Figure):
 def loss_points(rows: Iterable[Any]) -> tuple[Points, Points]:
     """The training and the validation losses of a run as points.
 
-    A training loss is measured before its step's update, so step s stands at x = s: the first point is
-    the untrained model. A validation loss is measured after the update: it stands at s + 1.
+    A training loss is measured before its step's update, so that of step s stands at x = s: the first point is
+    the untrained model. A validation loss is measured after the update, and stands at s + 1.
 
     Args:
         rows: StepRecords, rows of ``metrics.jsonl``, or plain training losses, one per step. A loss that
@@ -158,10 +158,7 @@ def loss_curve(
         curves = [*runs.values(), *strips.values()]
         axes.set_ylim(0, highest([points for pair in curves for points in pair], marks))
     axes.margins(x=0.02)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+    _tidy(axes, with_legend=bool(axes.get_legend_handles_labels()[0]))
     return figure
 
 
@@ -174,7 +171,7 @@ def curves(
     log: str = "",
     dots: bool = False,
 ) -> Picture:
-    """Anything against anything, by name: for what is no loss against steps.
+    """Anything against anything, by name, for curves other than a loss against steps.
 
     Args:
         series: what a curve is called, to its x and its y.
@@ -193,11 +190,15 @@ def curves(
         look = dict(marker=marker, markersize=4, linestyle="none") if dots else {}
         axes.plot(xs, ys, color=color, label=name, **look)
     _draw_lines(axes, lines or {})
+    _tidy(axes, with_legend=len(series) > 1)
+    return figure
+
+
+def _tidy(axes: Axes, with_legend: bool) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(series) > 1:
+    if with_legend:
         axes.legend(frameon=False, fontsize=9)
-    return figure
 
 
 def _draw_lines(axes: Axes, marks: Mapping[str, float]) -> None:

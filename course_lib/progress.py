@@ -1,4 +1,4 @@
-"""Progress bars: drawn where somebody can see them, in a terminal or a notebook."""
+"""Progress bars, which are drawn where somebody can see them: in a terminal or a notebook."""
 
 import sys
 from typing import Any

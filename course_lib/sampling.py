@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
 from course_lib.graphs import Decoder
+from course_lib.models.mode import evaluating
 
 ROUNDING = 2e-6
 """A sum that misses top_p by this share of it, or less, has reached it.
@@ -159,14 +160,8 @@ def _last_logits(model: nn.Module, idx: Tensor, cache: object) -> Tensor:
 
     Only for that moment: between two tokens the caller may go on training.
     """
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
+    with evaluating(model):
         return model(idx, cache)[:, -1] if cache is not None else model(idx)[:, -1]
-    finally:
-        if was_training:
-            model.train()
 
 
 def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:

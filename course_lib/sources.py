@@ -97,7 +97,7 @@ def _verify(path: Path, source: Source, remedy: str) -> None:
 def download(source: Source, target: Path, attempts: int = 3) -> None:
     """Fetch ``source`` to ``target``: resumed where it was cut off, verified, put in place in one move.
 
-    Of several programs that want it at once one fetches it. The others wait, and find it there.
+    Where several programs want it at once, one fetches it. The others wait, and find it there.
 
     Raises:
         OSError: where the network or the disk fails ``attempts`` times in a row.
@@ -123,8 +123,8 @@ def download(source: Source, target: Path, attempts: int = 3) -> None:
 def _part_of(target: Path) -> Iterator[Path]:
     """The file that a download of ``target`` is gathered in; within it nobody else writes there.
 
-    A system lock beside the file sees to that; one who has to wait for it is told why. On a file system without
-    locks each gathers in a file of its own, which no later one resumes.
+    A system lock beside the file sees to that; a program that has to wait says why. On a file system without locks
+    each gathers in a file of its own, and no later download resumes it.
     """
     path = target.with_name(target.name + ".lock")
     lock = system_lock(path)

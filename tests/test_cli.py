@@ -98,6 +98,21 @@ def test_the_help_of_a_recipe_shows_its_settings(capsys: pytest.CaptureFixture) 
     printed = " ".join(re.sub(r"[\u2500-\u257f]", " ", capsys.readouterr().out).split())  # without the frame
     assert "--block-size" in printed
     assert "how many tokens the model sees at once. (default: 64)" in printed
+    assert printed.index("examples: course train tinytales_cpu --max-steps") < printed.index("text options")
+
+
+def test_the_help_of_a_run_shows_its_own_settings(text_run: Path, capsys: pytest.CaptureFixture) -> None:
+    """Also those that it got on the way, while another process trains it."""
+    assert course(["train", "--resume", "text", "--max-steps", "6", "--grad-clip", "0.25", "--dropout", "0.125"]) == 0
+    capsys.readouterr()
+    with checkpoint.locked(text_run), pytest.raises(SystemExit) as end:
+        course(["train", "--resume", "text", "--help"])
+    assert end.value.code == 0
+    printed = " ".join(re.sub(r"[\u2500-\u257f]", " ", capsys.readouterr().out).split())
+    assert "clipping off. (default: 0.25)" in printed
+    assert "optimizer steps to take. (default: 6)" in printed
+    assert "zero while training. (default: 0.125)" in printed
+    assert "--n-layer" not in printed
 
 
 @pytest.mark.parametrize("command", ["prepare", "sample", "export", "record", "doctor"])
@@ -221,11 +236,8 @@ def test_what_is_wrong_is_named_with_what_is_near(
 
 
 def test_a_value_of_the_wrong_kind_is_refused(project: Path, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as end:
-        course(["train", "tinytales_cpu", "--max-steps", "many"])
-    assert end.value.code == 2
-    printed = capsys.readouterr()
-    assert "many" in printed.err + printed.out
+    said = refused(capsys, "train", "tinytales_cpu", "--max-steps", "many")
+    assert said == "course: --max-steps should be a whole number; it is 'many'.\n"
     assert not (project / "runs").exists()
 
 

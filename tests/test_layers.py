@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from library_imports import PACKAGE, imported_names, library_sources, module_name, room
 
+import course_lib
+
 # A module may import from lower floors only. `__main__` is the front door: all it does is open `cli`.
 FLOORS = {
     "errors": -2,
-    **dict.fromkeys(["paths", "locks", "progress"], -1),
+    **dict.fromkeys(["paths", "locks", "programs", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
@@ -35,7 +37,8 @@ APART = {
 }
 
 MAX_FILE_LINES = 320
-MAX_FUNCTION_LINES = 60
+MAX_MODEL_LINES = 250
+MAX_FUNCTION_LINES = 45
 
 
 def violations(sources: dict[str, str]) -> list[str]:
@@ -122,8 +125,12 @@ def test_imports_go_strictly_down():
 
 
 def test_no_file_is_too_long():
-    lengths = {path: len(source.splitlines()) for path, source in library_sources().items()}
-    assert {path: n for path, n in lengths.items() if n > MAX_FILE_LINES} == {}
+    too_long = {}
+    for path, source in library_sources().items():
+        lines, most = len(source.splitlines()), MAX_MODEL_LINES if "/models/" in path else MAX_FILE_LINES
+        if lines > most:
+            too_long[path] = lines
+    assert too_long == {}
 
 
 def test_no_function_is_too_long():
@@ -141,6 +148,12 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def test_the_package_hands_out_modules_that_are_there():
+    inner = {"cli", "__main__", "graphs", "locks", "numerics", "programs", "progress"}
+    assert course_lib._MODULES | inner == FLOORS.keys()
+    assert {room(module_name(path)) for path in library_sources()} - {""} == FLOORS.keys()
 
 
 def test_importing_the_package_loads_no_torch(tmp_path):

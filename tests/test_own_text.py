@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from course_lib import checkpoint
 from course_lib.cli import main as course
 from course_lib.cli import sample as sampling_command
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
-from course_lib.data import reading
+from course_lib.data import datasets, reading
 from course_lib.data.datasets import find_corpus
 from course_lib.lab.run import Trial
 from course_lib.models import GPT
@@ -89,6 +90,28 @@ def test_a_folder_of_texts(project: Path, capsys: pytest.CaptureFixture) -> None
     tokenizer = checkpoint.load(project / "run").tokenizer
     assert "\r" not in tokenizer.characters
     assert f"{int(0.9 * (3 * len(TEXT) + 2)):,} training tokens" in capsys.readouterr().out  # a blank line between
+
+
+def test_a_text_is_read_once_by_each_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making or reading it is slow where it is large: TinyTales takes a second."""
+    (project / "some.txt").write_text(TEXT)
+    reads: list[str] = []
+    for module, name in ((datasets, "read_text"), (datasets, "read_bytes"), (datasets.tinytales, "tinytales_text")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), reads))
+    for dataset in ("text:some.txt", "bytes:some.txt", "tinytales"):
+        assert train("tinytales_cpu", "--dataset", dataset, "--out-dir", f"runs/{dataset[:5]}") == 0
+        assert len(reads) == 1, dataset
+        assert course(["train", "--resume", dataset[:5], "--max-steps", "6"]) == 0
+        assert len(reads) == 2, dataset
+        reads.clear()
+
+
+def counted(function: Callable[..., object], calls: list[str]) -> Callable[..., object]:
+    def counting(*args: object) -> object:
+        calls.append(function.__name__)
+        return function(*args)
+
+    return counting
 
 
 def test_a_text_from_a_pipe(project: Path) -> None:

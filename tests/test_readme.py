@@ -8,8 +8,8 @@ import pytest
 
 from course_lib.cli.commands import BenchSettings
 from course_lib.cli.export import ExportSettings
+from course_lib.cli.flags import NewRun, OldRun
 from course_lib.cli.sample import SampleSettings
-from course_lib.cli.train import LOOKING
 from course_lib.config import ALIASES
 from course_lib.recipes import load_recipe
 
@@ -29,9 +29,9 @@ def test_the_python_example_trains(project: Path, capsys: pytest.CaptureFixture[
 def test_the_recipes_and_settings_it_names_exist():
     for name in re.findall(r"course train ([a-z][a-z_]+)\b(?![:.])", README):
         assert load_recipe(name).name == name
-    settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES, "resume"}
-    settings |= {name for name, _, _ in LOOKING}
-    settings |= {field.name for form in (SampleSettings, BenchSettings, ExportSettings) for field in fields(form)}
+    forms = (NewRun, OldRun, SampleSettings, BenchSettings, ExportSettings)
+    settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES}
+    settings |= {field.name for form in forms for field in fields(form)}
     flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
     ours = [flag.replace("-", "_") for flag in flags if flag not in OF_OTHERS]
     assert ours

@@ -33,15 +33,11 @@ def run(argv: list[str], prog: str) -> None:
     parser.add_argument("--tiny", action="store_true", help="toys on the CPU: whether the list runs, not how fast")
     given = parser.parse_args(argv)
     peer: Path | None = given.peer
-    before = signal.signal(signal.SIGTERM, _as_ctrl_c)  # what a time limit sends: the table is printed all the same
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit's signal; the table is printed
     try:
         run_gpu(given.out.resolve(), None if peer is None else peer.resolve(), given.minutes, given.tiny)
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _as_ctrl_c(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

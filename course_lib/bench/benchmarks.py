@@ -1,7 +1,6 @@
 """The benchmarks of one thing each, on any machine: generate, cpp, step, recipe."""
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,6 @@ from course_lib.bench.peer import (
     course_path,
     load_peer,
     peer_steps,
-    run_program,
     scratch_project,
 )
 from course_lib.bench.reporting import Measure, report, take_turns, timed
@@ -30,6 +28,7 @@ from course_lib.device import find, select
 from course_lib.errors import CourseError
 from course_lib.interop import compile_cpp, export_cpp
 from course_lib.models import GPT
+from course_lib.programs import run_program
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
@@ -78,9 +77,9 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
         words = "--prompt 0 --max-new-tokens 255 --temperature 0 --ids --time".split()
 
         def write_in_cpp() -> float:
-            done = subprocess.run([program, folder / "cpp", *words], capture_output=True, text=True)
-            new.append([int(word) for word in done.stdout.split()])
-            return float(done.stderr.split()[-2])
+            done = run_program([program, folder / "cpp", *words])
+            new.append([int(word) for word in done.out.split()])
+            return float(done.err.split()[-2])
 
         def write_in_python() -> float:
             start = time.perf_counter()
@@ -139,18 +138,17 @@ def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None)
 def _run_course(recipe: str, folder: Path, losses: list[float]) -> float:
     run = Path(tempfile.mkdtemp(dir=folder)) / "run"
     command = [sys.executable, "-m", "course_lib", "train", recipe, "--out-dir", str(run)]
-    seconds = run_program(command, folder, course_path())[0]
+    seconds = run_program(command, folder, course_path()).seconds
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses.append(round(min(row["val_loss"] for row in rows if row["val_loss"] is not None), 4))
     return seconds
 
 
 def _run_peer(folder: Path, args: list[str], losses: list[float]) -> float:
-    command = [sys.executable, *TRAIN, *args]
-    seconds, output = run_program(command, folder, {})
-    lines = [line for line in output.splitlines() if "val loss" in line]
+    done = run_program([sys.executable, *TRAIN, *args], folder)
+    lines = [line for line in done.out.splitlines() if "val loss" in line]
     losses.append(min(float(line.rsplit("val loss", 1)[1]) for line in lines))
-    return seconds
+    return done.seconds
 
 
 BENCHMARKS = {

@@ -1,8 +1,8 @@
 """The list for a machine with a card, in order of value: ``python -m course_lib.bench gpu --peer PATH --out FILE``.
 
-Each row is written to FILE as soon as it is known, so that a run that is cut off loses nothing. A row that would not
-fit into the minutes that are left is left out, and a row that fails does not stop the others: both are said. Nothing
-is needed but torch, numpy, safetensors, tqdm and filelock, and the course need not be installed.
+Each row is written to FILE as soon as it is known, so that a run that is cut off loses nothing. A row that does not fit
+into the remaining minutes is left out, and a row that fails does not stop the others: the file says both. It needs
+torch, numpy, safetensors, tqdm and filelock; the course need not be installed.
 """
 
 import time
@@ -17,10 +17,11 @@ from course_lib.bench.race import race
 from course_lib.bench.reporting import heading, to_json
 from course_lib.bench.rows import Job, in_a_process
 from course_lib.bench.table import goals_of, is_meant_for, table
-from course_lib.device import find
+from course_lib.device import Capabilities, find
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file
 from course_lib.peaks import known_peak, measured_peak
+from course_lib.training.setup import compiler_problem
 
 LONGEST_RACE = 240.0
 """Seconds that one program has to come to its loss: the other rows want their time too."""
@@ -43,7 +44,7 @@ class Row:
 
     name: str
     seconds: float
-    """How long it takes, about: whether it still fits is decided by this."""
+    """About how long it takes: this decides whether it still fits."""
     measure: Callable[[Tell], None]
 
 
@@ -72,10 +73,10 @@ def rows_of(job: Job, left: Callable[[], float], done: dict[str, Any]) -> list[R
 
 
 def run_rows(rows: list[Row], left: Callable[[], float], done: dict[str, Any], keep: Callable[[], None]) -> bool:
-    """Go down the list; ``keep`` is called after every result, also one that is there in part.
+    """Go down the list; ``keep`` is called after every result, also after a partial one.
 
     Returns:
-        False where Ctrl-C ended it; what was not begun says so.
+        False where Ctrl-C ended it; the rows that were not begun say so.
     """
     stopped = False
     for row in rows:
@@ -108,15 +109,6 @@ def _run_row(row: Row, done: dict[str, Any], keep: Callable[[], None]) -> bool:
     return True
 
 
-def can_compile(device: str) -> str | None:
-    """None where torch.compile works on ``device``; else what it said. It needs Triton and a C compiler."""
-    try:
-        torch.compile(lambda x: (x * 2).sin() + 1)(torch.ones(64, device=device))
-    except Exception as error:  # of many kinds, by what is missing
-        return f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
-    return None
-
-
 def run_gpu(out: Path, peer: Path | None, minutes: float = 8.0, tiny: bool = False) -> dict[str, Any]:
     """Measure the whole list and write it to ``out``; returns what was written.
 
@@ -131,14 +123,7 @@ def run_gpu(out: Path, peer: Path | None, minutes: float = 8.0, tiny: bool = Fal
     """
     start = time.perf_counter()
     found = find("cpu" if tiny else "auto")
-    if found.kind != "cuda" and not tiny:
-        raise CourseError(
-            f"The list is for a CUDA card; torch {torch.__version__} sees none here. Add --tiny to try it on the CPU."
-        )
-    if not minutes > 0:
-        raise CourseError(f"minutes should be above 0; it is {minutes}.")
-    if peer is not None and not (peer / "train.py").is_file():
-        raise CourseError(f"{peer} should be a copy of nanoGPT, with train.py in it; it is not. Give --peer PATH.")
+    _check(found, peer, minutes, tiny)
     words = f"--peer PATH{' --tiny' if tiny else ''} --minutes {minutes:g}" if peer else f"--minutes {minutes:g}"
     result = heading("gpu", f"python -m course_lib.bench gpu {words}")
     result["goals are for this card"] = not tiny and is_meant_for(found.name)
@@ -157,7 +142,7 @@ def run_gpu(out: Path, peer: Path | None, minutes: float = 8.0, tiny: bool = Fal
         return minutes * 60 - (time.perf_counter() - start)
 
     keep()  # a file that cannot be written is known at once
-    problem = "not tried: --tiny" if tiny else can_compile(found.device)
+    problem = "not tried: --tiny" if tiny else compiler_problem(found.device)
     result["torch.compile"] = problem or "works"
     peak = (None if tiny else known_peak(found.name)) or measured_peak(found.device, 64 if tiny else 8192)
     result["peak"] = {"tflops": round(peak.flops / 1e12, 4), "dtype": peak.dtype, "source": peak.source}
@@ -167,3 +152,15 @@ def run_gpu(out: Path, peer: Path | None, minutes: float = 8.0, tiny: bool = Fal
     if not whole:
         raise KeyboardInterrupt
     return result
+
+
+def _check(found: Capabilities, peer: Path | None, minutes: float, tiny: bool) -> None:
+    """CourseError for what `run_gpu` cannot measure."""
+    if found.kind != "cuda" and not tiny:
+        raise CourseError(
+            f"The list is for a CUDA card; torch {torch.__version__} sees none here. Add --tiny to try it on the CPU."
+        )
+    if not minutes > 0:
+        raise CourseError(f"minutes should be above 0; it is {minutes}.")
+    if peer is not None and not (peer / "train.py").is_file():
+        raise CourseError(f"{peer} should be a copy of nanoGPT, with train.py in it; it is not. Give --peer PATH.")

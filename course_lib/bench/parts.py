@@ -57,9 +57,8 @@ def _parts(trainer: Trainer, compute: Compute, compile: bool) -> dict[str, tuple
     model.train()
     block, layers, micro = model.blocks[0], len(model.blocks), trainer.micro_steps
     idx, targets = batches.batch(0)
-    rotary = None
-    if model.position_embedding is None:
-        rotary = (model.rotary_cos[: idx.shape[1]], model.rotary_sin[: idx.shape[1]])
+    n = idx.shape[1]
+    rotary = (model.rotary_cos[:n], model.rotary_sin[:n]) if model.position_embedding is None else None
 
     def attention(x: Tensor) -> Tensor:
         return block.attn(block.norm1(x), rotary, None)
@@ -100,7 +99,10 @@ def _parts(trainer: Trainer, compute: Compute, compile: bool) -> dict[str, tuple
 
 
 def _seconds(action: Callable[[], object], device: str, seconds: float) -> float:
-    """The median of three looks at ``action``, each about a third of ``seconds`` long, after it was warmed up."""
+    """The median of three looks at ``action``, each about a third of ``seconds`` long, after it was warmed up.
+
+    torch.utils.benchmark.Timer does the like, and needs setuptools, which a bare machine may lack.
+    """
     for _ in range(3):
         action()
 

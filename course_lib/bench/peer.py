@@ -8,9 +8,7 @@ import importlib.util
 import io
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +20,7 @@ from torch import Tensor
 from course_lib.data import load_bytes
 from course_lib.device import Compute
 from course_lib.errors import CourseError
+from course_lib.programs import run_program
 from course_lib.training.borrowed import Borrowed
 
 PEER_CPU = (
@@ -50,7 +49,7 @@ def load_peer(folder: Path) -> ModuleType:
 
 
 def build_peer(module: ModuleType, **shape: Any) -> Any:
-    """Its model of that shape; what it prints while it is built is nobody's result."""
+    """Its model of that shape; what it prints while it is built is left out."""
     with contextlib.redirect_stdout(io.StringIO()):
         return module.GPT(module.GPTConfig(**shape))
 
@@ -107,25 +106,15 @@ PREPARE = """import runpy, sys, types
 sys.modules.setdefault("requests", types.ModuleType("requests"))
 runpy.run_path("prepare.py")
 """
-"""Its own script; it imports a package for a download that is not needed here."""
+"""Runs its own script, which imports a package for a download that is not needed here."""
 
 
 def copy_peer(peer: Path, target: Path, text: Path) -> Path:
-    """A copy of the peer with its data prepared by its own script: that time does not count."""
+    """A copy of the peer. Its own script prepares the data; that time does not count."""
     shutil.copytree(peer, target, ignore=shutil.ignore_patterns(".git", "assets", "out*"))
     data = target / "data" / "shakespeare_char"
     data.mkdir(parents=True, exist_ok=True)
     shutil.copy(text, data / "input.txt")
     if (data / "prepare.py").is_file():
-        run_program([sys.executable, "-c", PREPARE], data, {})
+        run_program([sys.executable, "-c", PREPARE], data)
     return target
-
-
-def run_program(command: list[str], folder: Path, more: dict[str, str]) -> tuple[float, str]:
-    """Seconds from start to exit, and what was printed; a failure raises CourseError with its last lines."""
-    start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=os.environ | more, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise CourseError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return seconds, done.stdout

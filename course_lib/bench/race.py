@@ -35,9 +35,9 @@ HOW = (
     "lines), the course the whole validation split."
 )
 SURELY_BELOW = 0.02
-"""nanoGPT is stopped once its own score is so far below the target: the whole split's is then below it as well."""
+"""nanoGPT is stopped once its own score is this far below the target: the whole split's score is then below it, too."""
 PATIENCE = 3
-"""Or after so many of its evaluations in a row without a new lowest score: it learns the text by heart from there."""
+"""It is also stopped after this many evaluations in a row without a new lowest score: it learns by heart then."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Way:
     """Step to the seconds that evaluations had taken by then, where the program says so itself."""
 
     def heard(self, seconds: float, line: str) -> bool:
-        """A line of output; whether nothing more has to be heard."""
+        """Read a line of output; True where nothing more has to be heard."""
         found = EVALUATION.match(line)
         if found is None:
             return False
@@ -128,8 +128,8 @@ class PeerWay(Way):
                 break
 
     def evaluating_until(self, step: int) -> float:
-        """An estimate from outside: between the last line of a step and that of an evaluation lie a few more steps,
-        as long as others are; the rest is the evaluation."""
+        """An estimate from outside: a few more steps lie between the last line of a step and that of an evaluation.
+        They take as long as other steps; the rest is the evaluation."""
         total = 0.0
         for at, _, seconds in self.own_scores:
             before = [s for s in self.steps if s[0] < at]
@@ -172,13 +172,13 @@ def race(
         result["nanoGPT"] = run_peer(copy, recipe, target, peer_args, limit())
         ours, theirs = result["course"], result["nanoGPT"]
         if ours["reached"] and theirs["seconds"]:
-            # Where nanoGPT came to its lowest loss above the target, it would have needed longer: "at most" this.
+            # Where nanoGPT's lowest loss is above the target, it would have needed longer: the share is "at most" this.
             result["share of nanoGPT's time"] = round(ours["seconds"] / theirs["seconds"], 3)
         yield result
 
 
 def _empty_caches(folder: Path, name: str) -> dict[str, str]:
-    """Compiled kernels of an earlier run would be found again: each program begins without any."""
+    """A program would find the compiled kernels of an earlier run: each begins without any."""
     caches = folder / "caches" / name
     return {"TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"), "TRITON_CACHE_DIR": str(caches / "triton")}
 

@@ -54,7 +54,7 @@ def heading(name: str, command: str) -> dict[str, Any]:
 def report(name: str, command: str, unit: str, runs: Runs, **details: Any) -> dict[str, Any]:
     """The JSON form. ``ratios`` holds other / course for each other row: above 1, the course is faster.
 
-    Of rows in tokens per second it is course / other, so that it reads the same way.
+    For rows in tokens per second it is course / other, so that it reads the same way.
     """
     return heading(name, command) | summary(unit, runs, **details)
 

@@ -49,7 +49,7 @@ class Sizes:
     streams: int
     turn_seconds: float
     pace: float
-    """What a row's estimate, which is for an H100, is multiplied by."""
+    """A row's estimate is for an H100; it is multiplied by this."""
 
     def small_plan(self) -> StepPlan:
         """The recipe's own model, text and batch."""

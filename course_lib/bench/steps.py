@@ -22,9 +22,10 @@ from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.peaks import Peak, mfu, peak_memory_gib, reset_peak_memory, synchronize
 from course_lib.training import Trainer
+from course_lib.training.scoring import is_out_of_memory
 
 LONG = 10**6
-"""More steps than a benchmark takes: the end of a run, with its evaluation, is not measured."""
+"""More steps than a benchmark takes: it does not measure the end of a run, with its evaluation."""
 LARGEST_BATCH = 256
 
 
@@ -41,7 +42,7 @@ class StepPlan:
     largest: int = LARGEST_BATCH
     runs: int = 3
     seconds: float = 3.0
-    """How long one turn takes, about."""
+    """About how long one turn takes."""
 
     def batches(self, batch_size: int, device: str) -> Batcher:
         """Windows of the ids, drawn by the recipe's seed."""
@@ -60,9 +61,9 @@ class StepPlan:
 
 
 Steps = Callable[[int], object]
-"""Takes so many optimizer steps."""
+"""Takes that many optimizer steps."""
 Build = Callable[[int, bool], Steps]
-"""From a batch size, and whether to compile, to steps."""
+"""Makes steps from a batch size and whether to compile."""
 
 
 def largest_fitting(fits: Callable[[int], bool], start: int, limit: int) -> int:
@@ -81,18 +82,6 @@ def largest_fitting(fits: Callable[[int], bool], start: int, limit: int) -> int:
     while 2 * size <= limit and fits(2 * size):
         size *= 2
     return size
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was raised from, says that memory ran out, in whoever's words."""
-    while error is not None:
-        words = str(error)
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in words:
-            return True
-        if "ALLOC_FAILED" in words or "can't allocate memory" in words:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def tried(build: Callable[[], Steps], n: int) -> Steps | None:
@@ -126,8 +115,8 @@ def free_memory() -> None:
 def speeds(rows: dict[str, tuple[Steps, int]], device: str, runs: int, seconds: float) -> dict[str, list[float]]:
     """Tokens per second of each row in turn. A row is (steps, tokens per step), and has been warmed up.
 
-    How many steps a turn takes follows from a short trial. Before each turn's clock starts, one step makes the
-    allocator's blocks anew, as the memory of the row before was given back.
+    A short trial decides how many steps a turn takes. One step before each turn's clock starts makes the allocator's
+    blocks anew, as the memory of the row before was given back.
     """
 
     def turn(steps: Steps, n: int) -> float:
@@ -139,16 +128,12 @@ def speeds(rows: dict[str, tuple[Steps, int]], device: str, runs: int, seconds: 
         synchronize(device)
         return time.perf_counter() - start
 
-    counts = {row: _count(turn(steps, 5) / 5, seconds) for row, (steps, _) in rows.items()}
+    counts = {row: max(3, min(1000, round(5 * seconds / turn(steps, 5)))) for row, (steps, _) in rows.items()}
     measures = {
         row: lambda steps=steps, tokens=tokens, n=counts[row]: n * tokens / turn(steps, n)
         for row, (steps, tokens) in rows.items()
     }
     return take_turns(measures, runs)
-
-
-def _count(step_seconds: float, seconds: float) -> int:
-    return max(3, min(1000, round(seconds / step_seconds)))
 
 
 def measure_steps(plan: StepPlan, peak: Peak, peer: Path | None, compile: bool) -> Iterator[dict[str, Any]]:
@@ -213,7 +198,7 @@ def _warmed_up(
     plan: StepPlan, about: dict[str, Any], row: str, device: str, build: Build, compile: bool,
     before: int,
 ) -> tuple[Steps, int]:  # fmt: skip
-    """A row (steps, tokens per step) with the batch that fits, warmed up; what it took to get there into ``about``."""
+    """A row (steps, tokens per step) with the batch that fits, warmed up; ``about`` gets what that took."""
     batch_size = plan.train.batch_size
     if plan.fill:
         # Uncompiled, as each size would be compiled anew; compiled, the same batch needs no more memory.

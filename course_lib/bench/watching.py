@@ -65,7 +65,7 @@ def watch(
 @contextlib.contextmanager
 def _started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The program, running; gone afterwards, whatever happens."""
-    # A group of its own, to be ended as one; but no session: whoever ends this program's session ends it as well.
+    # A group of its own, to be ended as one, but no session of its own: it ends with this program's session.
     group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
     process: subprocess.Popen[str] | None = None
     try:

@@ -7,8 +7,8 @@
 ``saves/<n>`` is the state after n completed steps. ``last`` and ``best`` are small files that name a
 save; they change only after the save they name is whole on the disk, and older saves are pruned after
 that. So a process killed at any instant leaves a whole save. There is no pickle anywhere: what is read
-is data, and it is checked before it is believed. Only this module writes run directories, and of several
-processes only the one that has a run's lock.
+is data, and it is checked before it is believed. Only this module writes run directories, and only the
+process that has a run's lock does so.
 """
 
 from course_lib.checkpoint.explaining import has_save

@@ -46,11 +46,11 @@ class RunLock:
         self._taken_over = False
         self._file: BaseFileLock | None = None
         self._inode: tuple[int, int] | None = None
-        self._process = os.getpid()  # that took it: a forked child has a copy of this object, and not the lock
+        self._process = os.getpid()  # the one that took it: a forked child has a copy of this object, and not the lock
 
     @property
     def is_held(self) -> bool:
-        """Whether it is; not any more where the folder was removed and made anew, or in a forked child."""
+        """False, too, where the folder was removed and made anew, and in a forked child."""
         mine = _held.get(self._key) is self and self._process == os.getpid()
         return mine and (self._file is None or self._inode == _inode(self.run_dir / "lock"))
 

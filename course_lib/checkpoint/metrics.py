@@ -30,11 +30,6 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
-    with explained(path, path.parent):
-        replace_file(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
 class MetricsLog:
     """Appends rows to ``metrics.jsonl``, and on request to TensorBoard's files.
 
@@ -60,17 +55,17 @@ class MetricsLog:
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
-        if anew:
-            _rewrite(self.path, rows)
         with explained(self.path, self.path.parent):
+            if anew:
+                replace_file(self.path, "".join(json.dumps(row) + "\n" for row in rows))
             self._file = self.path.open("a", encoding="utf-8")
         self._last = rows[-1]["step"] if rows else -1
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row; it reaches the operating system at once, so that it can be followed.
 
-        A second row of the last step takes the place of the first (a measurement that came later). JSON has
-        no infinity: a number that is not finite (a gradient that overflowed) becomes null.
+        A second row of the last step, with a measurement that came later, replaces the first. JSON has no
+        infinity: a number that is not finite (a gradient that overflowed) becomes null.
         """
         row = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         if row["step"] <= self._last:

@@ -40,13 +40,13 @@ def _help(commands: dict[str, Command]) -> str:
 
 def main(argv: list[str]) -> int:
     """Run one command; a CourseError is printed without a traceback. Returns the exit status."""
-    # torch's threads on Linux spin while they wait for one another. Beside any other busy program that made
-    # training many times slower; a short spin costs nothing on a quiet machine. It counts until torch loads.
+    # torch's threads on Linux spin while they wait for one another. That made training many times slower beside any
+    # other busy program; a short spin costs nothing on a quiet machine. The variable is read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    # A card's memory in pieces that can grow: batches of several sizes then leave no gaps between them.
+    # Pieces of a card's memory can then grow, and batches of several sizes leave no gaps between them.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what its encoding has no sign for comes as an escape, such as \u20ac
+        if hasattr(stream, "reconfigure"):  # signs that its encoding lacks become escapes, such as \u20ac
             stream.reconfigure(errors="backslashreplace")
     commands = _commands()
     if not argv or argv[0] in ("-h", "--help", "help"):

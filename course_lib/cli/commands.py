@@ -6,7 +6,6 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
@@ -15,17 +14,12 @@ from course_lib import __version__
 from course_lib.cli.parse import parse
 from course_lib.paths import data_dir, project_root, runs_dir, user_path
 
-
-def _parse(form: type, args: list[str], command: str, description: str) -> Any:
-    return parse(form, args, f"course {command}", description)
-
-
 DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
 
 
 @dataclass
 class PrepareSettings:
-    dataset: Annotated[Positional[str], arg(help=DATASET_HELP)]
+    dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
     tokenizer: Annotated[str, arg(help="char, byte, or auto (what the corpus is meant for).")] = "auto"
     val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
 
@@ -35,7 +29,7 @@ def prepare(args: list[str]) -> None:
     from course_lib.data import load_prepared
     from course_lib.data import prepare as prepare_data
 
-    s = _parse(PrepareSettings, args, "prepare", "Turn a text into train.bin and val.bin.")
+    s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin and val.bin.")
     prepared = load_prepared(prepare_data(s.dataset, s.tokenizer, s.val_fraction))
     counts = prepared.manifest["counts"]
     print(
@@ -48,7 +42,7 @@ MEASURED = "step, generate, cpp, recipe, bpe, lab"
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help=f"What to measure: {MEASURED}, or gpu (a list).")]
+    name: Annotated[Positional[str], arg(help=f"What to measure: {MEASURED}, or gpu (a list).", metavar="NAME")]
     peer: Annotated[str | None, arg(help="A copy of nanoGPT (bpe: of minbpe) to measure beside it.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
@@ -63,7 +57,7 @@ def bench(args: list[str]) -> None:
         return run(args, "course bench")
     from course_lib import bench as benches
 
-    s = _parse(BenchSettings, args, "bench", "Measure speed; the result is JSON, as kept under data/reference/.")
+    s = parse(BenchSettings, args, "course bench", "Measure speed; the result is JSON, as kept under data/reference/.")
     words = [f"course bench {s.name}", "--peer PATH" if s.peer else "", f"--recipe {s.recipe}" if s.recipe else ""]
     command = " ".join([*filter(None, words), f"--runs {s.runs}"])
     peer = None if s.peer is None else user_path(s.peer)
@@ -87,7 +81,7 @@ class DoctorSettings:
 
 def doctor(args: list[str]) -> None:
     """Say what was found here, as a report to paste when asking for help."""
-    _parse(DoctorSettings, args, "doctor", "Say what was found here, as a report to paste.")
+    parse(DoctorSettings, args, "course doctor", "Say what was found here, as a report to paste.")
     from course_lib.device import processor
     from course_lib.sources import SOURCES
 
@@ -100,7 +94,8 @@ def doctor(args: list[str]) -> None:
         print(line)
     print(f"C++ compiler: {_compiler()}")
     root = project_root()
-    print(f"project root: {root} ({shutil.disk_usage(root).free / 2**30:.1f} GiB free, {_writable(root)})")
+    writable = "writable" if os.access(root, os.W_OK) else "NOT writable: runs and data cannot be kept here"
+    print(f"project root: {root} ({shutil.disk_usage(root).free / 2**30:.1f} GiB free, {writable})")
     mirror = os.environ.get("COURSE_DATA")
     print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
     for name, source in SOURCES.items():
@@ -142,7 +137,3 @@ def _compiler() -> str:
     found = find_compiler()
     where = shutil.which(found[0]) if found else None
     return where or "none found; course export RUN --to cpp makes a program that needs one"
-
-
-def _writable(folder: Path) -> str:
-    return "writable" if os.access(folder, os.W_OK) else "NOT writable: runs and data cannot be kept here"

@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 
 PATIENCE = 5.0
-"""Seconds that the other processes of a torchrun leave to the main one: mostly all fail for the same reason, and it is
-the one that should be heard. torchrun ends them as soon as it has failed; what only they know they say after that."""
+"""Seconds for which the other processes of a torchrun let the main one speak: mostly all fail for the same reason.
+torchrun ends them as soon as the main one has failed; after that time they say what only they know."""
 
 
 def complain(words: str) -> None:
     """Print why a command fails, on stderr.
 
-    Under torchrun its own report comes last, and it is long. So it gets the words to put into that: in the file that
-    it names to each process (torch.distributed.elastic, "Error Propagation").
+    torchrun prints a long report of its own last. It puts these words into that: it reads them from the file that it
+    names to each process (torch.distributed.elastic, "Error Propagation").
     """
     report = _report()
     if report is None:
@@ -28,8 +28,8 @@ def complain(words: str) -> None:
 
 
 def give_way() -> None:
-    """Wait before a traceback, under torchrun: where another process has failed, what is raised here is that it does
-    not answer any more, and the other one has the better reason."""
+    """Under torchrun, wait before a traceback: where another process has failed, this one only says that the other does
+    not answer any more, and the other has the better reason."""
     if _report() is not None:
         time.sleep(2 * PATIENCE)
 

@@ -12,7 +12,9 @@ from course_lib.paths import user_path
 
 @dataclass
 class RecordSettings:
-    name: Annotated[Positional[str | None], arg(help="What to record; without it, what there is.")] = None
+    name: Annotated[Positional[str | None], arg(help="What to record; without it, what there is.", metavar="NAME")] = (
+        None
+    )
     recipe: Annotated[str | None, arg(help="For seeds: the recipe, by name or as a .toml file.")] = None
     seeds: Annotated[int, arg(help="How many seeds, from 1 on.")] = 5
     out: Annotated[str | None, arg(help="The file to write; by default where the chapters look for it.")] = None

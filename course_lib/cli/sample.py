@@ -72,10 +72,10 @@ def show_tokens(tokenizer: Any, ids: Iterable[int]) -> None:
 
 
 def show(text: str) -> None:
-    """Write a model's text: as it is into a file or a pipe; on a terminal without power over it.
+    """Write a model's text, as it is into a file or a pipe, and on a terminal without power over it.
 
-    A model may write any character that it has seen. On a terminal some are commands (ESC begins most of them): there
-    control characters come as escapes, such as ``\\x1b``; tab and line feed stay.
+    A model may write any character that it has seen. Some are commands to a terminal (ESC begins most of them): a
+    terminal gets escapes for control characters, such as ``\\x1b``; tab and line feed stay.
     """
     if sys.stdout.isatty():
         text = "".join(escaped(c) for c in text)

@@ -78,10 +78,10 @@ def traced(trainer: Any, steps: int | None, say: Callable[[str], object]) -> Ite
 
 @contextlib.contextmanager
 def collecting_seldom(trainer: Any) -> Iterator[Callable[[], object]]:
-    """On a card Python's garbage collector is held off between two calls of what is yielded.
+    """Hold Python's garbage collector off, on a card, between two calls of what is yielded.
 
-    It looks through all objects at moments of its own choice, and a card that waits for Python meanwhile stands idle
-    (nanochat does the same). A step leaves hardly anything that only the collector would find.
+    The collector looks through all objects at moments of its own choice, and a card that waits for Python stands idle
+    meanwhile (nanochat holds it off, too). A step leaves hardly anything that only the collector would find.
     """
     if trainer.compute.kind != "cuda" or not gc.isenabled():
         yield lambda: None

@@ -14,8 +14,8 @@ from course_lib.config import TrainConfig
 from course_lib.progress import progress_bar
 
 ABSURD = 10
-"""A loss of so many times ln V is told of. ln V is what knowing nothing costs; ten times that takes a model that gives
-each right token a chance of V**-10, and no training that is going to succeed passes through that."""
+"""The terminal is told of a loss of this many times ln V. Knowing nothing costs ln V; a loss of ten times that means a
+chance of V**-10 for each right token, and no training that is going to succeed passes through that."""
 
 
 def opening(trainer: Any) -> str:
@@ -33,7 +33,7 @@ def opening(trainer: Any) -> str:
 
 
 def warnings(config: TrainConfig, step: int) -> list[str]:
-    """What the learning rate's course from ``step`` on has that is hardly meant."""
+    """What looks like a mistake in the learning rate's course from ``step`` on."""
     _, highest, _ = course_of_lr(config, step)
     if highest == 0:
         return ["note: the learning rate is 0 from here on: nothing is learned. Give --min-lr or more --decay-steps."]
@@ -85,7 +85,7 @@ def resuming(trainer: Any, dropout: tuple[float | None, float | None]) -> str:
 
 
 def finished(trainer: Any) -> str:
-    """What is said instead of a training with no steps to take."""
+    """The words in place of a training with no steps to take."""
     step, wanted = trainer.step, trainer.config.max_steps
     taken = f"its {step} steps" if step == wanted else f"{step} steps, more than the {wanted} that are asked for"
     return (
@@ -117,7 +117,7 @@ class Teller:
             self.trainer.stop()
 
     def begin(self) -> None:
-        """What is said before the first step."""
+        """Say what comes before the first step."""
         with self._stopping_unheard():
             if self._speaks:
                 print(opening(self.trainer), flush=True)
@@ -127,7 +127,7 @@ class Teller:
             self.bar = progress_bar(**steps, unit="step", smoothing=0.1, **silent)
 
     def tell(self, record: Any) -> None:
-        """The bar moves; a line for an evaluation."""
+        """Move the bar; write a line for an evaluation."""
         with self._stopping_unheard():
             self.bar.update()
             self.speed.count(record)
@@ -159,7 +159,7 @@ class Teller:
 
 
 def mute() -> None:
-    """Send to nowhere what is still to be printed: Python would fail on it when it ends."""
+    """Throw away what is still to be printed: Python would fail on it when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
@@ -167,7 +167,7 @@ def mute() -> None:
 
 
 def line(trainer: Any, record: Any) -> str:
-    """One evaluation."""
+    """The line for one evaluation."""
     train_loss = f"{record.train_loss:.4f}" if record.train_loss is not None else "  -   "
     return (
         f"step {record.step + 1:>6}  train {train_loss}  val {record.val_loss:.4f}  lr {record.lr:.2e}  "
@@ -175,15 +175,16 @@ def line(trainer: Any, record: Any) -> str:
     )
 
 
-def closing(trainer: Any, bytes_per_token: float) -> str:
-    """How well and how fast, and what can be done next."""
+def closing(trainer: Any) -> str:
+    """The best loss and the speed, and what can be done next."""
     from course_lib.losses import bits_per_byte
+    from course_lib.recipes.build import val_bytes_per_token
 
     lines = []
     if math.isfinite(trainer.best_val_loss):
         part = "the whole validation split" if trainer.config.eval_batches is None else "part of the validation split"
         speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
-        bpb = bits_per_byte(trainer.best_val_loss, 1, bytes_per_token)
+        bpb = bits_per_byte(trainer.best_val_loss, 1, val_bytes_per_token(trainer))
         lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
         nothing = math.log(trainer.model.config.vocab_size)
         if trainer.best_val_loss > nothing:

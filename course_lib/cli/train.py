@@ -1,111 +1,94 @@
 """``course train``: a recipe, or a run to go on with."""
 
-import ast
-import dataclasses
+import contextlib
+import functools
 import itertools
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from course_lib.cli import telling
-from course_lib.cli.parse import parse
+from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
+from course_lib.cli.parse import dashed, parse_given
 from course_lib.cli.speed import collecting_seldom, traced
 from course_lib.config import ALIASES, TrainConfig
-from course_lib.config import settings as config_settings
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
-from course_lib.recipes import Recipe, load_recipe, names, setting_fields
+from course_lib.recipes import DEFAULT_SHAPE, Recipe, load_recipe, names, setting_fields
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
-MOVABLE = ("dropout",)
-"""Settings of a model that may be given at a resume, besides those of TrainConfig."""
-
-
-def _form(defaults: dict[str, Any], extra: list[tuple[str, Any, dataclasses.Field]]) -> type:
-    """A dataclass with one field per setting, the help texts taken from where the settings are defined."""
-    fields: list[tuple[str, Any, dataclasses.Field]] = []
-    texts = _help_texts()
-    for name, default in defaults.items():
-        kind = setting_fields()[name].type
-        if default is None:
-            kind = kind | None  # not given: as it was
-        kind = Annotated[kind, tyro.conf.arg(help=texts[name])]  # type: ignore[valid-type]
-        fields.append((name, kind, dataclasses.field(default=default)))
-    return dataclasses.make_dataclass("Settings", [*extra, *fields], kw_only=True)
-
-
-def _help_texts() -> dict[str, str]:
-    """Each setting's text: the string that stands under its field in `course_lib.config.settings`."""
-    tree = ast.parse(Path(config_settings.__file__).read_text(encoding="utf-8"))
-    texts: dict[str, str] = {}
-    for body in (node.body for node in tree.body if isinstance(node, ast.ClassDef)):
-        for field, text in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                texts[field.target.id] = text.value.value  # type: ignore[union-attr]
-    return texts
-
-
-def _text_field(help_text: str, default: Any = None) -> tuple[Any, dataclasses.Field]:
-    return Annotated[str | None, tyro.conf.arg(help=help_text)], dataclasses.field(default=default)
-
-
-LOOKING: list[tuple[str, Any, dataclasses.Field]] = [
-    (
-        "speed",
-        Annotated[bool, tyro.conf.arg(help="Tell tokens per second and peak memory in each line, as on a card.")],
-        dataclasses.field(default=False),
-    ),
-    (
-        "profile",
-        Annotated[int | None, tyro.conf.arg(help="Write a trace of so many steps, to see where the time goes.")],
-        dataclasses.field(default=None),
-    ),
-]
-"""What changes nothing in the training."""
+FIXED = frozenset(setting_fields().keys() - {*TrainConfig.names(), "dropout"})
+"""What a run keeps to its end: the shape of its model, and its text, which may have another place, though."""
+RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
 
 
 def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
 
-    resume = any(arg == "--resume" or arg.startswith("--resume=") for arg in args)
-    prog, extra, recipe = "course train --resume RUN", [], None
-    defaults: dict[str, Any] = dict.fromkeys([*TrainConfig.names(), *MOVABLE])
-    if resume:
+    if any(arg.partition("=")[0] == "--resume" for arg in args):
         _refuse_what_is_fixed(args)
-        which = _text_field("The save to start from: last, best or a number of steps.", "last")
-        extra = [
-            ("resume", *_text_field("The run to go on with: a folder, or its name under runs/.")),
-            ("which", *which),
-            ("dataset", *_text_field("Where the run's text is now, if it has moved; it has to be the same text.")),
-        ]
-        description = "Go on with a run. Settings that are given differ from now on; the others stay as they were."
+        _refuse_more_words(args, "The new place of a run's text is --dataset text:PATH.")
+        run = _word_after("--resume", args)
+        prog, form, go = f"course train --resume {run or 'RUN'}", train_form(OldRun, FIXED), _resume
+        description = RESUMING + _examples(prog, "--max-steps 4000", "--which best --max-lr 0.001")
+        default = functools.partial(_as_the_run_has_it, form, run, _word_after("--which", args) or "last")
     else:
-        first = args[0] if args and own_path(args[0]) is not None else None
-        recipe, args = _take_recipe(args)
-        prog, defaults = f"course train {recipe.name if first is None else first}", recipe.all_settings()
-        extra = [("out_dir", *_text_field("The folder for the run; by default runs/NAME-DATE-TIME."))]
-        description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's."
-    _refuse_more_words(args, resume)
-    settings = dataclasses.asdict(parse(_form(defaults, [*extra, *LOOKING]), args, prog, description, ALIASES))
-    if settings["profile"] is not None and settings["profile"] < 1:
-        raise CourseError(f"--profile should be at least 1 step; it is {settings['profile']}.")
-    wanted = settings.get("device") or "auto"
-    with joined_world(wanted):
-        return _resume(settings) if recipe is None else _start(recipe, settings)
+        named, recipe, args = _take_recipe(args)
+        _refuse_more_words(
+            args, "Several files are a folder, text:FOLDER, or a pattern in quotes, 'text:letters/*.txt'."
+        )
+        prog, form, go = f"course train {named}", train_form(NewRun), functools.partial(_start, recipe)
+        description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's." + _examples(
+            prog, "--max-steps 2000 --max-lr 0.01", "--n-layer 4 --tie-weights --out-dir runs/deeper"
+        )
+        default = functools.partial(filled, form, recipe.all_settings() | {"vocab_size": 2}, NewRun())
+    made, given = parse_given(form, args, prog, description, ALIASES, default)
+    settings = flat(made)
+    if made.running.profile is not None and made.running.profile < 1:
+        raise CourseError(f"--profile should be at least 1 step; it is {made.running.profile}.")
+    with joined_world(made.training.device):
+        changes = {name: settings[name] for name in given & setting_fields().keys()}
+        return go(made.running, changes)
 
 
-def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
-    """The recipe, the first word that is no flag, and what is left. One's own text takes the default recipe."""
+def _examples(prog: str, *settings: str) -> str:
+    return "\n\nexamples:\n" + "\n".join(f"  {prog} {words}" for words in settings)
+
+
+def _word_after(flag: str, args: list[str]) -> str | None:
+    """What ``args`` give to ``flag``; None where they do not."""
+    for arg, following in itertools.pairwise([*args, "--"]):
+        if arg.startswith(f"{flag}="):
+            return arg.partition("=")[2]
+        if arg == flag and not following.startswith("--"):
+            return following
+    return None
+
+
+def _as_the_run_has_it(form: type, run: str | None, which: str) -> Any:
+    """The run's own settings, as the chosen save has them: what is not given stays as it was."""
+    from course_lib import checkpoint
+
+    settings: dict[str, Any] = DEFAULT_SHAPE | {"vocab_size": 2}  # the shape is hidden, and needs values all the same
+    if run is not None:
+        run_dir = checkpoint.find_run(run)
+        settings |= checkpoint.read_config(run_dir)[0].train.to_dict()
+        with contextlib.suppress(CourseError):  # a process that trains it may be replacing the save just now
+            state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
+            settings |= state.get("train", {}) | {"dropout": state.get("dropout") or 0.0}
+    return filled(form, settings, OldRun())
+
+
+def _take_recipe(args: list[str]) -> tuple[str, Recipe, list[str]]:
+    """The first word, its recipe, and what is left. One's own text takes the default recipe."""
     if args and not args[0].startswith("-"):
         if own_path(args[0]) is not None:
-            return load_recipe(DEFAULT_RECIPE).replace(dataset=args[0]), args[1:]
-        return load_recipe(args[0]), args[1:]
+            return args[0], load_recipe(DEFAULT_RECIPE).replace(dataset=args[0]), args[1:]
+        recipe = load_recipe(args[0])
+        return recipe.name, recipe, args[1:]
     if not args or args[0] in ("-h", "--help"):
         print(
             "usage: course train RECIPE [--setting value ...]\n"
@@ -120,45 +103,49 @@ def _take_recipe(args: list[str]) -> tuple[Recipe, list[str]]:
     )
 
 
-def _refuse_more_words(args: list[str], resume: bool) -> None:
+def _refuse_more_words(args: list[str], remedy: str) -> None:
     """CourseError for a word that is neither a setting nor its value: mostly what a shell made of a pattern."""
     before = ""
     for arg in itertools.takewhile(lambda arg: arg != "--", args):
         if not arg.startswith("-") and (not before.startswith("--") or "=" in before):
-            remedy = "Several files are a folder, text:FOLDER, or a pattern in quotes, 'text:letters/*.txt'."
-            if resume:
-                remedy = "The new place of a run's text is --dataset text:PATH."
             raise CourseError(f"There is a word too many: {arg!r}. {remedy}")
         before = arg
 
 
-def _start(recipe: Recipe, settings: dict[str, Any]) -> int:
-    from course_lib.recipes.build import build_trainer, new_run_dir, val_bytes_per_token
+def _refuse_what_is_fixed(args: list[str]) -> None:
+    """CourseError for a setting of the model or the data, which a run keeps to its end."""
+    for arg in itertools.takewhile(lambda arg: arg != "--", args):
+        name = arg.partition("=")[0][2:].replace("-", "_")
+        if arg.startswith("--") and name.removeprefix("no_") in FIXED - {"dataset"}:
+            raise CourseError(
+                f"The shape and the data of a run are fixed, so {dashed(name)} cannot change when it goes on. Leave it "
+                "out, or start a new run with it: course train RECIPE"
+            )
+
+
+def _start(recipe: Recipe, running: NewRun, changes: dict[str, Any]) -> int:
+    from course_lib.recipes.build import build_trainer, new_run_dir
     from course_lib.recipes.remarks import remarks
 
-    out_dir, *looking = (settings.pop(name) for name in ("out_dir", "speed", "profile"))
-    changed = {name: value for name, value in settings.items() if value != recipe.all_settings()[name]}
-    recipe = recipe.replace(**changed)
-    dataset = recipe.data.dataset
+    recipe = recipe.replace(**changes)
+    out_dir: Any = running.out_dir
     if out_dir is None:
+        dataset = recipe.data.dataset
         is_own = own_path(dataset) is not None and recipe.name in names()  # one's own recipe has a name of its own
         out_dir = new_run_dir(short_name(dataset) if is_own else recipe.name)
     trainer = build_trainer(recipe, user_path(out_dir))
     if trainer.world.is_main:
         for line in remarks(trainer):
             print(line)
-    return drive(trainer, val_bytes_per_token(recipe.data, trainer.tokenizer), *looking)
+    return drive(trainer, running.speed, running.profile)
 
 
-def _resume(settings: dict[str, Any]) -> int:
-    from course_lib import checkpoint
-    from course_lib.recipes.build import resume_trainer, val_bytes_per_token
+def _resume(running: OldRun, changes: dict[str, Any]) -> int:
+    from course_lib.recipes.build import resume_trainer
     from course_lib.training.state import dropout_of
 
-    looking = [settings.pop(name) for name in ("speed", "profile")]
-    run, which, dataset, dropout = (settings.pop(name) for name in ("resume", "which", "dataset", "dropout"))
-    changes = {name: value for name, value in settings.items() if value is not None}
-    trainer = resume_trainer(run, which, dataset, **changes)
+    dropout = changes.pop("dropout", None)
+    trainer = resume_trainer(running.resume, running.which, **changes)
     before = dropout_of(trainer.model)
     trainer.change(dropout=dropout)
     is_finished = trainer.step >= trainer.config.max_steps and trainer.owed is None
@@ -168,28 +155,15 @@ def _resume(settings: dict[str, Any]) -> int:
     if is_finished:
         trainer.abandon()
         return 0
-    about, tokenizer = checkpoint.read_config(trainer.run_dir)
-    return drive(trainer, val_bytes_per_token(about.data, tokenizer), *looking)
+    return drive(trainer, running.speed, running.profile)
 
 
-def _refuse_what_is_fixed(args: list[str]) -> None:
-    """CourseError for a setting of the model or the data, which a run keeps to its end."""
-    fixed = setting_fields().keys() - {*TrainConfig.names(), *MOVABLE, "dataset"}
-    for arg in itertools.takewhile(lambda arg: arg != "--", args):
-        name = arg.partition("=")[0][2:].replace("-", "_")
-        if arg.startswith("--") and name in fixed:
-            raise CourseError(
-                f"The shape and the data of a run are fixed, so --{name.replace('_', '-')} cannot change when it goes "
-                "on. Leave it out, or start a new run with it: course train RECIPE"
-            )
-
-
-def drive(trainer: Any, bytes_per_token: float, tells_speed: bool = False, profile: int | None = None) -> int:
+def drive(trainer: Any, tells_speed: bool = False, profile: int | None = None) -> int:
     """Run a trainer to its end in a terminal: a progress bar, a line per evaluation, Ctrl-C.
 
     Args:
         tells_speed: whether each line also tells tokens per second, MFU and peak memory; on a card it always does.
-        profile: of so many steps, after a few others, a trace is written into the run's folder.
+        profile: how many steps to trace, after a few others; the trace goes into the run's folder.
 
     Returns:
         The exit status: 0; after a signal that saved and stopped it 128 + its number, as shells have it, so that a
@@ -217,7 +191,7 @@ def drive(trainer: Any, bytes_per_token: float, tells_speed: bool = False, profi
         if main and is_left_without_save(trainer) and str(trainer.run_dir) not in str(error):
             print(f"{trainer.run_dir} has no save, and so cannot be resumed: delete the folder.", file=sys.stderr)
         raise
-    teller.close(telling.closing(trainer, bytes_per_token))
+    teller.close(telling.closing(trainer))
     if came:
         return 128 + came[0]
     if not teller.is_heard:

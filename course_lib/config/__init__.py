@@ -5,7 +5,7 @@ Every setting has one name and one meaning, whether it stands in a recipe (TOML)
 torch.
 """
 
-from course_lib.config.base import ALIASES, Config, by_own_names, nearest, read_toml
+from course_lib.config.base import ALIASES, Config, by_own_names, described, nearest, read_toml
 from course_lib.config.run import MODEL_CONFIGS, RunConfig
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 
@@ -18,6 +18,7 @@ __all__ = [
     "RunConfig",
     "TrainConfig",
     "by_own_names",
+    "described",
     "nearest",
     "read_toml",
 ]

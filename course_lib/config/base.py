@@ -38,9 +38,10 @@ def _is_of_type(value: object, kind: object) -> bool:
     return isinstance(value, kind)  # type: ignore[arg-type]
 
 
-def _describe(kind: object) -> str:
+def described(kind: object) -> str:
+    """What fits the annotation ``kind``, in words."""
     if choices := get_args(kind):
-        return " or ".join(repr(c) if isinstance(c, str) else _describe(c) for c in choices)
+        return " or ".join(repr(c) if isinstance(c, str) else described(c) for c in choices)
     return {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}.get(
         kind, "nothing (None)"
     )
@@ -63,7 +64,7 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not _is_of_type(value, field.type):
-                raise CourseError(f"{field.name} should be {_describe(field.type)}; it is {value!r}.")
+                raise CourseError(f"{field.name} should be {described(field.type)}; it is {value!r}.")
             if field.type is float and not isinstance(value, float):
                 object.__setattr__(self, field.name, float(value))
         self._check()

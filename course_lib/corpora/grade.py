@@ -12,7 +12,7 @@ class Fault:
     found: str
     """The word or sign that stands there; empty where the text just ends."""
     expected: tuple[str, ...]
-    """What could have stood there, a few examples, each a word or a sign."""
+    """A few examples of what could have stood there, each a word or a sign."""
 
     def __str__(self) -> str:
         found = repr(self.found) if self.found else "the end of the text"
@@ -38,7 +38,7 @@ def _share(parts: tuple[Part, ...]) -> float | None:
 
 @dataclass(frozen=True)
 class Grade:
-    """The judgment on a text. What is cut off at the text's end, not yet whole, is not counted."""
+    """The judgment on a text. A part that is cut off at the text's end does not count."""
 
     text: str
     sentences: tuple[Part, ...]

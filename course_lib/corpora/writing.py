@@ -7,7 +7,7 @@ from course_lib.corpora.grade import Grade
 from course_lib.errors import CourseError
 
 VARIETY_OF = 300
-"""So many sentences are looked at for variety: of more, a smaller share would differ."""
+"""Variety is counted among this many sentences: among more, a smaller share would differ."""
 
 
 def longest_copy(text: str, source: str) -> str:
@@ -22,7 +22,7 @@ def longest_copy(text: str, source: str) -> str:
 def survey(texts: Sequence[str], source: str, grade: Callable[[str], Grade]) -> dict[str, Any]:
     """What was written in several ``texts``, against the text that the writer learned from.
 
-    Counted are whole sentences (lines) and whole stories (up to an empty line), as ``grade`` finds them:
+    It counts whole sentences (lines) and whole stories (up to an empty line), as ``grade`` finds them:
 
     - ``sentences``, ``stories``: how many there are.
     - ``grammatical``, ``grammatical_stories``: the share that the grammar could have written.
@@ -32,7 +32,7 @@ def survey(texts: Sequence[str], source: str, grade: Callable[[str], Grade]) -> 
     - ``longest_copy``: how many characters of the first text stand in ``source`` in one run.
 
     Raises:
-        CourseError: for texts without a whole sentence, of which nothing can be said.
+        CourseError: for texts without a whole sentence: there is nothing to count.
     """
     known, known_stories = set(source.split("\n")), set(source.split("\n\n"))
     grades = [grade(text) for text in texts]

@@ -16,8 +16,8 @@ from course_lib.sources import find_source
 class Corpus:
     """A text by name. ``read`` gives its bytes, of a text those of UTF-8; ``tokenizer`` is the kind it is meant for.
 
-    Of a text that a grammar wrote, more is known: ``lines`` gives for a block_size the losses that no
-    reader can beat (label to nats per token), ``grade`` judges what a model wrote.
+    More is known of a text that a grammar wrote: ``lines`` gives the losses that no reader can beat at a
+    block_size (label to nats per token), ``grade`` judges what a model wrote.
     """
 
     read: Callable[[], bytes]

@@ -44,8 +44,9 @@ def token_dtype(vocab_size: int) -> np.dtype:
 
 
 def prepare(
-    name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None
-) -> Path:
+    name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
+    content: bytes | None = None,
+) -> Path:  # fmt: skip
     """Encode a corpus once; later calls find the folder again.
 
     Args:
@@ -53,6 +54,7 @@ def prepare(
         tokenizer: a ready one, or ``char``, ``byte``, or ``auto`` (what the corpus is meant for).
         val_fraction: the share at the text's end that becomes the validation split.
         data: the data folder; by default the project's.
+        content: the corpus, where it has been read already.
 
     Returns:
         ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
@@ -63,7 +65,7 @@ def prepare(
     if not 0 < val_fraction < 1:
         raise CourseError(f"val_fraction should be above 0 and below 1; it is {val_fraction}.")
     corpus = find_corpus(name)
-    content = corpus.read()
+    content = corpus.read() if content is None else content
     kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
     text = None if name.startswith("bytes:") else content.decode()
     if isinstance(kind, str):
@@ -75,30 +77,33 @@ def prepare(
     folder = Path(data or data_dir()) / "prepared" / _folder_name(name, sha256, kind, val_fraction)
     if _is_ready(folder, sha256, val_fraction):
         return folder
-    cut = int(len(whole) * (1 - val_fraction))
-    parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
     with _one_at_a_time(folder.parent.parent):
         if not _is_ready(folder, sha256, val_fraction):  # it may have come while we waited
-            ids = {split: part if text is None else kind.encode_array(part) for split, part in parts.items()}
-            manifest = {
-                "format": FORMAT,
-                "version": 1,
-                "corpus": name,
-                "sha256": sha256,
-                "tokenizer": kind.fingerprint(),
-                "vocab_size": kind.vocab_size,
-                "dtype": token_dtype(kind.vocab_size).name,
-                "val_fraction": val_fraction,
-                "counts": {split: len(row) for split, row in ids.items()},
-                "bytes": {split: len(part if text is None else part.encode()) for split, part in parts.items()},
-            }
-            _write(folder, manifest, ids, kind)
+            known = {"corpus": name, "sha256": sha256, "val_fraction": val_fraction}
+            _encode(whole, kind, known, folder)
     return folder
+
+
+def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any], folder: Path) -> None:
+    """Split the text (or its raw bytes, which are their own ids), encode it, and write it into ``folder``."""
+    cut = int(len(whole) * (1 - known["val_fraction"]))
+    parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
+    ids = {split: tokenizer.encode_array(p) if isinstance(p, str) else p for split, p in parts.items()}
+    manifest = known | {
+        "format": FORMAT,
+        "version": 1,
+        "tokenizer": tokenizer.fingerprint(),
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": token_dtype(tokenizer.vocab_size).name,
+        "counts": {split: len(row) for split, row in ids.items()},
+        "bytes": {split: len(p.encode() if isinstance(p, str) else p) for split, p in parts.items()},
+    }
+    _write(folder, manifest, ids, tokenizer)
 
 
 @contextlib.contextmanager
 def _one_at_a_time(data: Path) -> Iterator[None]:
-    """Within it no other process prepares a text under ``data``: of several that train together one does the work."""
+    """Within it no other process prepares a text under ``data``: one of those that train together does the work."""
     lock = system_lock(data / ".preparing.lock")
     with contextlib.suppress(NotImplementedError, OSError):  # no locks here, or no right to write, which is told later
         data.mkdir(parents=True, exist_ok=True)
@@ -120,7 +125,7 @@ def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:
 
 
 def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, val_fraction: float) -> str:
-    """What is in the folder, in its name; files of one name but other content get different ones."""
+    """A name that tells what is in the folder; files of one name but other content get different ones."""
     parts = [short_name(name), tokenizer.fingerprint(), f"val{val_fraction:g}"]
     if own_path(name) is not None:
         parts = [name.partition(":")[0], parts[0], sha256[:8], *parts[1:]]
@@ -137,7 +142,7 @@ def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:
 
 
 def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenizer: Tokenizer) -> None:
-    """All files into a new folder beside, then one rename: nobody sees half a folder."""
+    """Write all files into a new folder beside it, and rename that: nobody sees half a folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))

@@ -21,7 +21,7 @@ def read_start(start: str) -> str:
         return read_start_file(start.removeprefix(FROM_FILE), start)
     try:
         start.encode()
-    except UnicodeEncodeError as error:  # so Python tells of bytes on the command line that are no UTF-8
+    except UnicodeEncodeError as error:  # Python's way to pass on bytes of the command line that are no UTF-8
         raise CourseError(
             f"The start is not valid UTF-8 at character {error.start}: your terminal writes in another encoding. Put "
             "the text into a file that is saved as UTF-8, and give --start FILE:path."

@@ -17,7 +17,7 @@ from course_lib.errors import CourseError
 from course_lib.paths import user_path
 
 SEPARATOR = "\n\n"
-"""What stands between two files of one text: a blank line. The line breaks at a file's end are left out for it."""
+"""What stands between two files of one text: a blank line. It takes the place of the line breaks at a file's end."""
 
 BLOCK = 1 << 20
 """So many bytes of a file are read at a time."""
@@ -189,7 +189,7 @@ def read_bytes(path: str) -> bytes:
 
 @functools.cache
 def _standard_input() -> bytes:
-    """All of standard input. It can be read once, and is asked for at several places."""
+    """All of standard input. It can be read only once, and several places ask for it."""
     source = getattr(sys.stdin, "buffer", None)
     if source is None:
         raise CourseError("There is no standard input here to read from. Put the text into a file, and name that.")
@@ -276,8 +276,8 @@ def _is_binary(sample: bytes) -> bool:
 def _unmarked(sample: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, by the zero bytes that mostly Latin text has in it; None for neither.
 
-    Zeros are legal in UTF-8, each a character NUL, and in text nobody means them. In UTF-16 of Latin letters every
-    second byte is zero, in UTF-32 three of four.
+    Zeros are legal in UTF-8, each a character NUL, but nobody means them in a text. Of Latin letters every second
+    byte is zero in UTF-16, and three of four are in UTF-32.
     """
     if len(sample) < 4 or sample.count(0) < 0.3 * len(sample):
         return None

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from course_lib import checkpoint
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file, sync, user_path
+from course_lib.programs import run_program
 from course_lib.tokenizers import BPETokenizer
 
 SOURCE = "generate.cpp"
@@ -21,7 +21,7 @@ PROGRAM = "generate.exe" if os.name == "nt" else "generate"
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-pthread")
 NATIVE = "-march=native"
-"""All that this machine's processor can do. The program then runs on such processors only."""
+"""Uses all that this machine's processor can do. The program then runs on such processors only."""
 
 
 def source() -> str:
@@ -77,7 +77,7 @@ def letters() -> dict[str, list[int]]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Only a new or empty folder, or an earlier export whose program nobody has changed, is written to."""
+    """CourseError for a folder that is neither new, nor empty, nor an earlier export with an unchanged program."""
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
@@ -135,16 +135,8 @@ def compile_cpp(folder: str | Path) -> Path:
             "xcode-select --install; on Windows: run the course in WSL. Or set CXX to the one you have."
         )
     command = compile_command(folder)
-    done = _run(command)
-    if done.returncode:  # some compilers do not know the flag for this machine's processor
-        done = _run([word for word in command if word != NATIVE])
-    if done.returncode:
-        raise CourseError(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
-    return folder / PROGRAM
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except OSError as error:
-        raise CourseError(f"Cannot start {command[0]}: {error}. Set CXX to a C++ compiler.") from error
+        run_program(command)
+    except CourseError:  # some compilers do not know the flag for this machine's processor
+        run_program([word for word in command if word != NATIVE])
+    return folder / PROGRAM

@@ -15,8 +15,8 @@ from course_lib.paths import sync, user_path
 def export_pth(run: str | Path, path: str | Path | None = None, which: str | int = "auto") -> Path:
     """Write one save's weights with ``torch.save``, and return the file.
 
-    What ``GPT(config).load_state_dict(torch.load(path, weights_only=True))`` takes: a dict of names and fp32
-    tensors, tied weights under both of their names. Such a file is a pickle: to read one without
+    The file holds what ``GPT(config).load_state_dict(torch.load(path, weights_only=True))`` takes: a dict of names
+    and fp32 tensors, tied weights under both of their names. Such a file is a pickle: to read one without
     ``weights_only=True`` is to run whatever program it holds. The course keeps its own weights as safetensors,
     which hold numbers and nothing else.
 

@@ -15,7 +15,7 @@ MOST_POINTS = 400
 """A curve of more points is thinned: the screen has no more room, and each update sends them all."""
 
 PLAIN = {"color": plots.TRAIN_COLOR, "dash": "", "marker": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"}
-"""How a curve looks that is alone in its chart."""
+"""The look of a curve that is alone in its chart."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LossChart(anywidget.AnyWidget):
 
     ``data`` is everything there is to see, sent as one, so that no half-made picture is ever drawn:
     the curve that grows, reference lines, the ends of the axes and their labels, a legend, a status line,
-    and the whole in words. Only the curves that no longer grow are apart, in ``finished``: they are sent
+    and the whole in words. Only the curves that no longer grow come apart, in ``finished``: they are sent
     once, not with every step.
 
     Args:
@@ -122,7 +122,7 @@ class LossChart(anywidget.AnyWidget):
 
 
 class _Trace:
-    """A curve with its points, found once for all that is to be known of them."""
+    """A curve with its points, which are found once for all uses."""
 
     def __init__(self, curve: Curve) -> None:
         self.curve = curve

@@ -20,7 +20,7 @@ Measured = tuple[str, dict[str, list[float]], dict[str, Any]]
 
 
 def measure_lab(runs: int, recipe: str | None = None, steps: int = STEPS) -> Measured:
-    """Tokens per second of both, measured in a Jupyter kernel: there the lab's messages are really sent.
+    """Tokens per second of both, measured in a Jupyter kernel, which really sends the lab's messages.
 
     Raises:
         CourseError: where there is no kernel to start, or the measurement fails in it.

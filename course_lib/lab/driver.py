@@ -1,12 +1,12 @@
 """Drives a trainer from its first step to its last, or to a stop, and listens between two steps.
 
-The loop is the plain one: ask the trainer for the next record, over and over. What is asked for from
-outside (pause, step, stop, another learning rate) waits in a queue until the step at hand is done, and is
-carried out by the thread that trains; so nothing ever changes in the middle of a step.
+The loop is the plain one: ask the trainer for the next record, over and over. A wish from outside (pause, step,
+stop, another learning rate) waits in a queue until the step at hand is done, and the thread that trains carries it
+out; so nothing ever changes in the middle of a step.
 
 torch's random numbers are the exception: all threads share them (`course_lib.training.borrowed`). The trainer puts
-them back after each step, so those who draw while the driver pauses or is done draw their own row; those who draw
-during a step draw from the step's.
+them back after each step, so a cell that draws while the driver pauses or is done draws its own row; a cell that
+draws during a step draws from the step's.
 """
 
 import contextlib
@@ -151,7 +151,7 @@ class Driver:
                 return
 
     def _next_word(self) -> Callable[[], None]:
-        """Wait for the next word. In slices: Python hears a signal that comes just before a wait only after it."""
+        """Wait for the next word, in slices: Python hears a signal that comes just before a wait only after it."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._words.get(timeout=0.5)
@@ -201,7 +201,7 @@ class Driver:
 def heeding_signals(driver: Driver, trainer: Trainer) -> Iterator[None]:
     """Within it, JupyterLab's stop button (or Ctrl-C) stops the driver; a second press stops at once.
 
-    In another thread than the main one, where no signals arrive, it does nothing.
+    It does nothing in another thread than the main one: no signals arrive there.
     """
     # The driver is told, not the trainer alone: a driver that pauses has to wake up.
     told = SimpleNamespace(stop=driver.stop, world=trainer.world)

@@ -42,9 +42,9 @@ class Lab:
     Start trains in a thread, so that the notebook stays free; `train` lets its cell wait. Either way a
     plain `Trainer` does the work. ``runs`` holds every run, in the order in which they began.
 
-    torch has one row of random numbers for all threads. What a cell draws before a run, after it, or while it pauses is
-    what it would draw without it. A cell that draws while a step is under way gets the step's numbers, a seed that
-    it sets is gone when the step ends, and the run loses the numbers that the cell took. So press Pause first, or
+    torch has one row of random numbers for all threads. A cell that draws before a run, after it, or while it pauses
+    draws what it would draw without it. A cell that draws while a step is under way gets the step's numbers, a seed
+    that it sets is gone when the step ends, and the run loses the numbers that the cell took. So press Pause first, or
     draw from a generator of the cell's own: ``torch.rand(3, generator=torch.Generator().manual_seed(0))``.
 
     Args:
@@ -121,7 +121,7 @@ class Lab:
 
     @property
     def is_training(self) -> bool:
-        """Whether a run of this lab goes on, in the background or in a cell; a pause counts as going on."""
+        """Whether a run of this lab goes on, in the background or in a cell; a run that pauses does."""
         at_work = self._in_cell or (self._thread is not None and self._thread.is_alive())
         return at_work and self._session is not None and not self._session.is_over
 
@@ -176,7 +176,7 @@ class Lab:
         self._redraw()
 
     def _train_quietly(self, session: Session, before: list[threading.Thread]) -> None:
-        """In a thread no one would see an error: the session keeps it, and the status says it."""
+        """Train; the session keeps an error, and the status says it: nobody sees one that a thread raises."""
         try:
             self._refresh()
             for thread in before:

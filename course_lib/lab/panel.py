@@ -17,7 +17,7 @@ from course_lib.recipes import Recipe
 from course_lib.widgets.style import run_style
 
 MOST_OVERLAID = 6
-"""Runs that are laid over one another unasked; more can be checked by hand."""
+"""How many runs are laid over one another unasked; the reader can check more."""
 
 
 class Panel:
@@ -28,7 +28,7 @@ class Panel:
         pressed: what the buttons do; see `Buttons`.
         start: the recipe that runs are compared with in words.
         vocab_size: V, for the line at ln V.
-        changed: called when other runs shall be laid over one another: it should have `show` called.
+        changed: called when other runs are to be laid over one another: it should have `show` called.
         removed: called with the number of a run to throw away.
     """
 

@@ -60,7 +60,7 @@ def in_numbers(run: Trial) -> str:
 
 
 def moved_on_the_way(run: Trial) -> str:
-    """What was moved while the run went on; empty where nothing was."""
+    """The settings that were moved while the run went on; empty where none was."""
     moves = [f"{_label(change.name)} to {written(change.value)} before step {change.step}" for change in run.changes]
     return f"Moved on the way: {'; '.join(moves)}." if moves else ""
 

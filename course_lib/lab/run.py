@@ -42,7 +42,7 @@ class Trial:
     changes: list[Change] = field(default_factory=list)
     """Settings that were moved while it trained."""
     error: BaseException | None = None
-    """What ended it, where that was neither its last step nor a stop."""
+    """The error that ended it; None where its last step or a stop did."""
     seconds: float = 0.0
     """How long it took, with chart and sample, pauses left out."""
     number: int = 1

@@ -1,4 +1,4 @@
-"""All that is to be seen of a run at one moment, gathered from where it is known."""
+"""All that a view shows of a run at one moment, gathered from where it is known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -6,8 +6,8 @@ torch is loaded when the first torch model is asked for, not before.
 import importlib
 
 _HOMES = {"GPT": "gpt", "GPTConfig": "gpt", "KVCache": "attention"}
-_HOMES |= {"build_model": "build", "build_blank_model": "build"}
-__all__ = ["GPT", "GPTConfig", "KVCache", "build_model", "build_blank_model"]
+_HOMES |= {"build_model": "build", "build_blank_model": "build", "evaluating": "mode"}
+__all__ = ["GPT", "GPTConfig", "KVCache", "build_model", "build_blank_model", "evaluating"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,9 +1,10 @@
-"""Recipes: named settings, each only what differs from the defaults, with its reason; and runs made from them.
+"""Recipes: named settings that hold what differs from the defaults, with the reasons; and runs made from them.
 
 The settings of all groups (data, model, training) are flat here: one name, one meaning.
 """
 
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +21,7 @@ FROM_DATA = ("vocab_size", "sha256", "start")
 DEFAULT_SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
 
 
+@functools.cache
 def setting_fields() -> dict[str, dataclasses.Field]:
     """Every setting of a recipe by name, over all groups."""
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group) if f.name not in FROM_DATA}

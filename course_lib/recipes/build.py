@@ -23,12 +23,12 @@ from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
 SHORTEST = 8
-"""A block_size below this is no advice: the model would see hardly more than a letter."""
+"""Nobody is advised to take a block_size below this: the model would see hardly more than a letter."""
 SCORING_TOKENS = 2**11
 """Tokens scored at once where a CPU scores the whole split. The score does not depend on it; the speed does, as larger
 batches outgrow its cache."""
 SCORING_LOGITS = 2**29
-"""On a card: so many scores (tokens x V) at once, 2 GiB of them as fp32. Small batches would leave it idle."""
+"""How many scores (tokens x V) a card holds at once, 2 GiB of them as fp32. Small batches would leave it idle."""
 
 
 def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
@@ -52,14 +52,12 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
 
 
 def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:
-    """What a run keeps of its data: so that the text is found again, and known again."""
+    """What a run keeps of its data, so that it finds its text again and recognizes it."""
     found = {"sha256": prepared.manifest["sha256"], "start": find_corpus(data.dataset).start}
     return data.replace(dataset=full_name(data.dataset), **found)
 
 
-def resume_trainer(
-    run: str | Path, which: str | int = "last", dataset: str | None = None, **changes: Any
-) -> Trainer:
+def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | None = None, **changes: Any) -> Trainer:
     """Go on with a run on the text that it was trained on; ``changes`` are settings of TrainConfig.
 
     Args:
@@ -87,7 +85,7 @@ def resume_trainer(
 
 def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, Any]) -> None:
     """CourseError for a run that only the program it comes from can go on with."""
-    unsaid = about.recipe == "custom" and about.data == DataConfig()  # so trainers wrote before they left it out
+    unsaid = about.recipe == "custom" and about.data == DataConfig()  # trainers wrote this before they left it out
     if about.data is None or unsaid:
         raise CourseError(
             f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
@@ -119,13 +117,14 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
 def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
     """The run's text, prepared; CourseError where it cannot be read or is another one."""
     try:
-        now = None if data.sha256 is None else hashlib.sha256(load_bytes(data.dataset)).hexdigest()
+        content = load_bytes(data.dataset)
+        now = None if data.sha256 is None else hashlib.sha256(content).hexdigest()
         if now != data.sha256:  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
                 f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
                 f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
-        return _prepared(data, tokenizer)
+        return _prepared(data, tokenizer, content)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():
@@ -136,14 +135,18 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
         ) from error
 
 
-def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None) -> Prepared:
-    """Of several processes one writes the files; `prepare` lets the others wait, however long that takes."""
-    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction))
+def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
+    """One of several processes writes the files; `prepare` lets the others wait, however long that takes."""
+    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction, content=content))
 
 
-def val_bytes_per_token(data: DataConfig, tokenizer: Tokenizer) -> float:
-    """How many bytes of text a validation token stands for: what turns nats per token into bits per byte."""
-    return _prepared(data, tokenizer).bytes_per_token("val")
+def val_bytes_per_token(trainer: Trainer) -> float:
+    """How many bytes of text a validation token stands for: what turns nats per token into bits per byte.
+
+    The manifest beside the ids knows it; the text itself is not read again.
+    """
+    folder = Path(trainer.val_batches.tokens.filename).parent  # `build_batchers` maps a file
+    return load_prepared(folder).bytes_per_token("val")
 
 
 def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> tuple[Batcher, Batcher]:

@@ -1,4 +1,4 @@
-"""What is worth knowing about a text before a run on it begins, each in one line."""
+"""Remarks on a text before a run on it begins, one line each."""
 
 import itertools
 
@@ -7,12 +7,12 @@ from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
 
 FEWEST_WINDOWS = 20
-"""So many windows of block_size tokens make a validation loss that does not jump about too much."""
+"""With this many windows of block_size tokens a validation loss does not jump about too much."""
 MOST_READINGS = 20
 """A small model that reads a text more often than this without dropout mostly learns it by heart."""
 MOST_READINGS_WITH_DROPOUT = 100
 LOOKED_AT = 200_000
-"""Tokens that are looked at to see whether lines are sorted."""
+"""How many tokens show whether lines are sorted."""
 
 
 def remarks(trainer: Trainer) -> list[str]:

@@ -27,7 +27,7 @@ LINE_WIDTH = 110
 class Reference:
     """One recorded result: ``content`` is the whole file, see `course_lib.bench.report` for its form.
 
-    What was measured several times, once for each seed, stands in ``content["details"]`` as lists of one length.
+    ``content["details"]`` holds lists of one length for what was measured several times, once for each seed.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Reference:
 
     @property
     def rows(self) -> list[list[dict[str, Any]]]:
-        """For each seed the rows of its run, with step, train_loss and val_loss: what `plots.loss_curve` draws."""
+        """The rows of each seed's run, with step, train_loss and val_loss: `plots.loss_curve` draws them."""
         return self.values("rows")
 
     def values(self, what: str) -> list[Any]:

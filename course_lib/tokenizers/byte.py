@@ -28,7 +28,7 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str = "") -> Self:
-        """There is nothing to learn from ``text``; here so that all tokenizers are made alike."""
+        """Learns nothing from ``text``; it is here so that all tokenizers are made alike."""
         return cls()
 
     @property

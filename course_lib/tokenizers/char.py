@@ -98,7 +98,7 @@ class CharTokenizer(Tokenizer):
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     def _state(self) -> dict[str, Any]:
-        # Without a policy the file, and so the fingerprint, is that of the vocabulary alone.
+        # The file without a policy, and so its fingerprint, is that of the vocabulary alone.
         policy = {} if self.unknown is None else {"unknown": self.unknown}
         return {"characters": self.characters, **policy}
 

@@ -1,13 +1,13 @@
-"""Text from ids that come a few at a time: for whoever shows a text while a model writes it."""
+"""Text from ids that come a few at a time, for those who show a text while a model writes it."""
 
 import codecs
 from collections.abc import Callable, Iterable
 
 
 class Decoder:
-    """What `add` returns, one after another, and then what `finish` returns, is the text of all ids together.
+    """The texts that `add` returns, and then the one of `finish`, make up the text of all ids, however they are split.
 
-    However the ids are split. This one is for tokens that are whole characters.
+    This one is for tokens that are whole characters.
 
     Args:
         decode: a tokenizer's `decode`.

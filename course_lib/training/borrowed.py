@@ -23,9 +23,9 @@ class Borrowed:
     `during` gives them back: a cell that draws before and after a step draws as if there had been none, and
     multiplies as precisely as before.
 
-    torch has one of each for all threads. So while a step is under way, another thread draws from the step's
-    numbers (and takes them from its dropout), and what it seeds or draws is undone when the step ends. Who draws
-    at the same time takes a generator of their own: ``torch.rand(3, generator=torch.Generator().manual_seed(0))``.
+    torch has one of each for all threads. So another thread draws from the step's numbers while a step is under way
+    (and takes them from its dropout), and what it seeds or draws is undone when the step ends. A thread that draws at
+    the same time needs a generator of its own: ``torch.rand(3, generator=torch.Generator().manual_seed(0))``.
     """
 
     def __init__(self, compute: Compute) -> None:

@@ -17,10 +17,10 @@ from course_lib.training.record import StepRecord
 
 
 class Keeper:
-    """Writes what one trainer leaves on disk. From `new` or `resume` on until `close` it has the run's lock.
+    """Writes what one trainer leaves on disk. It has the run's lock from `new` or `resume` until `close`.
 
     Nothing in the folder changes before the first row or save: until then a run that is resumed from an
-    earlier save is what it was. Then the log and the pointers go back to that save, in an order that tells
+    earlier save stays what it was. Then the log and the pointers go back to that save, in an order that tells
     one history at every instant.
     """
 
@@ -71,8 +71,8 @@ class Keeper:
         self.saved_step, self._saved_seconds = step, state["seconds"]
 
     def is_save_due(self, seconds: float, minutes: float | None) -> bool:
-        """Whether the last save is ``minutes`` of training old. Of several processes only the one that saves has a
-        keeper: its clock alone decides, and the others need not know."""
+        """Whether the last save is ``minutes`` of training old. Only the process that saves has a keeper: its clock
+        alone decides, and the other processes need not know."""
         return minutes is not None and seconds - self._saved_seconds >= 60 * minutes
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from course_lib.device import read, reading_is_free
 from course_lib.errors import CourseError
 
 HOPELESS = 30
-"""So many steps in a row, and the run ends. The scale begins at 2**16 and is halved each time: after 30 it is below
+"""The run ends after this many steps in a row. The scale begins at 2**16 and is halved each time: after 30 it is below
 1e-4, where fairseq gives up too (--min-loss-scale), and a gradient that still overflows is not one of training."""
 
 

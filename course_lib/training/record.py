@@ -63,7 +63,7 @@ class Owed:
 
 
 EVALUATION = 2**32 - 1
-"""In the place of a micro-batch's number: what an evaluation draws, where it draws at all."""
+"""Takes the place of a micro-batch's number in the seed of an evaluation."""
 
 
 def seed_for(*numbers: int) -> int:

@@ -12,12 +12,13 @@ from course_lib.config import TrainConfig
 from course_lib.device import Compute, World, device_of
 from course_lib.errors import CourseError
 from course_lib.losses import chunked_cross_entropy, cross_entropy
+from course_lib.models.mode import evaluating
 from course_lib.training.record import EVALUATION, Loss, seed_for
 from course_lib.training.signals import holding_signals
 
 MOST_LOGITS = 2**28
-"""B x T x V: so many logits at once are held in fp32, 1 GiB of them."""
-NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""How many logits (B x T x V) are held at once in fp32, 1 GiB of them."""
+NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 
 
@@ -64,10 +65,8 @@ def mean_loss(
         compute: device and arithmetic; None scores in fp32 where the model is.
     """
     compute, world = compute or Compute(str(device_of(model)), "fp32", False, False, ()), world or World()
-    was_training = model.training
     losses, counts = list[Tensor](), list[int]()
-    try:
-        model.eval()
+    with evaluating(model):
         for x, y in windows:
             if stopped():
                 return None
@@ -75,9 +74,7 @@ def mean_loss(
             with holding_signals(at_most=1), torch.no_grad(), compute.autocast():
                 losses.append(loss(model, x, y).float())
             counts.append(y.numel())
-    finally:
-        model.train(was_training)
-    # Read here, all at once: after each batch a card would have to wait. Python's numbers have 64 bits.
+    # They are read here, all at once: a card would have to wait after each batch. Python's numbers have 64 bits.
     each = torch.stack(losses).tolist() if losses else []
     total = math.fsum(value * count for value, count in zip(each, counts, strict=True))
     total_sum, count_sum = world.sum([total, float(sum(counts))])
@@ -91,14 +88,14 @@ def validation_loss(
 ) -> float | None:
     """The mean loss of a `Trainer` on its ``val_batches``; None without them, or where ``stopped`` said so.
 
-    What this draws, where it draws at all, is a function of the run's seed and the step: ``seed`` sees to it. A loss
-    that is not finite raises what ``diverged`` makes of it.
+    Where it draws at all, ``seed`` makes the draws a function of the run's seed and the step. A loss that is not finite
+    raises what ``diverged`` makes of it.
     """
     if trainer.val_batches is None:
         return None
     seed(seed_for(trainer.config.seed, trainer.step, EVALUATION - trainer.world.rank))
     windows = val_windows(trainer.val_batches, trainer.config.eval_batches)
-    # Not the compiled loss: for other shapes, in evaluation mode, it would be compiled anew.
+    # The compiled loss would be compiled anew for other shapes and for evaluation mode.
     loss = getattr(trainer.loss, "_torchdynamo_orig_callable", trainer.loss)
     value = mean_loss(trainer.model, windows, loss, trainer.compute, trainer.world, stopped)
     if value is not None and not math.isfinite(value):
@@ -114,11 +111,20 @@ def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:
     )
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it was raised from, says that memory ran out, in whoever's words."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def explain_memory(error: RuntimeError, config: TrainConfig) -> Exception:
     """Memory that runs out gets a remedy; any other error stays as it is."""
-    if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
+    if not is_out_of_memory(error):
         return error
-    # A notebook keeps its last error: the frames in it would keep the step's activations, and the next try fail too.
+    # A notebook keeps its last error. The frames in it would keep the step's activations, and the next try would fail.
     traceback.clear_frames(error.__traceback__)
     b, g = config.batch_size, config.grad_accum
     remedy = (

@@ -11,7 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.training.record import Batches, Loss
 
 DRAWN = ("batch_size", "grad_accum", "seed")
-"""What batches may have decided already, where `TrainConfig` has a setting of that name as well."""
+"""Settings of `TrainConfig` that the batches may have decided already."""
 
 
 def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: Any, world: World) -> TrainConfig:
@@ -42,7 +42,7 @@ def adopt(config: TrainConfig, model: nn.Module, batches: Batches, val_batches: 
 
 
 def compute_for(config: TrainConfig, world: World) -> Compute:
-    """Device and arithmetic as ``config`` asks for them; of several processes on cards, each has its own card."""
+    """Device and arithmetic as ``config`` asks for them; each of several processes on cards has its own card."""
     device = f"cuda:{world.local_rank}" if world.backend == "nccl" else config.device
     return select(device, config.precision, config.tf32)
 
@@ -69,21 +69,24 @@ def wrap(model: nn.Module, loss: Loss, compile: bool, world: World) -> tuple[nn.
     return shared, loss
 
 
-def need_compiler(device: torch.device | str) -> None:
-    """Compile and run a line for ``device``.
+def compiler_problem(device: torch.device | str) -> str | None:
+    """Compile and run a line for ``device``: None where that works, else what torch says.
 
     torch.compile itself only begins in the first step, when a run has its folder already. What it needs differs from
     system to system (a C++ compiler and Python's headers for a CPU, Triton and a C compiler for a GPU): trying is sure.
-
-    Raises:
-        CourseError: where torch.compile does not work here.
     """
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # of many kinds, by what is missing
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return None
+
+
+def need_compiler(device: torch.device | str) -> None:
+    """Raises CourseError where torch.compile does not work here."""
+    if problem := compiler_problem(device):
         needs = "Triton" if torch.device(device).type == "cuda" else "a C++ compiler, such as g++"
         raise CourseError(
-            f"compile=true needs torch.compile, which does not work here ({reason}). Set compile to false, or install "
+            f"compile=true needs torch.compile, which does not work here ({problem}). Set compile to false, or install "
             f"what it needs ({needs})."
-        ) from error
+        )

@@ -65,16 +65,16 @@ def stopping_on_signals(trainer: Stoppable, say: Callable[[str], object] = print
 def holding_signals(at_most: float = math.inf) -> Iterator[None]:
     """Within it a Ctrl-C (or another of `STOPPING`) interrupts nothing: it is answered when it ends.
 
-    For what has to happen as a whole or not at all. The update of the weights and the count of the step is such a
-    thing. A forward and a backward pass is another: it could be taken again, but Python's ``with`` does not close
-    what it opened when the interruption comes inside the opening or the closing itself, and then autocast, say,
-    would stay on for whatever follows.
+    It is for work that has to happen as a whole or not at all. The update of the weights together with the count of
+    the step is such work. A forward and a backward pass is, too: it could be taken again, but Python's ``with`` does
+    not close what it opened when the interruption comes inside the opening or the closing itself, and then autocast,
+    say, would stay on for whatever follows.
 
-    In another thread than the main one it does nothing: signals never come there.
+    It does nothing in another thread than the main one: signals never come there.
 
     Args:
-        at_most: how many of one kind are held; one more, and all are answered at once. For what may take long, or
-            hang. The first one within `stopping_on_signals` only leaves word, and is always heard at once.
+        at_most: how many of one kind are held, for work that may take long or hang; one more, and all are answered at
+            once. The first one within `stopping_on_signals` only leaves word, and is always heard at once.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

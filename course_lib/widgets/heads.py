@@ -15,6 +15,7 @@ from course_lib import plots
 from course_lib.device import device_of
 from course_lib.errors import CourseError
 from course_lib.models.attention import attention_weights
+from course_lib.models.mode import evaluating
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
 from course_lib.widgets.signs import SIGNS
@@ -150,14 +151,10 @@ def look(model: nn.Module, idx: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         weights (n_layer, H, T, T) and probabilities (T, V), on the CPU.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         idx = idx.to(device_of(model))
         weights = attention_weights(model, idx)[:, 0]
         guesses = model(idx)[0].float().softmax(dim=-1)
-    finally:
-        model.train(was_training)
     return weights.float().cpu(), guesses.cpu()
 
 

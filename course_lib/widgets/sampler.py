@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from course_lib import checkpoint, plots
 from course_lib.device import device_of
 from course_lib.errors import CourseError
+from course_lib.models.mode import evaluating
 from course_lib.paths import runs_dir
 from course_lib.sampling import token_probabilities
 from course_lib.tokenizers import Tokenizer
@@ -110,13 +111,8 @@ class Sampler(Pictured):
         if not ids:
             raise CourseError("Type at least one character: the model guesses what follows.")
         idx = torch.tensor([ids[-model.config.block_size :]], device=device_of(model))
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.no_grad():
-                return model(idx)[0, -1].float().cpu()
-        finally:
-            model.train(was_training)
+        with evaluating(model), torch.no_grad():
+            return model(idx)[0, -1].float().cpu()
 
     def _distributions(self, ids: list[int], name: str) -> tuple[Tensor, Tensor, Tensor]:
         """The tokens from likely to unlikely, (V,); their probabilities after temperature, and after the cuts."""

@@ -13,12 +13,13 @@ import torch
 
 from course_lib.bench import gpu
 from course_lib.bench.__main__ import main
-from course_lib.bench.gpu import Row, Tell, can_compile, rows_of, run_gpu, run_rows
+from course_lib.bench.gpu import Row, Tell, rows_of, run_gpu, run_rows
 from course_lib.bench.rows import MEASURES, Job, in_a_process
 from course_lib.bench.table import goals_of, is_meant_for, table
 from course_lib.cli import main as course
 from course_lib.errors import CourseError
 from course_lib.peaks import Peak
+from course_lib.training.setup import compiler_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [
@@ -178,7 +179,7 @@ def test_a_compiler_that_fails_is_told_and_no_error(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("Failed to find C compiler\nmore")
 
     monkeypatch.setattr(torch, "compile", fail)
-    assert can_compile("cpu") == "RuntimeError: Failed to find C compiler"
+    assert compiler_problem("cpu") == "Failed to find C compiler"
 
 
 # A machine that has torch and little else ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ from torch import nn
 
 from course_lib.bench import writing
 from course_lib.bench.parts import measure_parts
-from course_lib.bench.steps import StepPlan, fits, is_out_of_memory, largest_fitting, measure_steps, speeds
+from course_lib.bench.steps import StepPlan, fits, largest_fitting, measure_steps, speeds
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher
 from course_lib.device import Compute
@@ -20,6 +20,7 @@ from course_lib.interop import find_compiler
 from course_lib.models import GPT
 from course_lib.peaks import Peak
 from course_lib.training import Trainer
+from course_lib.training.scoring import is_out_of_memory
 
 PEAK = Peak(1e12, "fp32", "a test")
 

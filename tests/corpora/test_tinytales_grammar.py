@@ -10,9 +10,9 @@ from brute_force import TINY, TOLD, all_stories, sampled_story
 
 from course_lib.corpora.tinytales.grammar import Grammar
 from course_lib.corpora.tinytales.reader import Reader
-from course_lib.corpora.tinytales.story import BOUND, FREE, SCENES, TALES
+from course_lib.corpora.tinytales.story import TALES, read_words
 
-REAL = (BOUND, {name: words.split() for name, words in FREE.items()}, SCENES)
+REAL = read_words()
 
 # Tiny grammars --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 from course_lib.corpora import tinytales
 from course_lib.corpora.tinytales import truth
 from course_lib.corpora.tinytales.grammar import Grammar
-from course_lib.corpora.tinytales.story import BOUND, FREE, SCENES, TALES
+from course_lib.corpora.tinytales.story import TALES, read_words
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 
@@ -109,14 +109,14 @@ def test_a_floor_is_a_mean_over_places_and_windows_with_its_error():
 
 
 def test_the_fingerprint_changes_with_any_word_or_chance():
-    free = {name: words.split() for name, words in FREE.items()}
-    assert truth.fingerprint(Grammar(BOUND, free, SCENES)) == truth.fingerprint(TALES)
+    bound, free, scenes = read_words()
+    assert truth.fingerprint(Grammar(bound, free, scenes)) == truth.fingerprint(TALES)
     assert len(truth.fingerprint()) == 12
     others = [
-        Grammar(BOUND, free | {"extra": ["word"]}, SCENES),
-        Grammar(BOUND, {name: words[::-1] for name, words in free.items()}, SCENES),
-        Grammar(BOUND, free, SCENES[:-1]),
-        Grammar(BOUND, free, [*SCENES[:-1], (0.5, SCENES[-1][1])]),
-        Grammar(BOUND, free, [(SCENES[0][0], SCENES[0][1][:1]), *SCENES[1:]]),
+        Grammar(bound, free | {"extra": ["word"]}, scenes),
+        Grammar(bound, {name: words[::-1] for name, words in free.items()}, scenes),
+        Grammar(bound, free, scenes[:-1]),
+        Grammar(bound, free, [*scenes[:-1], (0.5, scenes[-1][1])]),
+        Grammar(bound, free, [(scenes[0][0], scenes[0][1][:1]), *scenes[1:]]),
     ]
     assert len({truth.fingerprint(grammar) for grammar in [TALES, *others]}) == 6

@@ -6,7 +6,7 @@ from pathlib import Path
 def given_names() -> list[str]:
     """Some 4,000 names of 2 to 13 letters each, a to z in lower case, in alphabetical order.
 
-    Where they come from is told in the README beside the list.
+    The README beside the list says where they come from.
 
     >>> "maria" in given_names()
     True

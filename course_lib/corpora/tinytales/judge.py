@@ -26,7 +26,7 @@ class Judge:
         """Every whole sentence (a line) and every whole story (up to an empty line) of ``text``.
 
         A sentence is grammatical where some story could hold it; a story, where its sentences fit
-        together as well, from the first to the last. What the end of the text cuts off is not counted.
+        together as well, from the first to the last. A part that the end of the text cuts off does not count.
         Line breaks at the very start are left out: they end what came before. Further empty lines between
         two stories are a fault of the second.
         """

@@ -39,8 +39,8 @@ class Floor:
 def floor_of(windows: Iterable[str], reader: Reader | None = None) -> Floor:
     """The floor on given windows of block_size + 1 characters each, at least two of them.
 
-    For t = 1 ... block_size the best reader has seen the first t characters and guesses the next one;
-    what is said is the mean over t and over the windows: what a model's loss measures on batches.
+    For t = 1 ... block_size the best reader has seen the first t characters and guesses the next one. The
+    floor is the mean over t and over the windows, as a model's loss is on batches.
     """
     reader = reader or the_reader()
     rows = [reader.window_surprises(window)[1:] for window in windows]
@@ -112,8 +112,8 @@ def fingerprint(grammar: Grammar = TALES) -> str:
 def draw_windows(n_windows: int, length: int, seed: int, grammar: Grammar = TALES) -> list[str]:
     """Windows of ``length`` characters that begin anywhere in endless texts, all places equally likely.
 
-    Each is from a text of its own. The longer a story, the more windows begin in it: so a place is drawn
-    among as many as any story has, and a story that ends before that place is drawn in vain.
+    Each is from a text of its own. The longer a story, the more windows begin in it. So the place is drawn
+    among as many as the longest story has, and a story that ends before that place is thrown away.
     """
     generator, longest, windows = random.Random(seed), grammar.longest(), list[str]()
     while len(windows) < n_windows:

@@ -77,12 +77,10 @@ def _file(**changes: Any) -> bytes:
     return len(header).to_bytes(8, "little") + header + b"".join(t.tobytes() for t in TENSORS.values())
 
 
-def _judge_tensor(attempt: Any) -> str:
-    read_tensor = need_function(attempt, "read_tensor(data, name)")
-    for name, tensor in TENSORS.items():
-        _same(call(read_tensor, _file(), name, shown=f"read_tensor(data, {name!r})"), tensor, name)
+def _lies() -> dict[str, tuple[bytes, str]]:
+    """What is wrong with a file, to the file and a word of advice."""
     whole, size = _file(), sum(t.nbytes for t in TENSORS.values())
-    lies = {
+    return {
         "data of 5 bytes": (whole[:5], "There is no whole length to be read: ask for at least 8 bytes."),
         "a header that should be longer than all the data": (
             (len(whole)).to_bytes(8, "little") + whole[8:],
@@ -115,11 +113,17 @@ def _judge_tensor(attempt: Any) -> str:
         ),
         "a dtype of F16": (_file(dtype="F16"), "Those numbers take two bytes each: read as F32 they are nonsense."),
     }
-    for lie, (data, words) in lies.items():
+
+
+def _judge_tensor(attempt: Any) -> str:
+    read_tensor = need_function(attempt, "read_tensor(data, name)")
+    for name, tensor in TENSORS.items():
+        _same(call(read_tensor, _file(), name, shown=f"read_tensor(data, {name!r})"), tensor, name)
+    for lie, (data, words) in _lies().items():
         _must_refuse(read_tensor, data, "second", lie, words)
-    _must_refuse(read_tensor, whole, "fourth", "a name that is not in the header", "Ask whether it is there.")
+    _must_refuse(read_tensor, _file(), "fourth", "a name that is not in the header", "Ask whether it is there.")
     words = "Its entry holds words about the file, no tensor: it has no dtype and no offsets."
-    _must_refuse(read_tensor, whole, "__metadata__", 'the name "__metadata__"', words)
+    _must_refuse(read_tensor, _file(), "__metadata__", 'the name "__metadata__"', words)
     return (
         "A few lines read the numbers; as many ask whether to believe the header. That is the right proportion for a "
         "file that comes from elsewhere."

@@ -1,0 +1,76 @@
+"""The flags of ``course train``, in groups: those of the settings' own dataclasses, and what else it asks."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import Suppress, arg
+
+from course_lib.config import Config, DataConfig, GPTConfig, TrainConfig
+from course_lib.recipes import FROM_DATA
+
+GROUPS: dict[str, type[Config]] = {"text": DataConfig, "model": GPTConfig, "training": TrainConfig}
+METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
+    ("decay_steps", "cooldown_steps", "eval_batches", "save_every"), "INT|None"
+)
+"""What stands for a value in the help, where its type alone says too little."""
+
+
+@dataclass
+class Running:
+    """What changes nothing in the training."""
+
+    speed: bool = False
+    """Whether each line also tells tokens per second and peak memory, as on a card."""
+    profile: Annotated[int | None, arg(metavar="STEPS")] = None
+    """How many steps to write a trace of, to see where the time goes."""
+
+
+@dataclass
+class NewRun(Running):
+    """Where the run is kept, and what changes nothing in it."""
+
+    out_dir: Annotated[str | None, arg(metavar="FOLDER")] = None
+    """The folder for the run; by default runs/NAME-DATE-TIME."""
+
+
+@dataclass
+class OldRun(Running):
+    """Which run goes on, and what changes nothing in it."""
+
+    resume: Annotated[str | None, arg(metavar="RUN")] = None
+    """The run to go on with: a folder, or its name under runs/."""
+    which: Annotated[str, arg(metavar="last|best|STEPS")] = "last"
+    """The save to start from."""
+    dataset: Annotated[str | None, arg(metavar="text:PATH")] = None
+    """Where the run's text is now, if it has moved; it has to be the same text."""
+
+
+def train_form(running: type[Running], fixed: frozenset[str] = frozenset()) -> type:
+    """A dataclass with the fields text, model, training (settings) and running; ``fixed`` settings are no flags."""
+    parts = [(name, _shown(group, {*FROM_DATA, *fixed})) for name, group in GROUPS.items()]
+    return dataclasses.make_dataclass("TrainSettings", [*parts, ("running", running)])
+
+
+def _shown(group: type[Config], hidden: set[str]) -> type[Config]:
+    """``group`` as the command line has it: some settings hidden, some told more of in the help."""
+    marks = {name: arg(metavar=metavar) for name, metavar in METAVARS.items()} | dict.fromkeys(hidden, Suppress)
+    fields = []
+    for field in dataclasses.fields(group):
+        if field.name in marks:
+            kind = Annotated[field.type, marks[field.name]]  # type: ignore[name-defined]
+            fields.append((field.name, kind, dataclasses.field(default=field.default)))
+    namespace = {"__doc__": group.__doc__}
+    return dataclasses.make_dataclass(group.__name__, fields, bases=(group,), frozen=True, namespace=namespace)
+
+
+def filled(form: type, settings: dict[str, Any], running: Running) -> Any:
+    """A `train_form` with flat ``settings`` and its defaults; what belongs to no group is left out."""
+    parts = {name: kind for name, kind in form.__annotations__.items() if name in GROUPS}
+    values = {name: {n: v for n, v in settings.items() if n in part.names()} for name, part in parts.items()}
+    return form(running=running, **{name: part(**values[name]) for name, part in parts.items()})
+
+
+def flat(made: Any) -> dict[str, Any]:
+    """All values of a filled form, by name: each name is there once."""
+    return {name: value for part in vars(made).values() for name, value in vars(part).items()}
