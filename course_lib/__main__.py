@@ -5,9 +5,9 @@ import sys
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    from course_lib.cli import run
+    from course_lib.cli import main
 
-    return run(sys.argv[1:])
+    return main(sys.argv[1:])
 
 
 if __name__ == "__main__":

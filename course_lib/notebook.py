@@ -16,9 +16,9 @@ from course_lib.errors import CourseError
 from course_lib.numerics import LOWEST, NUMERICS
 from course_lib.pages import read_page
 from course_lib.paths import project_root, replace_file
-from course_lib.reference import Record, recorded
+from course_lib.reference import Reference, recorded
 
-__all__ = ["Record", "Source", "changes", "find_chapter", "normalized", "recorded", "refresh", "setup", "show"]
+__all__ = ["Reference", "Source", "changes", "find_chapter", "normalized", "recorded", "refresh", "setup", "show"]
 
 
 def setup(seed: int = 0, threads: int = 2) -> None:

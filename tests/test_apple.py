@@ -12,15 +12,15 @@ from course_lib import checkpoint
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher
 from course_lib.device import device_of
-from course_lib.exercises.tensors import alike, difference
-from course_lib.lab.heads import look
+from course_lib.exercises.judge.tensors import alike, difference
 from course_lib.lab.sample import SampleWriter
-from course_lib.lab.sampler import Sampler
 from course_lib.models import GPT
 from course_lib.models.attention import rotary_tables
 from course_lib.sampling import generate
 from course_lib.tokenizers import CharTokenizer
 from course_lib.training import Trainer, mean_loss
+from course_lib.widgets.heads import look
+from course_lib.widgets.sampler import Sampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

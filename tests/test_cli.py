@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from course_lib import __version__, checkpoint
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.recipes import names
 from course_lib.sampling import generate
 
@@ -64,8 +64,8 @@ def text_run(project: Path) -> Path:
 
 def test_help_lists_the_commands_and_loads_no_torch() -> None:
     program = (
-        "import sys; from course_lib.cli import run; "
-        "codes = [run(['--help']), run([]), run(['--version'])]; "
+        "import sys; from course_lib.cli import main; "
+        "codes = [main(['--help']), main([]), main(['--version'])]; "
         "sys.exit(codes != [0, 0, 0] or 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -426,12 +426,12 @@ def test_a_second_ctrl_c_stops_at_once(project: Path) -> None:
     program = """
 import sys, time
 from course_lib import checkpoint
-from course_lib.cli import run
+from course_lib.cli import main
 def slow(*args):
     print("saving", flush=True)
     time.sleep(600)
 checkpoint.save = slow
-sys.exit(run(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]))
 """
     process = endless("-c", program)
     wait_for_rows(process, 3)

@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from course_lib import checkpoint
 from course_lib.cli import failing, telling
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher
 from course_lib.models import GPT

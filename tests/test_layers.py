@@ -22,9 +22,9 @@ FLOORS = {
     **dict.fromkeys(["config", "device", "numerics", "peaks"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
-    **dict.fromkeys(["training", "interop", "pages"], 3),
-    **dict.fromkeys(["plots", "exercises", "notebook", "recipes"], 4),
-    **dict.fromkeys(["lab", "bench", "records"], 5),
+    **dict.fromkeys(["training", "interop", "pages", "plots"], 3),
+    **dict.fromkeys(["exercises", "notebook", "recipes", "widgets"], 4),
+    **dict.fromkeys(["lab", "bench", "measurements"], 5),
     "cli": 6,
     "__main__": 7,
 }

@@ -15,12 +15,12 @@ import torch
 from test_cli import TEXT, TINY, refused, settings
 
 from course_lib import checkpoint
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.cli import sample as sampling_command
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import reading
-from course_lib.data.corpus import find_corpus
-from course_lib.lab.run import LabRun
+from course_lib.data.datasets import find_corpus
+from course_lib.lab.run import Trial
 from course_lib.models import GPT
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
@@ -139,7 +139,7 @@ def test_a_run_of_the_lab_starts_where_the_command_line_starts(
     assert course(["sample", "lab", "--which=last", "--max-new-tokens=30", "--temperature=1", "--seed=5"]) == 0
     printed = capsys.readouterr().out
     start = find_corpus(dataset).start
-    assert printed == start + LabRun(recipe, trainer).sample(30, temperature=1, seed=5) + "\n"
+    assert printed == start + Trial(recipe, trainer).sample(30, temperature=1, seed=5) + "\n"
 
 
 @pytest.mark.parametrize(

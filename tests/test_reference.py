@@ -8,9 +8,9 @@ import pytest
 
 from course_lib import bench, reference
 from course_lib.errors import CourseError
+from course_lib.measurements import RECORDINGS
 from course_lib.notebook import recorded
 from course_lib.recipes import load_recipe
-from course_lib.records import RECORDINGS
 
 ROWS = [[{"step": 0, "train_loss": 3.5, "val_loss": None}, {"step": 9, "train_loss": None, "val_loss": 0.361}]] * 2
 CONTENT = bench.report(
@@ -21,7 +21,7 @@ CONTENT = bench.report(
 
 
 @pytest.fixture
-def record(project: Path) -> reference.Record:
+def record(project: Path) -> reference.Reference:
     reference.keep(CONTENT, project / "data" / "reference" / "some_seeds.json")
     return recorded("some_seeds")
 
@@ -108,7 +108,7 @@ def test_the_file_is_short_to_read_and_the_same_json():
 
 def test_every_tenth_step_the_last_and_every_validation_are_kept():
     rows = [{"step": s, "train_loss": 1 / 3, "val_loss": 0.5 if s == 14 else None, "lr": 1.0} for s in range(26)]
-    kept = reference.thinned(rows)
+    kept = reference.kept_rows(rows)
     assert [row["step"] for row in kept] == [0, 10, 14, 20, 25]
     assert kept[2] == {"step": 14, "train_loss": None, "val_loss": 0.5}
     assert kept[0]["train_loss"] == 0.3333

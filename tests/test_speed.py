@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from test_cli import TINY, refused
 
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.cli.speed import Speedometer, collecting_seldom
 from course_lib.device import Compute
 from course_lib.training import StepRecord

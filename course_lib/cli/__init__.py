@@ -38,7 +38,7 @@ def _help(commands: dict[str, Command]) -> str:
     ])  # fmt: skip
 
 
-def run(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Run one command; a CourseError is printed without a traceback. Returns the exit status."""
     # torch's threads on Linux spin while they wait for one another. Beside any other busy program that made
     # training many times slower; a short spin costs nothing on a quiet machine. It counts until torch loads.

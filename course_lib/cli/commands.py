@@ -72,7 +72,7 @@ def bench(args: list[str]) -> None:
 
 
 def _measure_lab(runs: int, recipe: str | None) -> Any:
-    from course_lib.lab.bench import measure_lab  # it needs the packages that show sliders
+    from course_lib.lab.cost import measure_lab  # it needs the packages that show sliders
 
     return measure_lab(runs, recipe)
 

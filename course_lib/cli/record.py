@@ -26,7 +26,7 @@ def record(args: list[str]) -> None:
         return
     from course_lib import reference
     from course_lib.bench import report
-    from course_lib.records import plan
+    from course_lib.measurements import plan
 
     name, measure = plan(s.name, s.recipe, s.seeds)
     path = user_path(s.out) if s.out else reference.home() / f"{name}.json"
@@ -42,7 +42,7 @@ def record(args: list[str]) -> None:
 def _listing() -> str:
     """What can be recorded, how long it takes on two cores, and when it was recorded last."""
     from course_lib import reference
-    from course_lib.records import RECORDINGS
+    from course_lib.measurements import RECORDINGS
 
     there = reference.names()
     lines = []

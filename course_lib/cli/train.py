@@ -15,7 +15,7 @@ from course_lib.cli.parse import parse
 from course_lib.cli.speed import collecting_seldom, traced
 from course_lib.config import ALIASES, TrainConfig
 from course_lib.config import settings as config_settings
-from course_lib.data.corpus import own_path, short_name
+from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
 from course_lib.recipes import Recipe, load_recipe, names, setting_fields

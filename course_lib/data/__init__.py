@@ -4,8 +4,8 @@ import importlib
 
 _HOMES = {
     "Batcher": "batcher",
-    "load_text": "corpus",
-    "load_bytes": "corpus",
+    "load_text": "datasets",
+    "load_bytes": "datasets",
     "prepare": "prepared",
     "Prepared": "prepared",
     "load_prepared": "prepared",

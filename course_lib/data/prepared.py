@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.data.corpus import find_corpus, own_path, short_name
+from course_lib.data.datasets import find_corpus, own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
 from course_lib.paths import data_dir
@@ -49,7 +49,7 @@ def prepare(
     """Encode a corpus once; later calls find the folder again.
 
     Args:
-        name: a corpus (see `course_lib.data.corpus`), ``text:PATH`` or ``bytes:PATH``.
+        name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
         tokenizer: a ready one, or ``char``, ``byte``, or ``auto`` (what the corpus is meant for).
         val_fraction: the share at the text's end that becomes the validation split.
         data: the data folder; by default the project's.

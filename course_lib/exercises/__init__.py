@@ -1,11 +1,11 @@
 """The chapters' exercises: `check` an attempt, unfold a `hint`, unfold a `solution`.
 
 Each chapter's exercises are a package of their own, `chapter_05` and so on, loaded when they are first asked
-for; the solutions are files, `solutions/05-3.py`, each written once. Importing this package loads no torch.
+for; each exercise's solution is a file beside it, `chapter_05/05-3.py`. Importing this package loads no torch.
 
 To add a chapter: a package ``chapter_NN`` with a tuple ``EXERCISES`` of `Exercise`, and one file per solution.
 A judge takes the attempt, raises `Wrong` at the first thing that is wrong, and returns why a right one is right.
-`calling`, `values`, `tensors` and `watching` hold what judges need again and again.
+`judge` holds what judges need again and again: `calling`, `values`, `tensors`, `watching`.
 """
 
 import importlib
@@ -14,8 +14,8 @@ from typing import Any
 
 from course_lib.config import nearest
 from course_lib.errors import CourseError
-from course_lib.exercises.exercise import Exercise, Folded, Unattempted, Verdict, Wrong
-from course_lib.exercises.judging import judged
+from course_lib.exercises.judge.exercise import Exercise, Folded, Unattempted, Verdict, Wrong
+from course_lib.exercises.judge.judging import judged
 
 __all__ = [
     "Exercise",

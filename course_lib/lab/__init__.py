@@ -18,7 +18,7 @@ from course_lib.lab.chart import Curve, LossChart
 from course_lib.lab.controls import Choice, Controls
 from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
-from course_lib.lab.run import LabRun
+from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleView, SampleWriter
 from course_lib.lab.tray import Tray
 
@@ -29,7 +29,7 @@ __all__ = [
     "Curve",
     "Driver",
     "Lab",
-    "LabRun",
+    "Trial",
     "LossChart",
     "SampleView",
     "SampleWriter",

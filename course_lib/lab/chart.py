@@ -8,8 +8,8 @@ import anywidget
 import traitlets
 
 from course_lib import plots
-from course_lib.lab.page import script
 from course_lib.training import StepRecord
+from course_lib.widgets.page import script
 
 MOST_POINTS = 400
 """A curve of more points is thinned: the screen has no more room, and each update sends them all."""
@@ -25,7 +25,7 @@ class Curve:
     records: Sequence[StepRecord]
     label: str = ""
     style: Mapping[str, str] | None = None
-    """color, dash and marker; see `course_lib.lab.style`."""
+    """color, dash and marker; see `course_lib.widgets.style`."""
     notes: Sequence[tuple[int, str]] = ()
     """Words that belong to a step, such as a new learning rate."""
 
@@ -51,7 +51,7 @@ class LossChart(anywidget.AnyWidget):
         lines: further lines, label to value.
     """
 
-    _esm = script("chart")
+    _esm = script("chart", __package__)
     data = traitlets.Dict().tag(sync=True)
     finished = traitlets.List().tag(sync=True)
 

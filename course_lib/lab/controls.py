@@ -2,43 +2,14 @@
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
 
 from course_lib.errors import CourseError
 from course_lib.recipes import Recipe
+from course_lib.widgets.sliders import CHOICES, Choice, value_slider
 
-
-@dataclass(frozen=True)
-class Choice:
-    """What a slider offers: its label, what the setting means, and the usual values."""
-
-    label: str
-    meaning: str
-    values: tuple[float, ...]
-
-
-CHOICES = {
-    "block_size": Choice("block_size", "how many tokens the model sees at once", (8, 16, 32, 64, 128, 256)),
-    "dropout": Choice(
-        "dropout",
-        "share of activations switched off in training",
-        (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
-    ),
-    "max_lr": Choice(
-        "learning rate",
-        "how far one step moves the weights",
-        (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
-    ),
-    "n_layer": Choice("depth", "n_layer: how many blocks, one after another", (1, 2, 3, 4, 6, 8)),
-    "n_embd": Choice("width", "n_embd: how many numbers stand for one token", (16, 32, 64, 96, 128, 192, 256, 384)),
-    "batch_size": Choice("batch size", "how many windows one step reads", (1, 2, 4, 8, 12, 16, 24, 32, 64)),
-    "max_steps": Choice(
-        "steps", "max_steps: how often the weights move", (20, 50, 100, 200, 300, 500, 1000, 2000, 5000)
-    ),
-}
 SHOWN = ("block_size", "dropout", "max_lr")
 FOLDED = ("n_layer", "n_embd", "batch_size", "max_steps")
 
@@ -124,13 +95,7 @@ class Controls:
 
 
 def _slider(name: str, choice: Choice, values: list[float], start: float) -> ipywidgets.SelectionSlider:
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{value:g}", value) for value in values],
-        value=start,
-        description=choice.label,
-        style={"description_width": "6.5em"},
-        layout={"width": "auto"},
-    )
+    slider = value_slider(choice.label, values, start, max_width=None)
     slider.add_class(f"course-lab-{name}")
     return slider
 

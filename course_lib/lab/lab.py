@@ -11,14 +11,14 @@ import ipywidgets
 import torch
 
 from course_lib.data import load_prepared, prepare
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import note, readout
-from course_lib.lab.run import LabRun, command_for
+from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
 from course_lib.lab.view import LiveView, StillView
@@ -71,7 +71,7 @@ class Lab:
         self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
         self._torch_threads = torch.get_num_threads()
         self._last_number = 0
-        self.runs: list[LabRun] = []
+        self.runs: list[Trial] = []
         self.panel: Panel | None = None
         self.is_live = "google.colab" not in sys.modules if live is None else live
         longest = min(counts.values()) - 1
@@ -198,7 +198,7 @@ class Lab:
 
     # ---- a run in a cell -----------------------------------------------------------------------------
 
-    def train(self, max_steps: int | None = None) -> LabRun:
+    def train(self, max_steps: int | None = None) -> Trial:
         """Train with the sliders' values in this cell, and draw the loss as it comes.
 
         The stop button ends the run and keeps what was learned. Every call starts a new model.

@@ -8,13 +8,13 @@ import ipywidgets
 from course_lib.lab.buttons import Buttons
 from course_lib.lab.controls import Controls
 from course_lib.lab.readout import in_numbers, moved_on_the_way, what_differs
-from course_lib.lab.run import LabRun
+from course_lib.lab.run import Trial
 from course_lib.lab.scene import Scene, curve_of, scene_of
 from course_lib.lab.session import Session
-from course_lib.lab.style import run_style
 from course_lib.lab.tray import Tray, TrayRow
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe
+from course_lib.widgets.style import run_style
 
 MOST_OVERLAID = 6
 """Runs that are laid over one another unasked; more can be checked by hand."""
@@ -54,7 +54,7 @@ class Panel:
         self.widget.add_class("course-lab")
 
     def show(
-        self, session: Session | None, in_cell: bool, recipe: Recipe, lines: Mapping[str, float], runs: Sequence[LabRun]
+        self, session: Session | None, in_cell: bool, recipe: Recipe, lines: Mapping[str, float], runs: Sequence[Trial]
     ) -> None:
         """Bring everything up to date. Any thread may call it.
 
@@ -80,7 +80,7 @@ class Panel:
             self.view.show(scene)
             self.buttons.show("idle" if not going else "in a cell" if in_cell else session.state)
 
-    def _fill_tray(self, over: Sequence[LabRun]) -> None:
+    def _fill_tray(self, over: Sequence[Trial]) -> None:
         """One row per run that is over; a new one is checked, and the oldest unchecked where it gets too many."""
         numbers = [run.number for run in over]
         if numbers == self._in_tray:
@@ -91,13 +91,13 @@ class Panel:
         self._styles = {number: style for number, style in self._styles.items() if number in numbers}
         self.tray.put([self._row(run) for run in over], sorted(checked)[-MOST_OVERLAID:])
 
-    def _row(self, run: LabRun) -> TrayRow:
+    def _row(self, run: Trial) -> TrayRow:
         error = f"Ended by an error: {run.error}" if run.error else ""
         note = " ".join(filter(None, [moved_on_the_way(run), error]))
         about = what_differs(run.recipe, self._start)
         return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note)
 
-    def _style(self, run: LabRun) -> dict[str, str]:
+    def _style(self, run: Trial) -> dict[str, str]:
         """Each run keeps its look; that of a run thrown away is free for another."""
         if run.number not in self._styles:
             taken = set(self._styles.values())

@@ -3,10 +3,10 @@
 import html
 from collections.abc import Mapping
 
-from course_lib.lab.controls import CHOICES
 from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, sketch
-from course_lib.lab.run import LabRun, command_for
+from course_lib.lab.run import Trial, command_for
 from course_lib.recipes import Recipe
+from course_lib.widgets.sliders import CHOICES
 
 
 def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapping[str, float] | None = None) -> str:
@@ -47,7 +47,7 @@ def what_differs(recipe: Recipe, start: Recipe) -> str:
     return ", ".join(words) or "as the recipe says"
 
 
-def in_numbers(run: LabRun) -> str:
+def in_numbers(run: Trial) -> str:
     """How far a run came, how good it is and how long it took."""
     steps = len(run.records)
     planned = run.recipe.train.max_steps
@@ -59,7 +59,7 @@ def in_numbers(run: LabRun) -> str:
     return ", ".join(filter(None, [*parts, run.judgment]))
 
 
-def moved_on_the_way(run: LabRun) -> str:
+def moved_on_the_way(run: Trial) -> str:
     """What was moved while the run went on; empty where nothing was."""
     moves = [f"{_label(change.name)} to {written(change.value)} before step {change.step}" for change in run.changes]
     return f"Moved on the way: {'; '.join(moves)}." if moves else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
 from course_lib.plots import rounded
@@ -33,7 +33,7 @@ def command_for(recipe: Recipe) -> str:
 
 
 @dataclass(repr=False)
-class LabRun:
+class Trial:
     """One run: the settings it had, the trainer, and what each step did."""
 
     recipe: Recipe
@@ -106,4 +106,4 @@ class LabRun:
 
     def __repr__(self) -> str:
         loss = "" if self.val_loss is None else f", validation loss {rounded(self.val_loss)}"
-        return f"LabRun({len(self.records)} of {self.trainer.config.max_steps} steps{loss}; {self.command()})"
+        return f"Trial({len(self.records)} of {self.trainer.config.max_steps} steps{loss}; {self.command()})"

@@ -7,7 +7,7 @@ from course_lib.corpora import Grade
 from course_lib.lab.chart import Curve
 from course_lib.lab.forecast import about_seconds
 from course_lib.lab.readout import written
-from course_lib.lab.run import LabRun
+from course_lib.lab.run import Trial
 from course_lib.lab.session import Session
 
 
@@ -27,7 +27,7 @@ class Scene:
     is_growing: bool = False
 
 
-def curve_of(run: LabRun, style: Mapping[str, str] | None = None) -> Curve:
+def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     """A run as a curve, with a note where a setting was moved."""
     notes = [(c.step, f"{'lr' if c.name == 'max_lr' else c.name} {written(c.value)}") for c in run.changes]
     return Curve(run.records, f"run {run.number}", style, notes)

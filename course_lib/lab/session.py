@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from course_lib.corpora import Grade
-from course_lib.data.corpus import Corpus
+from course_lib.data.datasets import Corpus
 from course_lib.lab.driver import UPDATE_SECONDS, Driver, heeding_signals
-from course_lib.lab.run import LabRun
+from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleWriter, in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
@@ -32,7 +32,7 @@ class Session:
         settings = recipe.all_settings()
         self.recipe, self.number, self.max_steps = recipe, number, recipe.train.max_steps
         self._corpus, self._watch = corpus, watch
-        self.run: LabRun | None = None
+        self.run: Trial | None = None
         self.error: BaseException | None = None
         self.is_over = False
         self._records: list[StepRecord] = []
@@ -40,7 +40,7 @@ class Session:
         self._graded: tuple[str, Grade | None] = ("", None)
         self.driver = Driver(self._records, watch, self._write, {name: settings[name] for name in MOVABLE})
 
-    def go(self, keep: Callable[[LabRun], None]) -> None:
+    def go(self, keep: Callable[[Trial], None]) -> None:
         """Train in the calling thread until it is over.
 
         Args:
@@ -51,7 +51,7 @@ class Session:
         """
         try:
             trainer = build_trainer(self.recipe)
-            self.run = LabRun(self.recipe, trainer, self._records, self.driver.changes, number=self.number)
+            self.run = Trial(self.recipe, trainer, self._records, self.driver.changes, number=self.number)
             keep(self.run)
             oldest = max(1, round(self.max_steps * FIRST_SAMPLE))
             self._writer = SampleWriter(trainer.model, self.run.tokenizer, self._corpus.start, oldest=oldest)

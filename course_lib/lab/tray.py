@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from course_lib.lab.page import script
+from course_lib.widgets.page import script
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Tray(anywidget.AnyWidget):
         removed: called with a run's key when its remove button is pressed.
     """
 
-    _esm = script("tray")
+    _esm = script("tray", __package__)
     rows = traitlets.List().tag(sync=True)
     checked = traitlets.List().tag(sync=True)
 

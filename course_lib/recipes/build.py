@@ -13,7 +13,7 @@ import torch
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, Prepared, load_bytes, load_prepared, prepare
-from course_lib.data.corpus import find_corpus, full_name
+from course_lib.data.datasets import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model

@@ -24,7 +24,7 @@ LINE_WIDTH = 110
 
 
 @dataclass(frozen=True, repr=False)
-class Record:
+class Reference:
     """One recorded result: ``content`` is the whole file, see `course_lib.bench.report` for its form.
 
     What was measured several times, once for each seed, stands in ``content["details"]`` as lists of one length.
@@ -81,7 +81,7 @@ def names() -> list[str]:
     return sorted({path.stem for folder in folders() for path in folder.glob("*.json")})
 
 
-def recorded(name: str) -> Record:
+def recorded(name: str) -> Reference:
     """The record of a name; CourseError where there is none, or its file is damaged."""
     for folder in folders():
         path = folder / f"{name}.json"
@@ -89,7 +89,7 @@ def recorded(name: str) -> Record:
             continue
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found = Record(name, content)
+            found = Reference(name, content)
             _ = found.where, content["details"].keys()
             return found
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -135,7 +135,7 @@ def to_text(content: dict[str, Any]) -> str:
     return short.sub(joined, text) + "\n"
 
 
-def thinned(rows: Sequence[dict[str, Any]], every: int = 10) -> list[dict[str, Any]]:
+def kept_rows(rows: Sequence[dict[str, Any]], every: int = 10) -> list[dict[str, Any]]:
     """The rows to keep of a run: every tenth training loss, the last one, and every validation loss."""
     kept = []
     for i, row in enumerate(rows):

@@ -9,7 +9,7 @@ import pytest
 
 from course_lib import bench
 from course_lib.bench import benchmarks, peer
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.errors import CourseError
 from course_lib.interop import find_compiler
 from course_lib.recipes import load_recipe
@@ -133,7 +133,7 @@ def test_a_measurement_from_elsewhere_gets_the_same_report():
 
 @pytest.mark.slow
 def test_the_lab_is_measured_in_a_kernel(project: Path):
-    from course_lib.lab.bench import measure_lab
+    from course_lib.lab.cost import measure_lab
 
     unit, rows, details = measure_lab(2, steps=4)
     assert (unit, details["steps"]) == ("tokens per second", 4)
@@ -146,7 +146,7 @@ def test_the_lab_is_measured_in_a_kernel(project: Path):
 
 @pytest.mark.slow
 def test_a_measurement_that_fails_says_why(project: Path):
-    from course_lib.lab.bench import measure_lab
+    from course_lib.lab.cost import measure_lab
 
     with pytest.raises(CourseError, match="no recipe 'none'"):
         measure_lab(1, recipe="none", steps=4)

@@ -16,7 +16,7 @@ from course_lib.bench.__main__ import main
 from course_lib.bench.gpu import Row, Tell, can_compile, rows_of, run_gpu, run_rows
 from course_lib.bench.rows import MEASURES, Job, in_a_process
 from course_lib.bench.table import goals_of, is_meant_for, table
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.errors import CourseError
 from course_lib.peaks import Peak
 

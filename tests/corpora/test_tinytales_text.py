@@ -14,7 +14,7 @@ from course_lib.corpora import tinytales
 from course_lib.corpora.tinytales.reader import Reader
 from course_lib.corpora.tinytales.story import BOUND, FREE, SCENES, TALES
 from course_lib.data import load_text
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

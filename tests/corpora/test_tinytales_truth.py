@@ -9,7 +9,7 @@ from course_lib.corpora import tinytales
 from course_lib.corpora.tinytales import truth
 from course_lib.corpora.tinytales.grammar import Grammar
 from course_lib.corpora.tinytales.story import BOUND, FREE, SCENES, TALES
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 
 LONGEST = truth.LONGEST

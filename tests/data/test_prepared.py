@@ -13,7 +13,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from course_lib.data import corpus, load_prepared, prepare, prepared
+from course_lib.data import datasets, load_prepared, prepare, prepared
 from course_lib.data.prepared import open_tokens, token_dtype
 from course_lib.errors import CourseError
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer, load_tokenizer
@@ -176,7 +176,7 @@ def test_files_of_one_name_do_not_collide(text, project):
 def test_a_corpus_whose_text_has_changed_is_prepared_again(project, monkeypatch):
     """Same name, same characters, and so the same folder; another order."""
     content = TEXT.encode()
-    monkeypatch.setitem(corpus.CORPORA, "numbers", corpus.Corpus(lambda: content, "char", "a stand-in"))
+    monkeypatch.setitem(datasets.CORPORA, "numbers", datasets.Corpus(lambda: content, "char", "a stand-in"))
     folder = prepare("numbers")
     content = TEXT[::-1].encode()
     assert prepare("numbers") == folder

@@ -36,7 +36,7 @@ WRONG_1 = {
     "a guess": (by(lambda V: 2.5), "the probability 0.0821; a model that knows nothing gives it 1/40"),
     "the last one wrong": ({40: 3.69, 256: 5.55, 50257: 15.62}, "For a vocabulary of 50,257"),
     "one missing": ({40: 3.69, 256: ..., 50257: 10.82}, "256 is still missing"),
-    "one size missing": ({40: 3.69, 256: 5.55}, "there is none for 50,257"),
+    "one size missing": ({40: 3.69, 256: 5.55}, "there is no answer for 50257"),
     "a text": ({40: "3.69", 256: 5.55, 50257: 10.82}, "should be a number; it is the text"),
     "a tensor": (by(lambda V: torch.tensor(V).log()), ".item() takes the number out"),
     "infinite": (by(lambda V: -math.inf), "finite"),

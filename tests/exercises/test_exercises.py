@@ -25,7 +25,7 @@ from course_lib.exercises import (
     hint,
     solution,
 )
-from course_lib.exercises.judging import judged
+from course_lib.exercises.judge.judging import judged
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from course_lib.exercises import Unattempted, Wrong
-from course_lib.exercises.calling import call, described, need_function, number
-from course_lib.exercises.judging import is_blank
-from course_lib.exercises.tensors import difference, need_tensor, same_tensor
-from course_lib.exercises.values import near, need_number, same_number, same_row
-from course_lib.exercises.watching import Bigram, gradient_at, loss_at, watched
+from course_lib.exercises.judge.calling import call, described, need_function, number
+from course_lib.exercises.judge.judging import is_blank
+from course_lib.exercises.judge.tensors import difference, need_tensor, same_tensor
+from course_lib.exercises.judge.values import near, need_number, same_number, same_row
+from course_lib.exercises.judge.watching import Bigram, gradient_at, loss_at, watched
 
 
 def wrong(function, *args) -> str:

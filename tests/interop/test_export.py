@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from small_runs import FORMS, Small, build, keep
 
 from course_lib import checkpoint
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.interop import compile_cpp, export_cpp, export_pth, find_compiler

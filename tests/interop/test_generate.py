@@ -8,7 +8,7 @@ import torch
 from small_runs import FORMS, Small, build, keep
 
 from course_lib import checkpoint
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, load_text
 from course_lib.interop import export_cpp

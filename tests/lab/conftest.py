@@ -9,7 +9,7 @@ import pytest
 
 from course_lib.corpora import Fault, Grade, Part, tinytales
 from course_lib.data import prepare
-from course_lib.data.corpus import CORPORA
+from course_lib.data.datasets import CORPORA
 from course_lib.lab import view
 
 

@@ -19,13 +19,13 @@ import torch
 from course_lib import cli
 from course_lib.checkpoint.metrics import read_metrics
 from course_lib.data import load_prepared, prepare
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.lab import Lab, LossChart, SampleWriter, forecast
 from course_lib.lab import driver as driver_module
 from course_lib.lab import session as session_module
 from course_lib.lab.driver import Driver
-from course_lib.lab.run import LabRun, command_for
+from course_lib.lab.run import Trial, command_for
 from course_lib.lab.sample import in_words
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
@@ -205,7 +205,7 @@ def test_a_text_without_truths_has_ln_v_alone(project):
 # A run in a cell ------------------------------------------------------------------------------------------
 
 
-def assert_same_run(run: LabRun, recipe: Recipe) -> None:
+def assert_same_run(run: Trial, recipe: Recipe) -> None:
     plain = build_trainer(recipe)
     assert [(r.train_loss, r.val_loss, r.lr) for r in run.records] == [(r.train_loss, r.val_loss, r.lr) for r in plain]
     assert all(a.equal(b) for a, b in zip(run.model.parameters(), plain.model.parameters(), strict=True))
@@ -275,7 +275,7 @@ def test_the_command_repeats_the_run(project, shown):
     run = lab.train(max_steps=3)
     program, *words = shlex.split(run.command())
     assert (program, words[:2]) == ("course", ["train", RECIPE])
-    assert cli.run([*words, "--out-dir", "again"]) == 0
+    assert cli.main([*words, "--out-dir", "again"]) == 0
     assert [row["train_loss"] for row in read_metrics("again")] == [r.train_loss for r in run.records]
 
 
@@ -293,7 +293,7 @@ def test_a_run_writes_the_same_text_for_the_same_seed(project, shown):
     assert text == run.sample(length=50)
     assert text != run.sample(length=50, seed=1)
     assert run.sample(length=5, start="nine") != "nine"
-    assert repr(run).startswith("LabRun(6 of 6 steps, validation loss ")
+    assert repr(run).startswith("Trial(6 of 6 steps, validation loss ")
     with pytest.raises(CourseError, match="'Q'"):
         run.sample(start="Q")
 
@@ -379,10 +379,10 @@ def test_a_run_that_diverges_says_so_and_keeps_its_steps(project, shown):
 
 
 def test_a_run_without_steps_has_a_status(project):
-    run = LabRun(SMALL, build_trainer(SMALL))
+    run = Trial(SMALL, build_trainer(SMALL))
     assert run.status() == "step 0 of 6"
     assert run.val_loss is None
-    assert repr(run).startswith(f"LabRun(0 of 6 steps; course train {RECIPE} --block-size 16 ")
+    assert repr(run).startswith(f"Trial(0 of 6 steps; course train {RECIPE} --block-size 16 ")
 
 
 # A run in the background ----------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from course_lib.lab.buttons import Buttons
 from course_lib.lab.chart import MOST_POINTS, Curve, LossChart, thinned
 from course_lib.lab.controls import CHOICES, Choice, Controls, offered
 from course_lib.lab.sample import REST_SECONDS, SampleView, SampleWriter, in_words, marked
-from course_lib.lab.style import DASHES, MARKERS, run_style
 from course_lib.lab.tray import Tray, TrayRow
 from course_lib.models import GPT
 from course_lib.plots import RUN_COLORS
@@ -26,6 +25,7 @@ from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer
 from course_lib.training import StepRecord
+from course_lib.widgets.style import DASHES, MARKERS, run_style
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from course_lib import checkpoint
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 
 pytestmark = pytest.mark.slow
 

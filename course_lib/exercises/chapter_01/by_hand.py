@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from course_lib.exercises.calling import described
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import described
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 SOURCE, WORD = "banana bread", "bread"
 VOCABULARY = sorted(set(SOURCE))

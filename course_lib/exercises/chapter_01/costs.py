@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from course_lib.exercises.calling import call, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import first_match, near, need_number
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import first_match, near, need_number
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
 
 CASES = (

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import need_tensor, same_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import need_tensor, same_tensor
 
 CASES = (("bdf", "abcdef"), ("abn", "abn"), (" abe", "!abxz"), ("xyz", "abcd"), ("ab", "b"))
 """Old and new vocabularies; between them every kind of move."""

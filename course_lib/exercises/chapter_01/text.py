@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.exercises.calling import call, described, first_line, need_function
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.values import same_row
+from course_lib.exercises.judge.calling import call, described, first_line, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.values import same_row
 
 VOCABULARY = " abdenr"
 KNOWN = ("bread", "banana bread", "", " ")

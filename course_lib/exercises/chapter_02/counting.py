@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function, number
 from course_lib.exercises.chapter_02.rows import need_ids, need_pairs, plain
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import first_match, need_number
+from course_lib.exercises.judge.calling import call, described, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import by_case, first_match, need_number
 
 CASES = ((6, 2), (9, 8), (1000, 64))
 
 
 def _judge_last_starts(attempt: Any) -> str:
-    for (n, size), value in _by_case(attempt).items():
+    for (n, size), value in by_case(attempt, CASES, LAST_STARTS.expects).items():
         what = f"The last start for N = {n:,} and T = {size}"
         if value is None or value is ...:
             raise Wrong(f"{what} is still missing.")
@@ -34,17 +34,6 @@ def _judge_last_starts(attempt: Any) -> str:
         "The last window ends with the last token: start + T = N - 1, so start = N - T - 1. In the second text there "
         "is exactly one place, since N is T + 1: the shortest text that a batcher takes."
     )
-
-
-def _by_case(attempt: Any) -> dict[tuple[int, int], Any]:
-    if isinstance(attempt, dict):
-        missing = [case for case in CASES if case not in attempt]
-        if missing:
-            raise Wrong(f"Expected is {LAST_STARTS.expects}; there is no answer for {missing[0]}.")
-        return {case: attempt[case] for case in CASES}
-    if isinstance(attempt, (list, tuple)) and len(attempt) == len(CASES):
-        return dict(zip(CASES, attempt))
-    raise Wrong(f"Expected is {LAST_STARTS.expects}. It got {described(attempt)}.")
 
 
 LAST_STARTS = Exercise(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.exercises.calling import call, need_function
 from course_lib.exercises.chapter_02.rows import need_ids
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 BATCH, PLACES = 8, 1000
 FAR = sorted({*(10**k for k in range(1, 8)), *(2**k for k in range(3, 25))})

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.calling import call, described, need_function
 from course_lib.exercises.chapter_02.rows import plain
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
 
 N, CUT, B, T = 300, 270, 6, 5
 STEPS = 40

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from course_lib.exercises.calling import described
-from course_lib.exercises.exercise import Wrong
+from course_lib.exercises.judge.calling import described
+from course_lib.exercises.judge.exercise import Wrong
 
 
 def plain(value: Any) -> Any:

@@ -4,9 +4,9 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function
 from course_lib.exercises.chapter_02.rows import need_ids, need_pairs
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 STORIES = ["the fox", "a pony", "rain", "the fox", "rain", "a bell", "snow", "rain", "a pony"]
 """The last three, snow, rain and a pony: two of them have copies before. The fox has one, in training."""

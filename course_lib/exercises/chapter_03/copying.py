@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_lib.exercises.calling import call, described, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import need_tensor
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import need_tensor
 
 ENOUGH = 0.9
 NAMES = ("W_q", "W_k", "W_v")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import need_number
+from course_lib.exercises.judge.calling import call, described, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import need_number
 
 ROUNDED = 0.007
 """So far off a number may be: 0.66 is as right as 0.67."""

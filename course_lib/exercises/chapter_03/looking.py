@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from course_lib.exercises.calling import described, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import need_number
+from course_lib.exercises.judge.calling import described, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import need_number
 
 WANTED = (1 / 8, 3 / 8, 4 / 8, 0.0)
 VALUES = (8, 0, 4, 100)

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import alike, need_tensor, same_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import alike, need_tensor, same_tensor
 
 ALONE = "Each token by itself: the mean runs over the last axis only."
 LENGTH = "x.norm() is the root of the sum of the squares. RMSNorm takes the root of their mean."

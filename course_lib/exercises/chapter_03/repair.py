@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.tensors import alike, need_tensor, same_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.tensors import alike, need_tensor, same_tensor
 
 B, T, C, H = 2, 6, 12, 3
 NORM = "The norm takes its mean over the wrong axis: it mixes the tokens, the future ones too, before attention begins."

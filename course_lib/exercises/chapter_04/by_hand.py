@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.exercises.calling import described, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import first_match, need_number
+from course_lib.exercises.judge.calling import described, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import first_match, need_number
 
 CLOSE = 0.01
 """How far off, as a share, an answer may be that was rounded."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.exercises.calling import call, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import alike
-from course_lib.exercises.values import near, same_number
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import alike
+from course_lib.exercises.judge.values import near, same_number
 
 GRADIENTS = {"first": [2.0, 2.0], "second": [1.0, -12.0], "third": [4.0]}
 """Together of norm 13; ``unused`` has none."""

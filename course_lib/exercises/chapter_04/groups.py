@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from course_lib.exercises.calling import call, described, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import near, need_number
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import near, need_number
 
 DECAY = 0.3
 COMPARED = ("Boolean value of Tensor", "must match the size")

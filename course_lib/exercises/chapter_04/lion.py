@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import alike, difference, need_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import alike, difference, need_tensor
 
 LR, DECAY, BETA1, BETA2, STEPS = 0.1, 0.5, 0.9, 0.99, 40
 SHOWN = f"lion(w, g, state, lr={LR}, decay={DECAY})"

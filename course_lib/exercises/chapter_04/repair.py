@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, described, need_function
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.tensors import alike, difference, need_tensor
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.tensors import alike, difference, need_tensor
 
 LR, DECAY, STEPS = 0.1, 0.5, 3
 BETA1, BETA2, EPS = 0.9, 0.95, 1e-8

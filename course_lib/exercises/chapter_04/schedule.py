@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from course_lib.exercises.calling import call, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import near, need_number
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import near, need_number
 
 CASES: tuple[dict[str, Any], ...] = (
     {"max_lr": 0.6, "warmup_steps": 5, "cooldown_steps": 4, "max_steps": 20},

@@ -3,9 +3,9 @@
 import math
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import first_match, near, need_number
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import by_case, first_match, near, need_number
 
 SIZES = (40, 256, 50_257)
 COARSE = 0.1
@@ -13,7 +13,7 @@ COARSE = 0.1
 
 
 def _judge_first_losses(attempt: Any) -> str:
-    for size, value in _by_size(attempt).items():
+    for size, value in by_case(attempt, SIZES, FIRST_LOSSES.expects).items():
         if value is None or value is ...:
             raise Wrong(f"The prediction for a vocabulary of {size:,} is still missing.")
         got = need_number(value, f"The prediction for a vocabulary of {size:,}")
@@ -40,19 +40,6 @@ def _judge_first_losses(attempt: Any) -> str:
         "A new model spreads its guess over all V tokens, so its loss is ln V. It grows slowly: a vocabulary 1,256 "
         "times as large costs only 7.1 nats more."
     )
-
-
-def _by_size(attempt: Any) -> dict[int, Any]:
-    """The three predictions, from a dict by size or from three numbers in order."""
-    sizes = ", ".join(f"{size:,}" for size in SIZES)
-    if isinstance(attempt, dict):
-        missing = [size for size in SIZES if size not in attempt]
-        if missing:
-            raise Wrong(f"Expected are predictions for the vocabularies {sizes}; there is none for {missing[0]:,}.")
-        return {size: attempt[size] for size in SIZES}
-    if isinstance(attempt, (list, tuple)) and len(attempt) == len(SIZES):
-        return dict(zip(SIZES, attempt))
-    raise Wrong(f"Expected is {FIRST_LOSSES.expects}. It got {described(attempt)}.")
 
 
 FIRST_LOSSES = Exercise(

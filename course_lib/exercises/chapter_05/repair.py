@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, described, need_function, number
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.tensors import alike, difference
-from course_lib.exercises.values import need_number, same_number
-from course_lib.exercises.watching import Bigram, Watch, gradient_at, loss_at, watched
+from course_lib.exercises.judge.calling import call, described, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.tensors import alike, difference
+from course_lib.exercises.judge.values import need_number, same_number
+from course_lib.exercises.judge.watching import Bigram, Watch, gradient_at, loss_at, watched
 
 STEPS = 4
 SHOWN = f"train_loop(model, batches, steps={STEPS})"

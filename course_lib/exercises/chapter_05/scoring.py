@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import alike, need_tensor, same_tensor
-from course_lib.exercises.values import same_number
-from course_lib.exercises.watching import Bigram, Watch, loss_at, watched
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import alike, need_tensor, same_tensor
+from course_lib.exercises.judge.values import same_number
+from course_lib.exercises.judge.watching import Bigram, Watch, loss_at, watched
 
 Batches = list[tuple[Tensor, Tensor]]
 

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function, number
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import alike, difference
-from course_lib.exercises.values import near, same_number
-from course_lib.exercises.watching import Bigram, Event, Watch, gradient_at, loss_at, watched
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import alike, difference
+from course_lib.exercises.judge.values import near, same_number
+from course_lib.exercises.judge.watching import Bigram, Event, Watch, gradient_at, loss_at, watched
 
 X = torch.tensor([[0, 1, 2, 3], [4, 3, 2, 0]])
 Y = torch.tensor([[1, 2, 3, 3], [3, 2, 0, 2]])

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import need_number
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import need_number
 
 OLD, NEW = b"the old content", b"the new content, a good deal longer " * 3000
 SHOWN = "atomic_write(path, data)"

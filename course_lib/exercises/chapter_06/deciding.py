@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function
 from course_lib.exercises.chapter_02.rows import need_ids
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 WHY = {
     "the weights": (True, "Nothing else knows what was learned."),

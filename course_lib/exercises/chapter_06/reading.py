@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.calling import call, described, need_function, number
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.values import first_match, need_number
+from course_lib.exercises.judge.calling import call, described, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.values import first_match, need_number
 
 LENGTHS = (1192, 88, 2**40 + 5 * 2**20 + 968)
 

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, described, need_function
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.tensors import alike
-from course_lib.exercises.watching import Bigram, watched
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.tensors import alike
+from course_lib.exercises.judge.watching import Bigram, watched
 
 FIRST, SECOND = 4, 3
 """Steps before the stop, and after it."""

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function
 from course_lib.exercises.chapter_07.rows import plain
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 Model = Callable[[list[int]], list[float]]
 

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import call, need_function
 from course_lib.exercises.chapter_07.rows import same_probabilities
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.tensors import need_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.tensors import need_tensor
 from course_lib.sampling import ROUNDING
 
 K_CASES = (

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_lib.exercises.calling import call, need_function
-from course_lib.exercises.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.tensors import need_tensor
+from course_lib.exercises.judge.calling import call, need_function
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.tensors import need_tensor
 
 V, BLOCK, LENGTH = 7, 4, 6
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function
 from course_lib.exercises.chapter_07.rows import plain
-from course_lib.exercises.exercise import Exercise, Wrong
+from course_lib.exercises.judge.calling import call, described, need_function
+from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 CASES = (
     ([1, 2, 3, 1, 2], 3), ([1, 2, 3, 1, 2, 4, 1, 2], 3), ([5, 6, 7, 8], 3), ([4, 4, 4], 2), ([1, 4, 4], 2),

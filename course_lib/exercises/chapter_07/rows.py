@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from course_lib.exercises.calling import described, number
-from course_lib.exercises.exercise import Wrong
+from course_lib.exercises.judge.calling import described, number
+from course_lib.exercises.judge.exercise import Wrong
 
 CLOSE = 1e-5
 

@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from course_lib.exercises.calling import call, described, need_function, number
 from course_lib.exercises.chapter_07.rows import need_row, same_probabilities
-from course_lib.exercises.exercise import Exercise, Wrong
-from course_lib.exercises.values import need_number
+from course_lib.exercises.judge.calling import call, need_function, number
+from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import by_case, need_number
 
 TEMPERATURES = (0.5, 2, 1000)
 CLOSE_ENOUGH = 0.006
@@ -18,7 +18,7 @@ def _likelier(T: float) -> float:
 
 
 def _judge_temperature(attempt: Any) -> str:
-    for T, value in _by_temperature(attempt).items():
+    for T, value in by_case(attempt, TEMPERATURES, TEMPERATURE.expects).items():
         what = f"The likelier one's probability at T = {T:,}"
         if value is None or value is ...:
             raise Wrong(f"{what} is still missing.")
@@ -46,17 +46,6 @@ def _judge_temperature(attempt: Any) -> str:
         "The ratio is 9 to the power of 1/T: 81 at T = 0.5, 3 at T = 2, nearly 1 at T = 1,000. So 81/82 = 0.99, 3/4 = "
         "0.75, and a half."
     )
-
-
-def _by_temperature(attempt: Any) -> dict[float, Any]:
-    if isinstance(attempt, dict):
-        missing = [T for T in TEMPERATURES if T not in attempt]
-        if missing:
-            raise Wrong(f"Expected is {TEMPERATURE.expects}; there is no answer for {missing[0]}.")
-        return {T: attempt[T] for T in TEMPERATURES}
-    if isinstance(attempt, (list, tuple)) and len(attempt) == len(TEMPERATURES):
-        return dict(zip(TEMPERATURES, attempt))
-    raise Wrong(f"Expected is {TEMPERATURE.expects}. It got {described(attempt)}.")
 
 
 TEMPERATURE = Exercise(

@@ -25,7 +25,7 @@ class Unattempted(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise of a chapter; its solution is the file ``solutions/<id>.py``.
+    """One exercise of a chapter; its solution is the file ``<id>.py`` beside it.
 
     Args:
         id: chapter and number, such as ``05-3``.
@@ -58,7 +58,7 @@ class Exercise:
     @property
     def solution(self) -> str:
         """The source of the solution."""
-        return (files("course_lib.exercises") / "solutions" / f"{self.id}.py").read_text(encoding="utf-8")
+        return (files(f"course_lib.exercises.chapter_{self.id[:2]}") / f"{self.id}.py").read_text(encoding="utf-8")
 
 
 COLORS = {True: "#009E73", False: "#D55E00", None: "#808080"}

@@ -17,12 +17,12 @@ import torch
 from course_lib.config import nearest
 from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
-from course_lib.data.corpus import find_corpus
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
-from course_lib.reference import thinned
+from course_lib.reference import kept_rows
 from course_lib.sampling import generate
 from course_lib.training import Trainer
 
@@ -57,7 +57,7 @@ def _outcome(trainer: Trainer, rows: list[dict[str, Any]], dataset: str, seed: i
     outcome = {"val_loss": round(rows[-1]["val_loss"], 4)}
     if find_corpus(dataset).grade is not None:
         outcome["sentence_share"] = round(sentence_share(trainer, dataset, seed), 4)
-    return outcome | {"rows": thinned(rows)}
+    return outcome | {"rows": kept_rows(rows)}
 
 
 def sentence_share(trainer: Trainer, dataset: str, seed: int) -> float:
@@ -147,7 +147,7 @@ def _measured(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "val_loss": round(rows[-1]["val_loss"], 4),
         "step_seconds": round(statistics.median(times), 4),
-        "rows": thinned(rows),
+        "rows": kept_rows(rows),
     }
 
 

@@ -11,11 +11,11 @@ from torch import nn
 from course_lib import checkpoint
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.errors import CourseError
-from course_lib.lab import sampler as module
-from course_lib.lab.sampler import MOST_BARS, Sampler, own_runs
 from course_lib.models import GPT
 from course_lib.sampling import token_probabilities
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer
+from course_lib.widgets import sampler as module
+from course_lib.widgets.sampler import MOST_BARS, Sampler, own_runs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -281,7 +281,7 @@ def test_without_a_kernel_there_is_a_picture_and_words(sampler):
 
 
 def test_the_page_part_reads_only_what_it_is_sent(sampler):
-    code = Path(__file__).resolve().parents[2].joinpath("course_lib/lab/sampler.js").read_text(encoding="utf-8")
+    code = Path(__file__).resolve().parents[2].joinpath("course_lib/widgets/sampler.js").read_text(encoding="utf-8")
     sampler.draw()
     for name in sampler.view.data:
         assert f"data.{name}" in code, name

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.calling import described, number
-from course_lib.exercises.exercise import Wrong
+from course_lib.exercises.judge.calling import described, number
+from course_lib.exercises.judge.exercise import Wrong
 
 
 def need_tensor(value: Any, what: str, shape: tuple[int, ...] | None = None, meaning: str = "") -> Tensor:

@@ -29,7 +29,7 @@ def measure_lab(runs: int, recipe: str | None = None, steps: int = STEPS) -> Mea
     from jupyter_client.manager import start_new_kernel
 
     code = (
-        "from course_lib.notebook import setup\nsetup()\nimport json\nfrom course_lib.lab.bench import take_turns\n"
+        "from course_lib.notebook import setup\nsetup()\nimport json\nfrom course_lib.lab.cost import take_turns\n"
         f"print(json.dumps(take_turns({runs!r}, {recipe or RECIPE!r}, {steps!r})))"
     )
     try:

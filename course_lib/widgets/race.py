@@ -9,9 +9,10 @@ import traitlets
 
 from course_lib import plots
 from course_lib.errors import CourseError
-from course_lib.lab.page import Pictured, script
-from course_lib.lab.style import run_style
-from course_lib.lab.surfaces import (
+from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.sliders import look, value_slider
+from course_lib.widgets.style import run_style
+from course_lib.widgets.surfaces import (
     NEAR,
     SURFACES,
     Path,
@@ -25,6 +26,7 @@ from course_lib.lab.surfaces import (
 )
 
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+WIDE: dict[str, Any] = {"label_width": "11em", "max_width": None}
 CHOICES: dict[str, tuple[float, ...]] = {
     "narrow": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
     "turn": (0.0, 15.0, 30.0, 45.0),
@@ -78,7 +80,7 @@ class Race(Pictured):
             raise CourseError(f"surface should be one of {', '.join(SURFACES)}; it is {surface!r}.")
         if unknown := set(settings) - set(CHOICES):
             raise CourseError(f"Race has no slider {unknown.pop()!r}; there are {', '.join(CHOICES)}.")
-        self.surface = ipywidgets.Dropdown(options=list(SURFACES), value=surface, description="surface", **_look())
+        self.surface = ipywidgets.Dropdown(options=list(SURFACES), value=surface, description="surface", **look(**WIDE))
         self.surface.add_class("course-lab-surface")
         self._given = (surface, settings)
         begun = self._begin()
@@ -163,13 +165,8 @@ def _start(surface: str, turn: float) -> list[float]:
     return list(turned(SURFACES[surface].start, turn if surface == "ravine" else 0.0))
 
 
-def _look() -> dict[str, Any]:
-    return {"style": {"description_width": "11em"}, "layout": {"width": "auto"}}
-
-
 def _slider(name: str, start: float, values: tuple[float, ...]) -> ipywidgets.SelectionSlider:
-    options = [(f"{value:g}", value) for value in sorted({*values, start})]
-    slider = ipywidgets.SelectionSlider(options=options, value=start, description=LABELS.get(name, name), **_look())
+    slider = value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)
     slider.add_class(f"course-lab-{name.replace('_', '-')}")
     return slider
 

@@ -11,10 +11,10 @@ import traitlets
 from course_lib import plots
 from course_lib.data import Batcher
 from course_lib.errors import CourseError
-from course_lib.lab.controls import CHOICES
-from course_lib.lab.page import Pictured, script
-from course_lib.lab.tokens import SIGNS
 from course_lib.tokenizers import Tokenizer
+from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.signs import SIGNS
+from course_lib.widgets.sliders import CHOICES, look, value_slider
 
 BINS = 150
 """Into so many pieces the training text is cut to say how much of each has been read."""
@@ -64,7 +64,7 @@ class Windows(Pictured):
         self._cut = int(len(self._ids) * (1 - val_fraction))
         Batcher(self._ids[: self._cut], batch_size, block_size, seed)  # says what is wrong with the sizes
         self._letters = [self._letter(i) for i in range(tokenizer.vocab_size)]
-        self.step = ipywidgets.IntSlider(0, 0, LAST_STEP, description="step", **_look())
+        self.step = ipywidgets.IntSlider(0, 0, LAST_STEP, description="step", **look())
         self.batch_size = _slider("batch_size", batch_size, CHOICES["batch_size"].values)
         fitting = [size for size in CHOICES["block_size"].values if size < self._cut]
         self.block_size = _slider("block_size", block_size, fitting)
@@ -86,9 +86,7 @@ class Windows(Pictured):
         return self._batcher().offsets(self.step.value if step is None else step)
 
     def _batcher(self) -> Batcher:
-        return Batcher(
-            self._ids[: self._cut], self.batch_size.value, self.block_size.value, self._seed, resident=False
-        )
+        return Batcher(self._ids[: self._cut], self.batch_size.value, self.block_size.value, self._seed, resident=False)
 
     def _read(self) -> np.ndarray:
         """Which training tokens the steps up to this one have had as inputs, (cut,) bool."""
@@ -165,15 +163,8 @@ class Windows(Pictured):
         return "The windows that one step reads: run this cell to move its sliders."
 
 
-def _look() -> dict[str, Any]:
-    return {"style": {"description_width": "6.5em"}, "layout": {"width": "auto", "max_width": "520px"}}
-
-
 def _slider(name: str, start: int, values: Sequence[float]) -> ipywidgets.SelectionSlider:
-    options = sorted({*map(int, values), start})
-    return ipywidgets.SelectionSlider(
-        options=[(str(value), value) for value in options], value=start, description=name, **_look()
-    )
+    return value_slider(name, sorted({*map(int, values), start}), start)
 
 
 def _draw_strip(axes: Any, data: dict[str, Any]) -> None:

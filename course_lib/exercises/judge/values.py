@@ -1,11 +1,11 @@
 """Numbers and rows of a learner, compared with words. No torch."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
-from course_lib.exercises.calling import described, number
-from course_lib.exercises.exercise import Wrong
+from course_lib.exercises.judge.calling import described, number
+from course_lib.exercises.judge.exercise import Wrong
 
 
 def need_number(value: Any, what: str) -> float:
@@ -26,6 +26,22 @@ def need_number(value: Any, what: str) -> float:
     if not math.isfinite(value):
         raise Wrong(f"{what} should be a finite number; it is {value}.")
     return float(value)
+
+
+def by_case(attempt: Any, cases: Sequence[Hashable], expects: str) -> dict[Any, Any]:
+    """The answers to several cases, from a dict by case or from a list or tuple in their order.
+
+    Args:
+        expects: what should have come, in words, as the exercise has it.
+    """
+    if isinstance(attempt, dict):
+        missing = [case for case in cases if case not in attempt]
+        if missing:
+            raise Wrong(f"Expected is {expects}; there is no answer for {missing[0]!r}.")
+        return {case: attempt[case] for case in cases}
+    if isinstance(attempt, (list, tuple)) and len(attempt) == len(cases):
+        return dict(zip(cases, attempt))
+    raise Wrong(f"Expected is {expects}. It got {described(attempt)}.")
 
 
 def near(a: float, b: float, rel: float = 1e-4, abs_: float = 1e-6) -> bool:

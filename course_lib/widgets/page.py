@@ -9,9 +9,10 @@ import ipywidgets
 from course_lib import plots
 
 
-def script(name: str) -> str:
-    """The module of a widget: ``page.js``, then ``<name>.js``; a widget's module cannot import another file."""
-    return "\n".join(files(__package__).joinpath(f"{part}.js").read_text(encoding="utf-8") for part in ("page", name))
+def script(name: str, package: str = __package__) -> str:
+    """The module of a widget: ``page.js``, then ``<name>.js`` of ``package``; it cannot import another file."""
+    shared, own = files(__package__) / "page.js", files(package) / f"{name}.js"
+    return f"{shared.read_text(encoding='utf-8')}\n{own.read_text(encoding='utf-8')}"
 
 
 class Pictured(ABC):

@@ -8,8 +8,8 @@ import pytest
 
 from course_lib.data import Batcher
 from course_lib.errors import CourseError
-from course_lib.lab.windows import MOST_COLUMNS, Windows
 from course_lib.tokenizers import CharTokenizer
+from course_lib.widgets.windows import MOST_COLUMNS, Windows
 
 TEXT = "the fox naps.\nthe cat hops. " * 40
 TOKENIZER = CharTokenizer.train(TEXT)
@@ -92,6 +92,6 @@ def test_each_mark_of_the_picture_stands_where_its_window_starts(windows):
 
 
 def test_the_page_part_reads_only_what_it_is_sent(windows):
-    code = Path(__file__).resolve().parents[2].joinpath("course_lib/lab/windows.js").read_text(encoding="utf-8")
+    code = Path(__file__).resolve().parents[2].joinpath("course_lib/widgets/windows.js").read_text(encoding="utf-8")
     for name in windows.strip.data:
         assert f"data.{name}" in code or f'"{name}"' in code, name

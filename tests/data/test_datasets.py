@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from course_lib.corpora.numbers import numbers_text, spell
 from course_lib.data import load_bytes, load_text
-from course_lib.data.corpus import CORPORA, find_corpus, full_name, short_name
+from course_lib.data.datasets import CORPORA, find_corpus, full_name, short_name
 from course_lib.errors import CourseError
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -14,13 +14,12 @@ import anywidget
 import traitlets
 
 from course_lib.errors import CourseError
-from course_lib.lab.page import script
 from course_lib.tokenizers import Tokenizer
+from course_lib.widgets.page import script
+from course_lib.widgets.signs import SIGNS
 
 MOST_TOKENS = 400
 """So many are drawn; the others are only counted."""
-SIGNS = {"\n": "↵", "\t": "⇥", " ": "␣"}
-"""What is shown for a character that leaves no ink."""
 
 
 @dataclass(frozen=True)

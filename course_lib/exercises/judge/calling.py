@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from course_lib.exercises.exercise import Unattempted, Wrong
+from course_lib.exercises.judge.exercise import Unattempted, Wrong
 
 MOST_LETTERS = 200
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

@@ -66,9 +66,7 @@ def _two_valleys(narrow: float, turn: float) -> Form:
 
 SURFACES: dict[str, Surface] = {
     "ravine": Surface(_ravine, (-3.5, 1.5), (-4.0, 4.0, -2.5, 2.5), ((0.0, 0.0),), (0.03, 0.3)),
-    "Rosenbrock's valley": Surface(
-        _rosenbrock, (-1.2, 1.0), (-2.0, 2.0, -1.0, 2.0), ((1.0, 1.0),), (0.002, 0.2), 400
-    ),
+    "Rosenbrock's valley": Surface(_rosenbrock, (-1.2, 1.0), (-2.0, 2.0, -1.0, 2.0), ((1.0, 1.0),), (0.002, 0.2), 400),
     "saddle": Surface(_saddle, (-1.5, 0.002), (-2.0, 2.0, -1.6, 1.6), ((0.0, 1.0), (0.0, -1.0)), (0.1, 0.1)),
     "two valleys": Surface(
         _two_valleys, (1.8, 0.6), (-2.0, 2.0, -1.2, 1.2), ((-1.035579, 0.0), (0.960149, 0.0)), (0.03, 0.1)

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from course_lib import checkpoint, plots
 from course_lib.device import device_of
 from course_lib.errors import CourseError
-from course_lib.lab.page import Pictured, script
 from course_lib.paths import runs_dir
 from course_lib.sampling import token_probabilities
 from course_lib.tokenizers import Tokenizer
+from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.signs import SIGNS
+from course_lib.widgets.sliders import look, value_slider
 
 MOST_BARS = 24
 """So many of the likeliest tokens have a bar of their own; the others share one."""
@@ -30,7 +32,6 @@ MOST_RUNS = 5
 MOST_DRAWN = 40
 SMALLEST_PIECE = 0.004
 """A smaller piece of the strip could not be seen; they are put together at its end."""
-SIGNS = {"\n": "↵", " ": "␣", "\t": "⇥"}
 TEMPERATURES = (0.0, *(round(0.1 * i, 1) for i in range(1, 21)), 3.0, 5.0, 10.0)
 TOP_KS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30)
 TOP_PS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -79,11 +80,11 @@ class Sampler(Pictured):
         self._trail: list[dict[str, Any]] = []
         self._last: dict[str, Any] = {}
         self._writing = self._is_earlier = False
-        self.model = ipywidgets.Dropdown(options=list(self._load), description="model", **_look())
-        self.temperature = _slider("temperature", TEMPERATURES, 1.0, {0.0: "0, greedy"})
+        self.model = ipywidgets.Dropdown(options=list(self._load), description="model", **look())
+        self.temperature = value_slider("temperature", TEMPERATURES, 1.0, {0.0: "0, greedy"})
         every = tokenizer.vocab_size
-        self.top_k = _slider("top_k", (*(k for k in TOP_KS if k < every), every), every, {every: "all"})
-        self.top_p = _slider("top_p", TOP_PS, 1.0, {1.0: "1, all"})
+        self.top_k = value_slider("top_k", (*(k for k in TOP_KS if k < every), every), every, {every: "all"})
+        self.top_p = value_slider("top_p", TOP_PS, 1.0, {1.0: "1, all"})
         controls = {"model": self.model, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
         self.view = SamplerView(text=text, data=self.seen(text))
         for name, control in controls.items():
@@ -268,17 +269,6 @@ def _bar(p: Tensor, q: Tensor) -> dict[str, Any]:
     """A bar's heights; whether it is kept, or cut, is told before they are rounded."""
     sizes = {"p": round(float(p), 5), "left": round(float(q), 5)}
     return {**sizes, "kept": bool(q > 0), "cut": bool(p > 0 and q == 0)}
-
-
-def _look() -> dict[str, Any]:
-    return {"style": {"description_width": "6.5em"}, "layout": {"width": "auto", "max_width": "520px"}}
-
-
-def _slider(
-    name: str, values: tuple[float, ...], start: float, words: Mapping[float, str]
-) -> ipywidgets.SelectionSlider:
-    options = [(words.get(value, f"{value:g}"), value) for value in values]
-    return ipywidgets.SelectionSlider(options=options, value=start, description=name, **_look())
 
 
 def _draw_bars(axes: Any, data: dict[str, Any], title: str) -> None:

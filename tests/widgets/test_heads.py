@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.lab.heads import MOST_EXPECTED, HeadView, look
 from course_lib.models import GPT, GPTConfig
 from course_lib.tokenizers import CharTokenizer
+from course_lib.widgets.heads import MOST_EXPECTED, HeadView, look
 
 TOKENIZER = CharTokenizer.train("the fox naps.\nthe cat hops. ")
 TEXT = "the fox hops"
@@ -152,7 +152,7 @@ def test_the_pictures_bars_are_the_weights(view):
 
 
 def test_the_page_part_reads_only_what_it_is_sent(view):
-    code = Path(__file__).resolve().parents[2].joinpath("course_lib/lab/heads.js").read_text(encoding="utf-8")
+    code = Path(__file__).resolve().parents[2].joinpath("course_lib/widgets/heads.js").read_text(encoding="utf-8")
     for name in set(view.widget.data) - {"alt"}:  # for the picture
         assert f"data.{name}" in code or f"{{ {name}" in code or f"{name}, chosen" in code, name
     assert "innerHTML" not in code, "what is typed never becomes markup"

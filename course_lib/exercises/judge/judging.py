@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-from course_lib.exercises.calling import described, first_line
-from course_lib.exercises.exercise import Exercise, Unattempted, Verdict, Wrong
+from course_lib.exercises.judge.calling import described, first_line
+from course_lib.exercises.judge.exercise import Exercise, Unattempted, Verdict, Wrong
 
 NOTHING_YET = "Not attempted yet."
 BLANKS = (None, ...)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib import records, reference
-from course_lib.cli import run as course
+from course_lib import measurements, reference
+from course_lib.cli import main as course
 from course_lib.corpora import Grade, Part
-from course_lib.data import corpus
-from course_lib.data.corpus import CORPORA, Corpus
+from course_lib.data import datasets
+from course_lib.data.datasets import CORPORA, Corpus
 from course_lib.errors import CourseError
 from course_lib.optim import set_lr
 from course_lib.recipes import Recipe, load_recipe, names
@@ -25,7 +25,7 @@ TINY = Recipe("tiny", dict(
 
 
 def test_each_seed_is_a_run_of_the_recipe(project):
-    seconds, details = records.measure_seeds(TINY, 2)
+    seconds, details = measurements.measure_seeds(TINY, 2)
     assert len(seconds) == 2
     assert details["recipe"] == "tiny"
     assert details["settings"] == TINY.settings
@@ -36,7 +36,7 @@ def test_each_seed_is_a_run_of_the_recipe(project):
         assert rows[0]["train_loss"] == pytest.approx(math.log(24), abs=0.2)
     assert details["rows"][0] != details["rows"][1]
     assert "sentence_share" not in details, "nobody can judge these sentences"
-    assert records.measure_seeds(TINY, 1)[1]["rows"] == details["rows"][:1], "the same for a seed"
+    assert measurements.measure_seeds(TINY, 1)[1]["rows"] == details["rows"][:1], "the same for a seed"
     assert not (project / "runs").exists()
 
 
@@ -48,15 +48,15 @@ def test_where_a_grammar_can_judge_its_verdict_is_kept(project, monkeypatch):
         return Grade(text, (Part(0, 5, None), Part(5, 9, "a fault"), Part(9, 12, "a fault")), ())
 
     monkeypatch.setitem(CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", start="one", grade=grade))
-    monkeypatch.setattr(records, "SAMPLE_LENGTH", 40)
-    monkeypatch.setattr(records, "SAMPLES", 2)
-    details = records.measure_seeds(TINY.replace(dataset="judged"), 2)[1]
+    monkeypatch.setattr(measurements, "SAMPLE_LENGTH", 40)
+    monkeypatch.setattr(measurements, "SAMPLES", 2)
+    details = measurements.measure_seeds(TINY.replace(dataset="judged"), 2)[1]
     assert details["sentence_share"] == [0.3333, 0.3333]
     assert [len(text) for text in graded] == [40] * 4, "two samples of each seed; the prompt is not judged"
     assert len(set(graded)) == 4
-    trainer = records.build_trainer(TINY.replace(dataset="judged"))
+    trainer = measurements.build_trainer(TINY.replace(dataset="judged"))
     for seed in (1, 2, 1):
-        records.sentence_share(trainer, "judged", seed)
+        measurements.sentence_share(trainer, "judged", seed)
     assert graded[4:6] == graded[8:10] != graded[6:8], "the draws are the seed's"
 
 
@@ -64,17 +64,17 @@ def test_a_model_that_finishes_no_sentence_has_no_right_one(project, monkeypatch
     monkeypatch.setitem(
         CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", grade=lambda text: Grade(text, (), ()))
     )
-    trainer = records.build_trainer(TINY.replace(dataset="judged"))
-    assert records.sentence_share(trainer, "judged", seed=1) == 0.0
+    trainer = measurements.build_trainer(TINY.replace(dataset="judged"))
+    assert measurements.sentence_share(trainer, "judged", seed=1) == 0.0
 
 
 RATES = {"adamw": (0.001, 0.01), "muon": (0.01, 0.02), "adamw_own_rates": (0.002, 1e30)}
 
 
 def test_optimizers_are_compared_each_at_its_best_rate(project, monkeypatch):
-    monkeypatch.setattr(records, "LRS", RATES)
+    monkeypatch.setattr(measurements, "LRS", RATES)
     recipe = TINY.replace(optimizer="muon", head_lr_scale=0.3, max_steps=12, eval_every=6)
-    seconds, details = records.measure_optimizers(recipe, 2)
+    seconds, details = measurements.measure_optimizers(recipe, 2)
     assert len(seconds) == len(details["seeds"]) == 2
     for name, rates in RATES.items():
         losses = details["sweep"][name]
@@ -86,14 +86,15 @@ def test_optimizers_are_compared_each_at_its_best_rate(project, monkeypatch):
         for rows, loss in zip(details[f"{own}rows"], details[f"{own}val_loss"], strict=True):
             assert (rows[-1]["step"], rows[-1]["val_loss"]) == (11, loss)
     assert details["sweep"]["adamw_own_rates"]["1e+30"] is None, "a run that explodes ends, and has no loss"
-    alone = records.build_trainer(recipe.replace(optimizer="adamw", max_lr=details["best_lr"]["adamw"], seed=2))
+    alone = measurements.build_trainer(recipe.replace(optimizer="adamw", max_lr=details["best_lr"]["adamw"], seed=2))
     assert details["adamw_val_loss"][1] == round(list(alone)[-1].val_loss, 4)
 
 
 def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
-    trainer = records.build_trainer(TINY.replace(optimizer="muon", max_lr=0.02, head_lr_scale=0.3, weight_decay=0.1))
+    recipe = TINY.replace(optimizer="muon", max_lr=0.02, head_lr_scale=0.3, weight_decay=0.1)
+    trainer = measurements.build_trainer(recipe)
     before = {id(p): group for group in trainer.optimizer.param_groups for p in group["params"]}
-    optimizer = records._adamw_for_matrices(trainer, 0.004)
+    optimizer = measurements._adamw_for_matrices(trainer, 0.004)
     set_lr(optimizer, 0.02)
     assert isinstance(optimizer, torch.optim.AdamW)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(before)
@@ -110,11 +111,11 @@ def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monk
         asked.append((texts, source))
         return {"sentences": len(asked)}
 
-    monkeypatch.setattr(records, "survey", survey)
-    monkeypatch.setattr(records, "SAMPLE_LENGTH", 30)
-    monkeypatch.setattr(records, "SAMPLES", 2)
-    monkeypatch.setattr(records, "WRITING", {"greedy": {"temperature": 0.0}, "free": {"top_p": 0.9}})
-    seconds, details = records.measure_writing(TINY.replace(eval_every=25), 2)
+    monkeypatch.setattr(measurements, "survey", survey)
+    monkeypatch.setattr(measurements, "SAMPLE_LENGTH", 30)
+    monkeypatch.setattr(measurements, "SAMPLES", 2)
+    monkeypatch.setattr(measurements, "WRITING", {"greedy": {"temperature": 0.0}, "free": {"top_p": 0.9}})
+    seconds, details = measurements.measure_writing(TINY.replace(eval_every=25), 2)
     assert len(seconds) == len(details["val_loss"]) == 2
     assert details["seeds"] == [1, 2]
     assert details["grammar"] == {"sentences": 1}
@@ -132,11 +133,11 @@ def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monk
 
 
 def test_every_recording_has_a_recipe_that_exists():
-    for name, recording in records.RECORDINGS.items():
+    for name, recording in measurements.RECORDINGS.items():
         assert recording.minutes > 0
         if recording.recipe in names():
-            assert records.plan(name, None, 1)[0] == name
-    assert records.plan("seeds", "numbers_cpu", 1)[0] == "numbers_cpu_seeds"
+            assert measurements.plan(name, None, 1)[0] == name
+    assert measurements.plan("seeds", "numbers_cpu", 1)[0] == "numbers_cpu_seeds"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_every_recording_has_a_recipe_that_exists():
 )
 def test_what_does_not_go_together_is_told_at_once(asked, words):
     with pytest.raises(CourseError, match=words):
-        records.plan(*asked)
+        measurements.plan(*asked)
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_first_step(project, ti
     def too_late(*args):
         raise AssertionError("it has begun to measure")
 
-    monkeypatch.setitem(records.RECORDINGS, "seeds", records.Recording("x", 1, too_late))
+    monkeypatch.setitem(measurements.RECORDINGS, "seeds", measurements.Recording("x", 1, too_late))
     assert course(["record", "seeds", "--recipe", str(tiny_file), "--out", str(project)]) == 2
     assert "Cannot write" in capsys.readouterr().err
 
@@ -208,7 +209,7 @@ def test_without_a_name_it_lists_what_there_is(project, monkeypatch, capsys):
     (project / "reference").mkdir()
     assert course(["record"]) == 0
     printed = capsys.readouterr().out
-    for name, recording in records.RECORDINGS.items():
+    for name, recording in measurements.RECORDINGS.items():
         assert f"  {name}" in printed
         assert f"about {recording.minutes:g} minutes" in printed
     assert "not recorded yet" in printed
@@ -221,5 +222,5 @@ def test_an_unknown_record_is_told(capsys):
 
 def test_the_corpus_module_is_the_one_that_is_patched():
     """The fixtures above plant a corpus; this would be in vain if records looked elsewhere."""
-    assert records.find_corpus is corpus.find_corpus
+    assert measurements.find_corpus is datasets.find_corpus
     assert load_recipe("numbers_cpu").data.dataset == "numbers"

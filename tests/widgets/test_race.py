@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.lab import surfaces
-from course_lib.lab.race import FLOOR, Race, seen
-from course_lib.lab.surfaces import NEAR, SURFACES, Setting
+from course_lib.widgets import surfaces
+from course_lib.widgets.race import FLOOR, Race, seen
+from course_lib.widgets.surfaces import NEAR, SURFACES, Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,7 +23,7 @@ raced = functools.cache(surfaces.race)
 @pytest.fixture(autouse=True)
 def each_race_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same setting gives the same paths, and many tests begin with the same setting."""
-    monkeypatch.setattr("course_lib.lab.race.race", raced)
+    monkeypatch.setattr("course_lib.widgets.race.race", raced)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_what_there_is_not_is_told():
 
 
 def test_the_page_part_reads_only_what_it_is_sent(shown):
-    code = Path(__file__).resolve().parents[2].joinpath("course_lib/lab/race.js").read_text(encoding="utf-8")
+    code = Path(__file__).resolve().parents[2].joinpath("course_lib/widgets/race.js").read_text(encoding="utf-8")
     for name in shown.map.data:
         assert f"data.{name}" in code, name
     for name in shown.map.data["racers"][0]:

@@ -1,0 +1,1 @@
+"""How an attempt is judged: the words for what is wrong, and what the judges of several chapters need."""
