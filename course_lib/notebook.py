@@ -80,19 +80,27 @@ def show(thing: Callable[..., Any] | str) -> Source:
 # of what goes, not of what stays; the other shows both outputs whole where one line or a pixel differs.
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
+FOLDED = "hide-output"  # the tag of a cell whose stored output is the answer to a guess: the book folds it by the tag
+# JupyterLab folds by the first, Colab by the second.
+FOLDED_METADATA: dict[str, Any] = {"jupyter": {"outputs_hidden": True}, "collapsed": True}
 
 
 def normalized(notebook: dict[str, Any]) -> dict[str, Any]:
     """A notebook's JSON without what differs from run to run or belongs to one machine.
 
     It loses widgets (their views would point at a kernel that has ended; their text stays), times of execution, the
-    names of a machine's kernel, and an editor's notes. Output to one stream becomes one piece.
+    names of a machine's kernel, and an editor's notes. Output to one stream becomes one piece. An output is folded
+    where the cell has the tag `hide-output`, and nowhere else: opening it while reading is no change.
     """
     cells = []
     for cell in notebook["cells"]:
         kept = {key: value for key, value in cell["metadata"].items() if key in KEPT_CELL_METADATA}
         cell = cell | {"metadata": kept}
         if cell["cell_type"] == "code":
+            if FOLDED in kept.get("tags", []):
+                kept |= FOLDED_METADATA
+            elif "outputs_hidden" in kept.get("jupyter", {}):
+                del kept["jupyter"]
             cell["outputs"] = _normalized_outputs(cell["outputs"])
         cells.append(cell)
     metadata = {

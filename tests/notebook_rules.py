@@ -3,18 +3,20 @@
 `test_notebooks` holds the chapters to them, and proves each rule on a planted mistake.
 """
 
+import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from course_lib.exercises import Exercise
-from course_lib.notebook import normalized
+from course_lib.notebook import FOLDED, normalized
 
 CELLS = (25, 60)
 MOST_LINES = 15
 MOST_IGNORED = 3
-WORDS_PER_LINE = (4, 9)
-KNOWN_TAGS = {"nbval-ignore-output", "raises-exception"}
+MOST_WITHOUT_A_STOP = 20
+STOP = re.compile(r"^\*\*A good place to stop\.\*\* ", re.MULTILINE)  # begins a paragraph; it says what one has by now
+KNOWN_TAGS = {"nbval-ignore-output", "raises-exception", FOLDED}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")
 COLORS = re.compile(r"\\u001b\[[\d;]*m")  # of a traceback, as JSON writes them: they may split a path's beginning
@@ -105,24 +107,65 @@ def problems_of_cell(cell: dict) -> list[str]:
 
 
 def problems_of_size(notebook: dict) -> list[str]:
-    """As many cells as a reader can take, and as much prose as the code needs; exercises are not counted."""
+    """As many cells as a reader can take, with places to stop on the way; exercises are not counted."""
     own, _ = without_exercises(notebook["cells"])
     found = []
     if not CELLS[0] <= len(own) <= CELLS[1]:
         found.append(f"{len(own)} cells without the exercises: {CELLS[0]} to {CELLS[1]}")
-    n_lines = sum(bool(line.strip()) for cell in code_cells(own) for line in source(cell).splitlines())
-    n_words = sum(any(sign.isalnum() for sign in word) for word in prose(own).split())
-    if not WORDS_PER_LINE[0] <= n_words / max(1, n_lines) <= WORDS_PER_LINE[1]:
-        each, (low, high) = n_words / max(1, n_lines), WORDS_PER_LINE
-        found.append(f"{n_words} words of prose for {n_lines} lines of code, {each:.1f} each: {low} to {high}")
+    since_a_stop = 0
+    for cell in own:
+        since_a_stop += 1
+        if cell["cell_type"] == "markdown" and STOP.search(source(cell)):
+            since_a_stop = 0
+        if since_a_stop == MOST_WITHOUT_A_STOP + 1:
+            found.append(f"more than {MOST_WITHOUT_A_STOP} cells without **A good place to stop.**, up to {cell['id']}")
     return found
 
 
-def prose(cells: list[dict]) -> str:
-    """The sentences of some cells: their Markdown without code, tables and sources."""
-    text = re.sub(r"^\*\*Sources\.\*\* .*?(?=\n\n|\Z)", "", markdown(cells), flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"^\|.*$|`[^`\n]*`", "", text, flags=re.MULTILINE)
+def problems_of_code(notebook: dict) -> list[str]:
+    """What a reader who knows Python and nothing else reads: one statement a line, and no clever forms."""
+    found = []
+    for cell in code_cells(notebook["cells"]):
+        if source(cell).startswith("%%"):
+            continue
+        lines = re.sub(r"^(\s*)[%!].*", r"\1pass", source(cell), flags=re.MULTILINE)
+        tree = ast.parse(lines)
+        starts = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+        found += [f"{cell['id']}: two statements in one line" for _ in range(len(starts) - len(set(starts)))]
+        found += [f"{cell['id']}: {words}" for words in dict.fromkeys(_clever(tree))]
+    return found
+
+
+def _clever(tree: ast.Module) -> Iterator[str]:
+    """The forms that say two things at once, in words."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Lambda):
+            yield "a lambda is given a name: write def"
+        elif isinstance(node, ast.Starred) and isinstance(node.value, ast.GeneratorExp | ast.ListComp):
+            yield "a generator is unpacked into arguments: give the list a name first, or join it into one text"
+        elif isinstance(node, ast.NamedExpr):
+            yield "a walrus: assign in a line of its own"
+        elif isinstance(node, ast.GeneratorExp | ast.ListComp) and any(map(_prints, ast.walk(node))):
+            yield "a comprehension prints: write a for loop"
+
+
+def _prints(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+
+
+def problems_of_guesses(notebook: dict) -> list[str]:
+    """A folded output answers a guess that the text before it, or the cell itself, asks for."""
+    found, text = [], ""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = source(cell)
+        elif FOLDED in cell["metadata"].get("tags", []):
+            asked = re.search(r"\bguess", text + source(cell), re.IGNORECASE)
+            if not asked:
+                found.append(f"{cell['id']}: its output is folded, and no guess is asked for before it")
+            if not cell["outputs"]:
+                found.append(f"{cell['id']}: it has no output to fold")
+    return found
 
 
 def problems_of_order(notebook: dict, number: str) -> list[str]:
@@ -194,6 +237,8 @@ def problems(notebook: dict, number: str, exercises: Sequence[Exercise]) -> list
     return [
         *problems_of_file(notebook),
         *problems_of_size(notebook),
+        *problems_of_code(notebook),
+        *problems_of_guesses(notebook),
         *problems_of_order(notebook, number),
         *problems_of_exercises(notebook, exercises),
     ]

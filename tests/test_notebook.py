@@ -60,6 +60,14 @@ def test_normalizing_joins_pieces_of_one_stream_and_keeps_the_rest():
     assert normalized(normalized(notebook)) == normalized(notebook)
 
 
+def test_an_output_is_folded_by_its_tag_alone():
+    opened = code_cell("1", 1, tags=["hide-output"], jupyter={"outputs_hidden": False})
+    closed_by_hand = code_cell("2", 2, jupyter={"outputs_hidden": True}, collapsed=True)
+    clean = normalized({"cells": [opened, closed_by_hand], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    folded = {"tags": ["hide-output"], "jupyter": {"outputs_hidden": True}, "collapsed": True}
+    assert [cell["metadata"] for cell in clean["cells"]] == [folded, {}]
+
+
 def test_refreshing_runs_a_notebook_and_stores_what_comes(tmp_path):
     path = tmp_path / "05_small.ipynb"
     cells = ["import os\nprint(os.listdir())", "display({'text/plain': 'a'}, raw=True)\n2"]

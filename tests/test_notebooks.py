@@ -209,11 +209,14 @@ EXERCISES = [
 
 def sound() -> dict:
     """A small chapter that keeps every rule."""
-    words = "In this part you read twelve words, no more and no less."
+    words = "What is done here, and why."
     cells = [
         text_cell("# 05 The loop\n\n**What are the five steps?**\n\nAbout 45 minutes. You need Python."),
         code_cell("import os", name="setup"),
-        *(cell for i in range(10) for cell in (text_cell(f"## Part {i}\n\n{words}"), code_cell("x = 1\nx"))),
+        *(cell for i in range(5) for cell in (text_cell(f"## Part {i}\n\n{words}"), code_cell("x = 1\nx"))),
+        text_cell("## A cell\n\nWhat comes out? Guess first.\n\n**A good place to stop.** You have a cell."),
+        code_cell("x", display(**{"text/plain": "1"}), name="guessed", tags=["hide-output"]),
+        *(cell for i in range(5, 10) for cell in (text_cell(f"## Part {i}\n\n{words}"), code_cell("x = 1\nx"))),
         code_cell("1 / 0", ERROR, tags=["raises-exception"]),
         text_cell("## Break it: a fault\n\nThe sign, the cure, and what both have to do with one another."),
         code_cell("figure", PICTURE, mystnb=ALT),
@@ -293,13 +296,17 @@ PLANTED: dict[str, tuple[Change, str]] = {
         added(*(code_cell("1", tags=["nbval-ignore-output"]) for _ in range(4))),
         "4 cells are not compared",
     ),
-    "too many cells": (added(*(code_cell("1") for _ in range(40))), "66 cells without the exercises: 25 to 60"),
-    "too few cells": (lambda cells: cells.__delitem__(slice(2, 6)), "22 cells without the exercises: 25 to 60"),
-    "too little prose": (
-        rewritten("In this part you read twelve words, no more and no less.", "Look."),
-        "words of prose for",
-    ),
-    "too much prose": (rewritten("no less.", "no less." + " And then some more." * 4), "words of prose for"),
+    "too many cells": (added(*(code_cell("1") for _ in range(40))), "68 cells without the exercises: 25 to 60"),
+    "too few cells": (lambda cells: cells.__delitem__(slice(2, 6)), "24 cells without the exercises: 25 to 60"),
+    "no place to stop": (rewritten("**A good place to stop.** ", ""), "more than 20 cells without"),
+    "a guess that lies open": (of("guessed", lambda cell: cell["metadata"].pop("jupyter")), "not normalized"),
+    "an answer without a guess": (rewritten("Guess first.", "Look."), "guessed: its output is folded, and no guess"),
+    "a guess without an answer": (of("guessed", lambda cell: cell.update(outputs=[])), "has no output to fold"),
+    "two statements in a line": (added(code_cell("if x: x = 2")), "two statements in one line"),
+    "a lambda with a name": (added(code_cell("f = lambda x: x")), "write def"),
+    "a generator unpacked": (added(code_cell("print(*(x for x in y))")), "a generator is unpacked"),
+    "a walrus": (added(code_cell("(x := 1)")), "a walrus"),
+    "a comprehension that prints": (added(code_cell("[print(x) for x in y]")), "a comprehension prints"),
     "another number": (rewritten("# 05 The loop", "# 06 The loop"), "should begin with # 05"),
     "no question": (rewritten("**What are the five steps?**", "The five steps."), "one question, in bold"),
     "no time": (rewritten("About 45 minutes. ", ""), "how many minutes"),
