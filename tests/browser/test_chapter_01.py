@@ -151,6 +151,10 @@ def test_pictures_without_a_kernel_and_a_widget_with_one(jupyterlab, page, tmp_p
     under = [group.bounding_box() for group in picture.locator("span[style*='dotted']").all()]
     assert len(under) == 4
     assert all(b["x"] - (a["x"] + a["width"]) >= 4 for a, b in pairwise(under)), "their lines do not join"
+    box.fill("Fox, лиса, 狐")
+    wait_until(lambda: "18 bytes" in picture.inner_text(), "one-byte boxes beside others")
+    found = [one.bounding_box() for one in picture.locator(BOX).all()]
+    assert len({round(b["y"] + b["height"]) for b in found}) == 1, "all boxes of a line stand on one height"
     page.screenshot(path=tmp_path / "groups.png")
     switch_to_dark(page)
     by_bytes.scroll_into_view_if_needed()

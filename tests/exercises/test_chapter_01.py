@@ -1,6 +1,7 @@
 """Chapter 01's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -86,6 +87,14 @@ WRONG_3 = {
     "called": (0.14, "without parentheses after it. It got the number 0.14"),
     "arguments forgotten": (lambda V, C: V * C, "yours takes (V, C)"),
 }
+
+
+def test_a_fraction_is_a_number_too():
+    def exactly(V, C, other, tied):
+        return Fraction(tables(V, C, tied), tables(V, C, tied) + other)
+
+    assert check("01-3", exactly).passed
+    assert_told("01-3", lambda V, C, other, tied: 100 * exactly(V, C, other, tied), "percent")
 
 
 # 01-4 -----------------------------------------------------------------------------------------------------
@@ -351,6 +360,19 @@ WRONG_7 = {
     "the old one changed": (in_the_old_one, "changed the table that it was given"),
     "the old one returned": (itself_where_it_can, "returned the old table itself"),
     "the old one always": (lambda table, old, new: table, "it has (3, 3)"),
+    "ids of the new one": (
+        lambda table, old, new: torch.stack([table[i] for i in range(len(new))]),
+        ("The table has 3 rows, 0 to 2", "a character's row there is old.index(character)", "raised IndexError"),
+    ),
+    "looked up in the new one": (
+        moved_07(row=lambda table, old, c: table["abcdef".index(c)]),
+        "An id in new says nothing about the old table",
+    ),
+    "code points": (moved_07(row=lambda table, old, c: table[ord(c)]), "yours asked for another one"),
+    "never asked": (
+        lambda table, old, new: torch.stack([table[old.index(c)] for c in new]),
+        ("fails for a character that old does not have", "`if character in old`"),
+    ),
     "called": (torch.ones(6, 3), "It got a tensor of shape (6, 3)"),
 }
 
