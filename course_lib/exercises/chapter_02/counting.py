@@ -49,7 +49,7 @@ def _by_case(attempt: Any) -> dict[tuple[int, int], Any]:
 
 LAST_STARTS = Exercise(
     id="02-1",
-    title="The last legal place",
+    title="The last legal start",
     difficulty="easy",
     minutes=3,
     attempt="last_starts",
