@@ -97,7 +97,14 @@ def test_pictures_without_a_kernel_and_a_widget_with_one(jupyterlab, page, tmp_p
     assert page.locator(".course-lab-tokens").count() == 0
     page.screenshot(path=tmp_path / "kept.png")
 
-    run_cells_until(page, "Try these. Guess first.")
+    # The answer to a guess is folded until its cell is run; JupyterLab shows the first line of what it folds.
+    guess = page.locator(".jp-CodeCell", has_text='letters = sorted(set("banana"))')
+    guess.scroll_into_view_if_needed()
+    assert guess.locator(".jp-OutputPlaceholder").is_visible()
+    assert "[1, 0, 2, 0, 2, 0]" not in guess.inner_text()
+
+    run_cells_until(page, "Type these, and guess first.")
+    assert "[1, 0, 2, 0, 2, 0]" in guess.inner_text()
     view = page.locator(".course-lab-tokens")
     view.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
     assert_no_errors(page)
