@@ -1,11 +1,18 @@
 """Chapter 01's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
+import json
 import math
+import os
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
+import tiktoken
+import tiktoken.load
 import torch
 
+from course_lib.data import load_text
 from course_lib.exercises import check
 from course_lib.losses import bits_per_byte
 from course_lib.tokenizers import CharTokenizer
@@ -393,6 +400,25 @@ def test_the_words_of_the_chapter_hold():
     assert CharTokenizer.train("banana bread").encode("bread") == [2, 6, 4, 1, 3]
     assert round(50_257 * 768 / (50_257 * 768 + 85_842_432), 2) == 0.31
     assert round(256 * 768 / (256 * 768 + 85_842_432), 3) == 0.002
+
+
+def test_the_word_pieces_of_the_chapter_are_gpt2s():
+    """What the chapter stores, from the published vocabulary, where a teacher's folder has it (no download)."""
+    folder = Path(os.environ.get("COURSE_DATA", "")) / "gpt2-bpe"
+    if not (folder / "vocab.bpe").is_file():
+        pytest.skip("COURSE_DATA names no folder with gpt2-bpe/vocab.bpe and encoder.json")
+    chapter = json.loads((Path(__file__).resolve().parents[2] / "chapters" / "01_tokenizer.ipynb").read_text("utf-8"))
+    (cell,) = (cell for cell in chapter["cells"] if cell["id"] == "pieces")
+    stored: dict[str, Any] = {}
+    exec("".join(cell["source"][:2]), stored)
+    names = dict(vocab_bpe_file=str(folder / "vocab.bpe"), encoder_json_file=str(folder / "encoder.json"))
+    ranks = tiktoken.load.data_gym_to_mergeable_bpe_ranks(**names)
+    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    end = {"<|endoftext|>": 50256}
+    gpt2 = tiktoken.Encoding("gpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens=end)
+    assert gpt2.encode(load_text("tinytales").split("\n")[0]) == stored["gpt2_ids"]
+    assert [gpt2.decode([i]) for i in stored["gpt2_ids"]] == stored["gpt2_pieces"]
+    assert gpt2.n_vocab == 50_257
 
 
 # All of them ----------------------------------------------------------------------------------------------
