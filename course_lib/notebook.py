@@ -76,6 +76,11 @@ def show(thing: Callable[..., Any] | str) -> Source:
     return Source(f"{thing.__module__}.{thing.__qualname__}", code)
 
 
+def heading_id(text: str) -> str:
+    """What a link calls a heading: the book takes this from here, so that it is what JupyterLab makes."""
+    return text.replace(" ", "-")
+
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
 FOLDED = "hide-output"  # the tag of a cell whose stored output is the answer to a guess: the book folds it by the tag

@@ -25,7 +25,7 @@ function parts(svg, data, x, hatch) {
   make(svg, "rect", { ...frame, x: x(0), width: x(data.cut) - x(0), fill: "none" });
   make(svg, "rect", { ...frame, class: "val", x: x(data.cut), width: x(data.n) - x(data.cut), fill: `url(#${hatch})` });
   const halo = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
-  make(svg, "text", { ...halo, x: x(data.cut / 2), y: TOP + BAR / 2 + 4, "text-anchor": "middle" }, "training");
+  make(svg, "text", { ...halo, x: x(0) + 6, y: TOP + BAR / 2 + 4 }, "training");
   const name = make(svg, "text", { ...halo, x: x(data.n) - 3, y: TOP + BAR / 2 + 4, "text-anchor": "end" }, "validation");
   if (name.getComputedTextLength() + 6 < x(data.n) - x(data.cut)) {
     name.setAttribute("x", x((data.cut + data.n) / 2));

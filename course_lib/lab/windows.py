@@ -179,7 +179,7 @@ def _slider(name: str, start: int, values: Sequence[float]) -> ipywidgets.Select
 def _draw_strip(axes: Any, data: dict[str, Any]) -> None:
     """The whole text from left to right: training plain, validation hatched, a triangle for each window."""
     n, cut = data["n"], data["cut"]
-    axes.barh(0, cut, height=1, facecolor=(plots.TRAIN_COLOR, 0.15), edgecolor=plots.INK)
+    axes.barh(0, cut, height=1, facecolor=(plots.TRAIN_COLOR, 0.06), edgecolor=plots.INK)
     axes.barh(0, n - cut, height=1, left=cut, facecolor="none", edgecolor=plots.INK, hatch="////")
     dots = dict(linestyle="none", marker="v", clip_on=False)
     axes.plot(data["starts"], [0.72] * len(data["starts"]), color=plots.TRAIN_COLOR, markersize=7, **dots)
