@@ -30,9 +30,9 @@ WRONG_1 = {
     "backwards": ([3, 1, 4, 6, 2], "read backwards"),
     "counted from 1": ([3, 7, 5, 2, 4], "You counted from 1"),
     "bread alone": ([1, 4, 3, 0, 2], "the vocabulary of bread alone"),
-    "Unicode": ([98, 114, 101, 97, 100], "An id is the place in the vocabulary"),
-    "one wrong": ([2, 6, 4, 1, 5], "4 of 5 are right. The first wrong one: 5, at place 4"),
-    "one missing": ([2, 6, ..., 1, 3], "The number at place 2 (counted from 0) is still missing"),
+    "Unicode": ([98, 114, 101, 97, 100], "An id is the position in the vocabulary"),
+    "one wrong": ([2, 6, 4, 1, 5], "4 of 5 are right. The first wrong one: 5, at position 4"),
+    "one missing": ([2, 6, ..., 1, 3], "The number at position 2 (counted from 0) is still missing"),
     "too few": ([2, 6, 4], "Expected are 5 numbers, one after another; it got 3"),
     "letters": (list("bread"), "expected is a whole number; it is the text 'b'"),
     "fractions": ([2.0, 6, 4, 1, 3], "expected is a whole number; it is the number 2"),
@@ -60,7 +60,7 @@ WRONG_2 = {
     "not a byte": ([8364, 0, 0], "A byte is a number from 0 to 255; 8364 is none"),
     "negative": ([-30, -126, -84], "-30 is none"),
     "hexadecimal words": (["E2", "82", "AC"], "expected is a whole number; it is the text 'E2'"),
-    "the last one wrong": ([226, 130, 170], "2 of 3 are right. The first wrong one: 170, at place 2"),
+    "the last one wrong": ([226, 130, 170], "2 of 3 are right. The first wrong one: 170, at position 2"),
     "the character": ("€", "Expected is a list of three whole numbers"),
 }
 

@@ -66,7 +66,7 @@ def _judge_starts(attempt: Any) -> str:
 
 def _are_drawn_one_by_one(steps: list[tuple[int, ...]]) -> None:
     if all(len(set(row)) == 1 for row in steps):
-        raise Wrong("All windows of a step start at the same place: draw batch_size numbers, not one.")
+        raise Wrong("All windows of a step start at the same position: draw batch_size numbers, not one.")
     if all((b - a - steps[0][1] + steps[0][0]) % PLACES == 0 for row in steps for a, b in itertools.pairwise(row)):
         raise Wrong("The windows of a step stand at equal distances: draw each start by itself.")
 

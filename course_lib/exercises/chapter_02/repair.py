@@ -89,7 +89,7 @@ def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batc
         low, high = min(int(x.min()) for x, _ in val), max(int(y.max()) for _, y in val)
         raise Wrong(
             f"The three faults are gone, but in {STEPS} steps the batches for validation reach only from token {low} "
-            f"to {high}; validation goes from {CUT} to {N - 1}. How many places has it?"
+            f"to {high}; validation goes from {CUT} to {N - 1}. How many legal starts has it?"
         )
 
 

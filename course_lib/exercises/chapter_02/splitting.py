@@ -83,7 +83,7 @@ SPLIT = Exercise(
     attempt="split",
     expects="your function split(stories, n_val) itself, without calling it",
     hints=(
-        "First cut by place: all but the last `n_val` stories, and the last `n_val`.",
+        "First cut by position: all but the last `n_val` stories, and the last `n_val`.",
         "Then go through the first part, and keep a story only if it is not in the second one.",
         "`val = stories[len(stories) - n_val :]`, and a list comprehension with `if story not in held_out`; a set "
         "`held_out` makes that quick.",
@@ -116,7 +116,7 @@ def _judge_side_by_side(attempt: Any) -> str:
             raise Wrong(f"{shown}: the windows should begin at 0, T, 2T, ... and be full but for the last: {expected}.")
     return (
         "Every target counts once, so the score is that of the text, and anyone gets the same. The price: the first "
-        "places of each window see little. That is why a loss over windows has a floor of its own."
+        "positions of each window see little. That is why a loss over windows has a floor of its own."
     )
 
 
@@ -126,7 +126,7 @@ def _is_shifted(windows: list[tuple[list[int], list[int]]], tokens: list[int], s
         if not x or not y:
             raise Wrong(f"{what} is empty: x is {x}, y is {y}. Where nothing is left, there is no window.")
         if len(x) > size:
-            raise Wrong(f"{what} has {len(x)} places; block_size is {size}.")
+            raise Wrong(f"{what} has {len(x)} positions; block_size is {size}.")
         if len(x) != len(y):
             words = "A tail needs its x as short as its y." if i == len(windows) - 1 else ""
             raise Wrong(f"{what}: x is {x} and y is {y}; they should be of one length. {words}".rstrip())
