@@ -1,7 +1,8 @@
 """Pictures of training: loss curves with the lines that give them a meaning.
 
 Figures are made without pyplot: no state, no backend, safe in any thread. Colors are from the palette
-of Okabe and Ito (2008), which people with any kind of color vision can tell apart.
+of Okabe and Ito (2008), which people with any kind of color vision can tell apart. A picture has no ground
+of its own: its words and curves hold on a light page and on a dark one.
 """
 
 import base64
@@ -12,7 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import same_color, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from course_lib.errors import CourseError
 
@@ -27,7 +32,8 @@ OKABE_ITO = {
 }
 TRAIN_COLOR, VAL_COLOR = OKABE_ITO["blue"], OKABE_ITO["vermillion"]
 RUN_COLORS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
-BAND_COLOR = "#D9D9D9"
+INK = "#7A7A7A"  # the gray whose contrast is the same on white and on JupyterLab's dark page, above 4 on both
+BAND_COLOR = (0.5, 0.5, 0.5, 0.3)
 X_LABEL, Y_LABEL = "completed optimizer steps", "loss (nats per token)"
 
 Points = list[tuple[int, float]]
@@ -41,17 +47,46 @@ class Picture(Figure):
 
     A notebook's file keeps ``alt`` beside the picture. Its text is ``caption``, which says what is drawn but
     no measured number: stored outputs are compared, and numbers may differ a little.
+    What is drawn black on white is shown in `INK` on the page itself, whose color is not known here.
     """
 
     alt = ""
     caption = ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        _on_any_page(self)
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=144)
         width, height = (round(96 * inches) for inches in self.get_size_inches())
         bundle = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": self.caption}
         return bundle, {"image/png": {"width": width, "height": height, "alt": self.alt}}
+
+
+def _on_any_page(figure: Figure) -> None:
+    """Grays and black become `INK`, and white becomes nothing: what matplotlib draws by itself, and what others set."""
+    for axes in figure.axes:
+        axes.tick_params(which="both", color=INK, labelcolor=INK)  # ticks are made late, with colors of their own
+    found = figure.findobj()
+    boxes = [artist.get_bbox_patch() for artist in found if isinstance(artist, Text) and artist.get_bbox_patch()]
+    for artist in [*found, *boxes]:
+        if isinstance(artist, Text | Line2D):
+            artist.set_color(_hue(artist.get_color()))
+        if isinstance(artist, Line2D):
+            artist.set_markeredgecolor(_hue(artist.get_markeredgecolor()))
+            artist.set_markerfacecolor(_hue(artist.get_markerfacecolor()))
+        if isinstance(artist, Patch):
+            artist.set_facecolor(_hue(artist.get_facecolor()))
+            artist.set_edgecolor(_hue(artist.get_edgecolor()))  # of its hatch too
+
+
+def _hue(color: Any) -> Any:
+    """A color that holds on any page: gray and dark is `INK`, white is nothing, what has a hue stays."""
+    red, green, blue, alpha = to_rgba(color)
+    if alpha == 0 or max(red, green, blue) - min(red, green, blue) > 0.02:
+        return color
+    if same_color((red, green, blue), "white"):
+        return "none"
+    return (*to_rgba(INK)[:3], alpha) if red < 0.5 else color
 
 
 def loss_points(rows: Iterable[Any]) -> tuple[Points, Points]:
@@ -142,10 +177,10 @@ def loss_curve(
     runs = {str(name): loss_points(run) for name, run in _named(rows).items()}
     marks = reference_lines(vocab_size, lines)
     strips = {label: band_points(several, bands_of) for label, several in (bands or {}).items()}
-    figure = Picture(figsize=(7, 3.6), facecolor="white", layout="constrained")
+    figure = Picture(figsize=(7, 3.6), facecolor="none", layout="constrained")
     figure.alt = alt_text(rows, vocab_size, title, lines, bands, bands_of)
     figure.caption = f"{title or 'A loss curve'}: {Y_LABEL} against {X_LABEL}"
-    axes = figure.add_subplot(facecolor="white", xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
+    axes = figure.add_subplot(facecolor="none", xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
     for label, (low, high) in strips.items():
         axes.fill_between(*_columns(low), _columns(high)[1], color=BAND_COLOR, linewidth=2, label=label)
     for (name, (train, val)), color in zip(runs.items(), itertools.cycle(RUN_COLORS)):
@@ -179,13 +214,13 @@ def curves(
         log: which axes are logarithmic: ``"x"``, ``"y"`` or ``"xy"``.
         dots: whether to draw single points in place of a line.
     """
-    figure = Picture(figsize=(7, 3), facecolor="white", layout="constrained")
+    figure = Picture(figsize=(7, 3), facecolor="none", layout="constrained")
     figure.caption = f"{title or 'A curve'}: {y_label} against {x_label}"
     figure.alt = f"{figure.caption}. " + " ".join(
         f"{name} goes from {ys[0]:.2g} to {ys[-1]:.2g}." for name, (_, ys) in series.items()
     )
     scales = {f"{axis}scale": "log" for axis in log}
-    axes = figure.add_subplot(facecolor="white", xlabel=x_label, ylabel=y_label, title=title, **scales)
+    axes = figure.add_subplot(facecolor="none", xlabel=x_label, ylabel=y_label, title=title, **scales)
     for (name, (xs, ys)), color, marker in zip(series.items(), RUN_COLORS, "o^sDvP"):
         look = dict(marker=marker, markersize=4, linestyle="none") if dots else {}
         axes.plot(xs, ys, color=color, label=name, **look)
@@ -206,17 +241,20 @@ def _draw_lines(axes: Axes, marks: Mapping[str, float]) -> None:
 
     The name of a high line stands over its right end. The names of low ones, such as two floors, interrupt
     their lines, in turn at the left end and at the right, so that they cover neither one another nor the curve.
+    The gap in a line is as wide as its name about is.
     """
+    width = 0.77 * 72 * axes.get_figure().get_size_inches()[0]  # of the axes, in points, at least
     top = max(marks.values(), default=0.0)
     low = sorted((value for value in marks.values() if value < top / 2), reverse=True)
     for label, value in marks.items():
-        axes.axhline(value, color="#595959", linestyle="--", linewidth=1.0)
         at_left = value in low and low.index(value) % 2 == 0
+        gap = min(1.0, (4.6 * len(label) + 12) / width) if value in low else 0.0
+        ends = (gap, 1.0) if at_left else (0.0, 1.0 - gap)
+        axes.axhline(value, *ends, color=INK, linestyle="--", linewidth=1.0)
         axes.annotate(
             label, (0 if at_left else 1, value), xycoords=("axes fraction", "data"), textcoords="offset points",
             xytext=(4 if at_left else -4, 0 if value in low else 4), ha="left" if at_left else "right",
-            va="center_baseline" if value in low else "bottom", fontsize=9, color="#404040",
-            bbox=dict(facecolor="white", alpha=0.8, lw=0, pad=1),
+            va="center_baseline" if value in low else "bottom", fontsize=9, color=INK,
         )  # fmt: skip
 
 
@@ -225,7 +263,7 @@ def _draw_run(axes: Axes, name: str, train: Points, val: Points, color: str, val
     label = name if name and not val else f"{name}: training" if name else "training"
     axes.plot(*_columns(train), color=color, linewidth=1.0, label=label)
     if val:
-        dots = dict(linestyle="none", marker="o", markersize=6, markeredgecolor="white")
+        dots = dict(linestyle="none", marker="o", markersize=6)
         axes.plot(*_columns(val), color=val_color, label=f"{name}: validation" if name else "validation", **dots)
 
 

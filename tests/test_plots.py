@@ -1,8 +1,11 @@
 """Pictures: what stands in the axes is what was measured, and the line of knowing nothing is there."""
 
 import base64
+import io
 import math
 
+import matplotlib.image
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -14,6 +17,8 @@ from course_lib.training import StepRecord
 def record(step: int, train_loss: float | None, val_loss: float | None = None) -> StepRecord:
     return StepRecord(step, train_loss, val_loss, 0.01, 768 * (step + 1), 0.1 * step, 1.0, 0.0)
 
+
+PAGES = ("#FFFFFF", "#111111")  # of JupyterLab, light and dark
 
 RECORDS = [record(0, 3.2), record(1, 2.5, 2.25), record(2, None), record(3, 1.5, 1.75)]
 TRAIN, VAL = [(0, 3.2), (1, 2.5), (3, 1.5)], [(2, 2.25), (4, 1.75)]
@@ -126,11 +131,65 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_the_colors_can_be_seen_by_day_and_by_night():
-    figure = plots.loss_curve(RECORDS, vocab_size=24)
-    assert to_rgb(figure.get_facecolor()) == (1, 1, 1), "a ground of its own: the page's may be dark"
-    for color in (plots.TRAIN_COLOR, plots.VAL_COLOR):  # the live chart draws on the page itself
-        assert contrast(color, "white") >= 3
-        assert contrast(color, "#111111") >= 3
+    for page in PAGES:
+        for color in (plots.TRAIN_COLOR, plots.VAL_COLOR):
+            assert contrast(color, page) >= 3
+        assert contrast(plots.INK, page) >= 4
+
+
+def shown(figure: plots.Picture) -> np.ndarray:
+    """A picture as a notebook gets it, (height, width, 4), each from 0 to 1."""
+    return matplotlib.image.imread(io.BytesIO(base64.b64decode(figure._repr_mimebundle_()[0]["image/png"])))
+
+
+def least_contrasts(pixels: np.ndarray) -> dict[str, float]:
+    """For each page, the least contrast of any color that is drawn thickly enough to cover whole pixels."""
+    opaque = pixels[pixels[..., 3] == 1][:, :3]
+    colors, counts = np.unique(opaque, axis=0, return_counts=True)
+    return {page: min(contrast(tuple(c), page) for c in colors[counts > 20]) for page in PAGES}
+
+
+def own_black_on_white() -> plots.Picture:
+    """A figure as someone draws it who thinks of white paper only."""
+    figure = plots.Picture(figsize=(4, 3), facecolor="white")
+    axes = figure.add_subplot(xlabel="x", ylabel="y", title="black on white")
+    axes.plot([0, 1], [0, 1], "o-", color="black", markeredgecolor="white", label="a line")
+    axes.barh(0.5, 0.5, color="white", edgecolor="#404040", hatch="////")
+    axes.text(0.5, 0.5, "words", bbox=dict(facecolor="white", lw=0))
+    axes.axhline(0.3, color="#595959")
+    axes.legend()
+    return figure
+
+
+FIGURES = {
+    "a loss curve": lambda: plots.loss_curve(RECORDS, 24, "A run", {"the floor": 0.32}, bands={"3 seeds": SEEDS}),
+    "curves": lambda: plots.curves({"a": ([1, 2], [3, 1]), "b": ([1, 2], [2, 1])}, "x", "y", "t", {"z": 2.5}),
+    "dots, logarithmic": lambda: plots.curves({"a": ([1, 100], [3, 1])}, "x", "y", log="xy", dots=True),
+    "black on white": own_black_on_white,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_picture_holds_on_a_light_page_and_on_a_dark_one(name):
+    pixels = shown(FIGURES[name]())
+    assert (pixels[..., 3] == 0).mean() > 0.5, "the page is its ground"
+    assert pixels[0, 0, 3] == 0
+    for page, least in least_contrasts(pixels).items():
+        assert least >= 3, page
+    again = shown(FIGURES[name]())
+    assert (pixels == again).all()
+
+
+def test_a_line_stops_where_its_name_stands():
+    lines = {"the floor for 64 characters: 0.32": 0.32, "the entropy rate: 0.19": 0.19}
+    figure = plots.loss_curve([3.2, 0.4], vocab_size=40, lines=lines)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    names = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    for label, value in lines.items():
+        (line,) = [line for line in axes.get_lines() if list(line.get_ydata()) == [value, value]]
+        ends = line.get_window_extent()
+        assert not (ends.x0 < names[label].x1 - 1 and names[label].x0 + 1 < ends.x1), label
 
 
 # Bands ----------------------------------------------------------------------------------------------------

@@ -69,10 +69,11 @@ def groups(found: list[Piece]) -> Iterator[list[Piece]]:
 
 # Blue and orange of Okabe and Ito, thin enough for dark and for light letters; each box has a border besides.
 TINTS = ("rgba(0, 114, 178, 0.22)", "rgba(230, 159, 0, 0.30)")
-BOX = "display: inline-block; text-align: center; vertical-align: top; margin: 0 {}px 6px; "
-GROUP = BOX.format(3)  # apart, so that their dotted lines do not join
+# All boxes of a line stand on one height: what is above a group is above its line.
+BOX = "display: inline-block; text-align: center; vertical-align: bottom; margin: 0 {}px {}px; "
+GROUP = BOX.format(3, 0)  # apart, so that their dotted lines do not join
 EDGE = (
-    BOX.format(1)
+    BOX.format(1, 6)
     + "border: 1px solid #808080; border-radius: 4px; padding: 1px 3px; min-width: 13px; background-color: {}"
 )
 SIGN = "display: block; font-size: 16px; line-height: 22px; white-space: pre"
@@ -84,7 +85,7 @@ class TokenPicture:
     """``text`` in boxes, one for each token, its id under it; or why it cannot be tokenized.
 
     Boxes are blue and orange in turn. What leaves no ink has a sign (␣ for a space), and tokens that are a
-    part of a character stand together under it, as hexadecimal bytes.
+    part of a character stand together under it and a dotted line, as hexadecimal bytes.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
@@ -147,8 +148,9 @@ def _group_html(group: list[Piece], number: int) -> str:
     boxes = "".join(_box(piece, number + i) for i, piece in enumerate(group))
     content = b"".join(piece.content for piece in group)
     if len(group) > 1:
-        above = f'<span style="{SIGN}">{html.escape(_sign(content))}</span>'
-        boxes = f'<span style="{GROUP}border-bottom: 2px dotted #808080">{above}{boxes}</span>'
+        line = "; border-bottom: 2px dotted #808080; margin: 0 1px 3px"
+        above = f'<span style="{SIGN}{line}">{html.escape(_sign(content))}</span>'
+        boxes = f'<span style="{GROUP}">{above}{boxes}</span>'
     return boxes + ("<br>" if content.endswith(b"\n") else "")
 
 

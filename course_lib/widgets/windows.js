@@ -25,13 +25,16 @@ function parts(svg, data, x, hatch) {
   make(svg, "rect", { ...frame, x: x(0), width: x(data.cut) - x(0), fill: "none" });
   make(svg, "rect", { ...frame, class: "val", x: x(data.cut), width: x(data.n) - x(data.cut), fill: `url(#${hatch})` });
   const halo = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
-  make(svg, "text", { ...halo, x: x(data.cut / 2), y: TOP + BAR / 2 + 4, "text-anchor": "middle" }, "training");
-  const middle = Math.min(x((data.cut + data.n) / 2), x(data.n) - 30);
-  make(svg, "text", { ...halo, x: middle, y: TOP + BAR / 2 + 4, "text-anchor": "middle" }, "validation");
-  make(svg, "text", { x: x(0), y: TOP + BAR + 17 }, "token 0");
-  make(svg, "text", { x: x(data.cut), y: TOP + BAR + 17, "text-anchor": "middle" }, counted(data.cut));
-  if (x(data.n) - x(data.cut) > 70)
-    make(svg, "text", { x: x(data.n), y: TOP + BAR + 17, "text-anchor": "end" }, counted(data.n));
+  make(svg, "text", { ...halo, x: x(0) + 6, y: TOP + BAR / 2 + 4 }, "training");
+  const name = make(svg, "text", { ...halo, x: x(data.n) - 3, y: TOP + BAR / 2 + 4, "text-anchor": "end" }, "validation");
+  if (name.getComputedTextLength() + 6 < x(data.n) - x(data.cut)) {
+    name.setAttribute("x", x((data.cut + data.n) / 2));
+    name.setAttribute("text-anchor", "middle");
+  }
+  make(svg, "text", { class: "at", x: x(0), y: TOP + BAR + 17 }, "token 0");
+  make(svg, "text", { class: "at", x: x(data.cut), y: TOP + BAR + 17, "text-anchor": "end" }, counted(data.cut));
+  const end = make(svg, "text", { class: "at", x: x(data.n), y: TOP + BAR + 17, "text-anchor": "end" }, counted(data.n));
+  if (end.getComputedTextLength() + 8 > x(data.n) - x(data.cut)) end.remove();
 }
 
 // A triangle points at where each window starts; the chosen one is larger, stands on a line, and is named.
@@ -61,7 +64,7 @@ function marks(svg, data, x, choose) {
 function letters(place, data) {
   place.replaceChildren();
   const table = add(place, "table", "border-collapse: collapse; font: 14px/1.5 monospace; color: inherit; background: none;");
-  for (const [row, name] of [["t", "place"], ["x", "x, goes in"], ["y", "y, the next"]]) {
+  for (const [row, name] of [["t", "position"], ["x", "x, goes in"], ["y", "y, the next"]]) {
     const line = add(table, "tr", row === "t" ? "opacity: 0.75; font-size: 11px; background: none;" : "background: none;");
     add(line, "th", "text-align: left; font: 12px sans-serif; padding: 0 12px 0 0; white-space: nowrap;", name).scope = "row";
     for (const column of data.columns)

@@ -151,7 +151,7 @@ class Windows(Pictured):
     def picture(self) -> plots.Picture:
         """The same without sliders, for a page without a kernel."""
         data = self.seen()
-        figure = plots.Picture(figsize=(7, 2.7), facecolor="white", layout="constrained")
+        figure = plots.Picture(figsize=(7, 2.7), facecolor="none", layout="constrained")
         figure.alt = data["alt"]
         figure.caption = repr(self)
         strip, letters = figure.subplots(2, 1, height_ratios=(1, 1.1))
@@ -170,17 +170,16 @@ def _slider(name: str, start: int, values: Sequence[float]) -> ipywidgets.Select
 def _draw_strip(axes: Any, data: dict[str, Any]) -> None:
     """The whole text from left to right: training plain, validation hatched, a triangle for each window."""
     n, cut = data["n"], data["cut"]
-    axes.barh(0, cut, height=1, color="#E8F1F8", edgecolor="#404040")
-    axes.barh(0, n - cut, height=1, left=cut, color="white", edgecolor="#404040", hatch="////")
+    axes.barh(0, cut, height=1, facecolor=(plots.TRAIN_COLOR, 0.06), edgecolor=plots.INK)
+    axes.barh(0, n - cut, height=1, left=cut, facecolor="none", edgecolor=plots.INK, hatch="////")
     dots = dict(linestyle="none", marker="v", clip_on=False)
     axes.plot(data["starts"], [0.72] * len(data["starts"]), color=plots.TRAIN_COLOR, markersize=7, **dots)
     start = data["starts"][data["chosen"]]
     axes.plot([start], [0.72], color=plots.VAL_COLOR, markersize=12, **dots)
-    axes.annotate(f"window {data['chosen']}", (start, 1.0), ha="center", va="bottom", fontsize=9)
+    axes.annotate(f"window {data['chosen']}", (start, 1.05), ha="center", va="bottom", fontsize=9)
     axes.text(cut / 2, 0, "training", ha="center", va="center", fontsize=10)
-    box = dict(facecolor="white", lw=0, pad=1)
-    axes.text((cut + n) / 2, 0, "validation", ha="center", va="center", fontsize=9, bbox=box)
-    axes.set(xlim=(0, n), ylim=(-0.5, 1.5), yticks=[], xlabel="place in the text (tokens)")
+    axes.text((cut + n) / 2, 0.55, "validation", ha="center", va="bottom", fontsize=9)  # no triangle is there
+    axes.set(xlim=(0, n), ylim=(-0.5, 1.5), yticks=[], xlabel="position in the text (tokens)")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right", "left"]].set_visible(False)
 
@@ -192,6 +191,6 @@ def _draw_letters(axes: Any, data: dict[str, Any]) -> None:
     look = dict(ha="center", va="center", family="DejaVu Sans Mono")
     for column, place in enumerate([{"t": "t", "x": "x", "y": "y"}, *data["columns"]], -1):
         weight = "bold" if column < 0 else "normal"
-        axes.text(column, 2.3, place["t"], fontsize=7, color="#595959", **look)
+        axes.text(column, 2.3, place["t"], fontsize=7, color=plots.INK, **look)
         axes.text(column, 1.4, place["x"], fontsize=12, color=plots.TRAIN_COLOR, weight=weight, **look)
-        axes.text(column, 0.2, place["y"], fontsize=12, color="#9C4300", weight=weight, **look)
+        axes.text(column, 0.2, place["y"], fontsize=12, color=plots.VAL_COLOR, weight=weight, **look)

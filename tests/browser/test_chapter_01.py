@@ -97,10 +97,18 @@ def test_pictures_without_a_kernel_and_a_widget_with_one(jupyterlab, page, tmp_p
     assert page.locator(".course-lab-tokens").count() == 0
     page.screenshot(path=tmp_path / "kept.png")
 
-    run_cells_until(page, "Try these. Guess first.")
+    # The answer to a guess is folded until its cell is run; JupyterLab shows the first line of what it folds.
+    guess = page.locator(".jp-CodeCell", has_text='letters = sorted(set("banana"))')
+    guess.scroll_into_view_if_needed()
+    assert guess.locator(".jp-OutputPlaceholder").is_visible()
+    assert "[1, 0, 2, 0, 2, 0]" not in guess.inner_text()
+
+    run_cells_until(page, "Type these, and guess first.")
     view = page.locator(".course-lab-tokens")
     view.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
     assert_no_errors(page)
+    guess.scroll_into_view_if_needed()
+    assert "[1, 0, 2, 0, 2, 0]" in guess.inner_text(), "a run opens the answer"
     box, picture = view.locator("textarea"), view.locator(".course-lab-tokens-picture")
     assert box.input_value() == "The fox saw a bee."
     assert len(ids(picture)) == 18
@@ -151,6 +159,10 @@ def test_pictures_without_a_kernel_and_a_widget_with_one(jupyterlab, page, tmp_p
     under = [group.bounding_box() for group in picture.locator("span[style*='dotted']").all()]
     assert len(under) == 4
     assert all(b["x"] - (a["x"] + a["width"]) >= 4 for a, b in pairwise(under)), "their lines do not join"
+    box.fill("Fox, лиса, 狐")
+    wait_until(lambda: "18 bytes" in picture.inner_text(), "one-byte boxes beside others")
+    found = [one.bounding_box() for one in picture.locator(BOX).all()]
+    assert len({round(b["y"] + b["height"]) for b in found}) == 1, "all boxes of a line stand on one height"
     page.screenshot(path=tmp_path / "groups.png")
     switch_to_dark(page)
     by_bytes.scroll_into_view_if_needed()

@@ -39,6 +39,16 @@ frame => {
 """
 
 
+OVERLAPS = """
+svg => {
+    const texts = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+    const apart = (a, b) => a.right + 2 <= b.left || b.right + 2 <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+    const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map((other) => [one, other]));
+    return pairs.filter(([[, a], [, b]]) => !apart(a, b)).map(([[a], [b]]) => `${a} / ${b}`);
+}
+"""
+
+
 def assert_readable(frame) -> None:
     contrasts = frame.evaluate(INK)
     for part, ratio in contrasts.items():
@@ -59,7 +69,7 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_notebook(page, jupyterlab.page_of("chapters/02_batcher.ipynb"))
-    run_cells_until(page, "def one_step(")
+    run_cells_until(page, "Chance that can be repeated")
     frame = page.locator(".course-lab-strip")
     frame.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
     assert_no_errors(page)
@@ -146,5 +156,9 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
     page.wait_for_timeout(300)
     assert frame.evaluate("frame => frame.querySelector('svg').clientWidth <= frame.clientWidth + 1")
     page.screenshot(path=tmp_path / "narrow.png")
+    for width in (1500, 1250, 1100, 1000, 900, 800):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(200)
+        assert frame.locator("svg").evaluate(OVERLAPS) == [], width
     assert_no_errors(page)
     assert complaints == []

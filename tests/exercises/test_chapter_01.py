@@ -1,10 +1,18 @@
 """Chapter 01's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
+import json
 import math
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
+import tiktoken
+import tiktoken.load
 import torch
 
+from course_lib.data import load_text
 from course_lib.exercises import check
 from course_lib.losses import bits_per_byte
 from course_lib.tokenizers import CharTokenizer
@@ -22,9 +30,9 @@ WRONG_1 = {
     "backwards": ([3, 1, 4, 6, 2], "read backwards"),
     "counted from 1": ([3, 7, 5, 2, 4], "You counted from 1"),
     "bread alone": ([1, 4, 3, 0, 2], "the vocabulary of bread alone"),
-    "Unicode": ([98, 114, 101, 97, 100], "An id is the place in the vocabulary"),
-    "one wrong": ([2, 6, 4, 1, 5], "4 of 5 are right. The first wrong one: 5, at place 4"),
-    "one missing": ([2, 6, ..., 1, 3], "The number at place 2 (counted from 0) is still missing"),
+    "Unicode": ([98, 114, 101, 97, 100], "An id is the position in the vocabulary"),
+    "one wrong": ([2, 6, 4, 1, 5], "4 of 5 are right. The first wrong one: 5, at position 4"),
+    "one missing": ([2, 6, ..., 1, 3], "The number at position 2 (counted from 0) is still missing"),
     "too few": ([2, 6, 4], "Expected are 5 numbers, one after another; it got 3"),
     "letters": (list("bread"), "expected is a whole number; it is the text 'b'"),
     "fractions": ([2.0, 6, 4, 1, 3], "expected is a whole number; it is the number 2"),
@@ -52,7 +60,7 @@ WRONG_2 = {
     "not a byte": ([8364, 0, 0], "A byte is a number from 0 to 255; 8364 is none"),
     "negative": ([-30, -126, -84], "-30 is none"),
     "hexadecimal words": (["E2", "82", "AC"], "expected is a whole number; it is the text 'E2'"),
-    "the last one wrong": ([226, 130, 170], "2 of 3 are right. The first wrong one: 170, at place 2"),
+    "the last one wrong": ([226, 130, 170], "2 of 3 are right. The first wrong one: 170, at position 2"),
     "the character": ("€", "Expected is a list of three whole numbers"),
 }
 
@@ -86,6 +94,14 @@ WRONG_3 = {
     "called": (0.14, "without parentheses after it. It got the number 0.14"),
     "arguments forgotten": (lambda V, C: V * C, "yours takes (V, C)"),
 }
+
+
+def test_a_fraction_is_a_number_too():
+    def exactly(V, C, other, tied):
+        return Fraction(tables(V, C, tied), tables(V, C, tied) + other)
+
+    assert check("01-3", exactly).passed
+    assert_told("01-3", lambda V, C, other, tied: 100 * exactly(V, C, other, tied), "percent")
 
 
 # 01-4 -----------------------------------------------------------------------------------------------------
@@ -351,6 +367,19 @@ WRONG_7 = {
     "the old one changed": (in_the_old_one, "changed the table that it was given"),
     "the old one returned": (itself_where_it_can, "returned the old table itself"),
     "the old one always": (lambda table, old, new: table, "it has (3, 3)"),
+    "ids of the new one": (
+        lambda table, old, new: torch.stack([table[i] for i in range(len(new))]),
+        ("The table has 3 rows, 0 to 2", "a character's row there is old.index(character)", "raised IndexError"),
+    ),
+    "looked up in the new one": (
+        moved_07(row=lambda table, old, c: table["abcdef".index(c)]),
+        "An id in new says nothing about the old table",
+    ),
+    "code points": (moved_07(row=lambda table, old, c: table[ord(c)]), "yours asked for another one"),
+    "never asked": (
+        lambda table, old, new: torch.stack([table[old.index(c)] for c in new]),
+        ("fails for a character that old does not have", "`if character in old`"),
+    ),
     "called": (torch.ones(6, 3), "It got a tensor of shape (6, 3)"),
 }
 
@@ -371,6 +400,25 @@ def test_the_words_of_the_chapter_hold():
     assert CharTokenizer.train("banana bread").encode("bread") == [2, 6, 4, 1, 3]
     assert round(50_257 * 768 / (50_257 * 768 + 85_842_432), 2) == 0.31
     assert round(256 * 768 / (256 * 768 + 85_842_432), 3) == 0.002
+
+
+def test_the_word_pieces_of_the_chapter_are_gpt2s():
+    """What the chapter stores, from the published vocabulary, where a teacher's folder has it (no download)."""
+    folder = Path(os.environ.get("COURSE_DATA", "")) / "gpt2-bpe"
+    if not (folder / "vocab.bpe").is_file():
+        pytest.skip("COURSE_DATA names no folder with gpt2-bpe/vocab.bpe and encoder.json")
+    chapter = json.loads((Path(__file__).resolve().parents[2] / "chapters" / "01_tokenizer.ipynb").read_text("utf-8"))
+    (cell,) = (cell for cell in chapter["cells"] if cell["id"] == "pieces")
+    stored: dict[str, Any] = {}
+    exec("".join(cell["source"][:2]), stored)
+    names = dict(vocab_bpe_file=str(folder / "vocab.bpe"), encoder_json_file=str(folder / "encoder.json"))
+    ranks = tiktoken.load.data_gym_to_mergeable_bpe_ranks(**names)
+    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+    end = {"<|endoftext|>": 50256}
+    gpt2 = tiktoken.Encoding("gpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens=end)
+    assert gpt2.encode(load_text("tinytales").split("\n")[0]) == stored["gpt2_ids"]
+    assert [gpt2.decode([i]) for i in stored["gpt2_ids"]] == stored["gpt2_pieces"]
+    assert gpt2.n_vocab == 50_257
 
 
 # All of them ----------------------------------------------------------------------------------------------

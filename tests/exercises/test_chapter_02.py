@@ -30,7 +30,7 @@ WRONG_1 = {
     "one too few": (by(lambda N, T: N - T - 2), "One more fits"),
     "the last token": ({(6, 2): 3, (9, 8): 8, (1000, 64): 999}, "where the last token stands"),
     "side by side": ({(6, 2): 3, (9, 8): 0, (1000, 64): 1000 - 128}, "Windows may overlap"),
-    "a guess": (by(lambda N, T: 50), "Write down the places"),
+    "a guess": (by(lambda N, T: 50), "Write down the positions"),
     "the last one wrong": ({(6, 2): 3, (9, 8): 0, (1000, 64): 936}, "N = 1,000 and T = 64"),
     "one missing": ({(6, 2): 3, (9, 8): ..., (1000, 64): 935}, "N = 9 and T = 8 is still missing"),
     "one case missing": ({(6, 2): 3, (9, 8): 0}, "there is no answer for (1000, 64)"),
@@ -75,7 +75,7 @@ WRONG_2 = {
     "past the window": (examples_02(count=1), "should return 3 pairs; it returned 4"),
     "past the text": (examples_02(count=9), "raised IndexError"),
     "a list as target": (lambda s, a, T: [(s[a : a + t + 1], [s[a + t + 1]]) for t in range(T)], "should be one id"),
-    "no pairs": (lambda s, a, T: s[a : a + T], "a list of pairs (context, target); at place 0"),
+    "no pairs": (lambda s, a, T: s[a : a + T], "a list of pairs (context, target); at position 0"),
     "nothing returned": (lambda s, a, T: print(end=""), "Does the function end with return?"),
     "changes the text": (pops, "changed the list"),
     "called": ([([7], 3)], "It got a list of 1"),
@@ -158,7 +158,7 @@ WRONG_3 = {
     "one start for all": (one_for_all, "draw batch_size numbers, not one"),
     "one after another": (one_after_another, "at equal distances"),
     "one number": (starts_03(pair, finish=lambda row: int(row[0])), "should be a list of whole numbers"),
-    "fractions": (starts_03(pair, finish=lambda row: (row / 2).tolist()), "list of whole numbers; at place 0"),
+    "fractions": (starts_03(pair, finish=lambda row: (row / 2).tolist()), "list of whole numbers; at position 0"),
     "nothing returned": (starts_03(pair, finish=lambda row: None), "Does the function end with return?"),
     "called": ([1, 2, 3], "It got a list of 3"),
 }
@@ -194,9 +194,20 @@ WRONG_4 = {
     "rank is left out": (share_04(lambda g, r, w, m: m), "How many windows do the ranks before this one take"),
     "micro is left out": (share_04(lambda g, r, w, m: r * (g // w)), "Does micro move the slice?"),
     "ranks too near": (share_04(lambda g, r, w, m: r + m), "by rank 0 in micro-step 1 already"),
-    "ranks too far": (share_04(lambda g, r, w, m: r * g + m), "should return batch_size = 3 starts; it returned 0"),
-    "world_size for micro": (share_04(lambda g, r, w, m: r * w + m), "batch_size = 3 starts; it returned 0"),
-    "the whole share": (lambda s, b, r, w, m: s[r * len(s) // w : (r + 1) * len(s) // w], "it returned 12"),
+    "ranks too far": (
+        share_04(lambda g, r, w, m: r * g + m),
+        ("it returned 0", "behind the end of the list", "grad_accum // world_size = 2: so many come before rank 1"),
+    ),
+    "world_size for micro": (share_04(lambda g, r, w, m: r * w + m), ("it returned 0", "behind the end of the list")),
+    "the whole step": (lambda s, b, r, w, m: list(s), ("it returned 12", "That is the whole step")),
+    "the whole share": (
+        lambda s, b, r, w, m: s[r * len(s) // w : (r + 1) * len(s) // w] if w > 1 else s[m * b : (m + 1) * b],
+        ("it returned 6", "one micro-step takes batch_size of them"),
+    ),
+    "to the end": (
+        lambda s, b, r, w, m: s[m * b :] if w == 1 and m else share_04(lambda *_: m)(s, b, r, w, m),
+        ("it returned 9", "ends at first + batch_size"),
+    ),
     "places, not starts": (lambda s, b, r, w, m: list(range(b)), "none of the starts"),
     "twice the same": (lambda s, b, r, w, m: [s[0]] * b, "twice in one call"),
     "changes the list": (lambda s, b, r, w, m: [s.pop(0) for _ in range(b)], "changed the list"),
@@ -246,6 +257,14 @@ WRONG_5 = {
     "too much thrown out": (split_05(lambda a, b: (a[:1], b)), "train should be"),
     "train alone": (split_05(lambda a, b: [s for s in a if s not in b]), "should return two lists"),
     "nothing returned": (split_05(lambda a, b: None), "Does the function end with return?"),
+    "from the end": (
+        lambda s, n: ([t for t in s[: len(s) - n] if t not in s[-n:]], s[-n:]),
+        ("n_val=0", "-0 is 0", "len(stories) - n_val"),
+    ),
+    "train from the end": (
+        lambda s, n: ([t for t in s[:-n] if t not in s[len(s) - n :]], s[len(s) - n :]),
+        ("n_val=0", "stories[:-0] is empty"),
+    ),
     "called": ((["a"], ["b"]), "It got a tuple of 2"),
 }
 
@@ -270,6 +289,23 @@ def loader_06(val="honest", key=lambda step: step, shift=1, places=0, train="hon
     return load_batch
 
 
+def by_rule_06(starts):
+    """The loader without its faults, its starts (places, batch_size, block_size, step) not drawn one by one."""
+
+    def load_batch(tokens, part, batch_size, block_size, step):
+        cut = len(tokens) * 9 // 10
+        tokens = tokens[:cut] if part == "train" else tokens[cut:]
+        places = len(tokens) - block_size
+        x = np.array([tokens[a : a + block_size] for a in starts(places, batch_size, block_size, step)])
+        return x, x + 1
+
+    return load_batch
+
+
+def drawn_06(places, step):
+    return int(np.random.default_rng(step).integers(places))
+
+
 def same(step):
     return 0
 
@@ -286,6 +322,22 @@ WRONG_6 = {
     "training on all": (loader_06(train="all"), ("now training reads text that is kept for validation",)),
     "any chance": (loader_06(key=lambda step: None), ("a step drawn twice gives different windows",)),
     "some steps alike": (loader_06(key=lambda step: step // 2), ("some draw the same windows",)),
+    "one after another": (
+        by_rule_06(lambda n, b, T, step: (np.arange(b) + step * b) % n),
+        ("no longer drawn at random", "they stand 1 apart"),
+    ),
+    "side by side": (
+        by_rule_06(lambda n, b, T, step: (np.arange(b) + step * b) * T % n),
+        ("no longer drawn at random", "they stand 5 apart"),
+    ),
+    "neighbors": (
+        by_rule_06(lambda n, b, T, step: (np.arange(b) + drawn_06(n, step)) % n),
+        ("no longer drawn at random", "they stand 1 apart"),
+    ),
+    "one window for all": (
+        by_rule_06(lambda n, b, T, step: [drawn_06(n, step)] * b),
+        ("all 6 windows of a step are one and the same",),
+    ),
     "one place too few": (loader_06(places=-1), ("reach only from token 270 to 298",)),
     "one array": (loader_06(returned=lambda x, y: x), ("should return x and y; it returned an array",)),
     "rows too long": (loader_06(returned=lambda x, y: (np.c_[x, y[:, -1:]], y)), ("of shape (6, 5)", "T + 1")),
@@ -300,6 +352,13 @@ def test_the_loader_as_it_is_given_counts_as_not_attempted():
     verdict = check("02-6", loader_06(val="all", key=same, shift=0))
     assert verdict.passed is None
     assert "All three faults" in repr(verdict)
+
+
+def test_windows_without_replacement_are_right_too():
+    def without_replacement(places, batch_size, block_size, step):
+        return np.random.default_rng(step).permutation(places)[:batch_size]
+
+    assert check("02-6", by_rule_06(without_replacement)).passed
 
 
 def test_a_loader_that_returns_tensors_is_right_too():
@@ -337,9 +396,16 @@ WRONG_7 = {
     "x too long": (windows_07(tail="long"), "they should be of one length"),
     "not shifted": (windows_07(shift=0), "x and y are both"),
     "shifted by two": (windows_07(shift=2), "in the text comes 6"),
+    "a stride of 2 T": (windows_07(stride=3), ("9 is never a target", "begin 6 apart, and leave a gap", "T = 3 apart")),
+    "a stride of T + 2": (windows_07(stride=2), ("9 is never a target", "begin 5 apart, and leave a gap")),
+    "a stride of 1": (windows_07(stride=-2), ("begin 1 apart, so they overlap", "T = 3 apart")),
+    "from 1 on": (
+        lambda s, T: windows_07()(s[1:], T),
+        ("6 is never a target", "first window begins at position 1; it should begin at 0"),
+    ),
     "one by one": (smaller, "should begin at 0, T, 2T"),
-    "one long window": (lambda s, T: [(s[:-1], s[1:])], "has 6 places; block_size is 3"),
-    "no pairs": (lambda s, T: s, "a list of pairs (x, y); at place 0"),
+    "one long window": (lambda s, T: [(s[:-1], s[1:])], "has 9 positions; block_size is 3"),
+    "no pairs": (lambda s, T: s, "a list of pairs (x, y); at position 0"),
     "nothing at all": (lambda s, T: list(range(0)), "is never a target"),
     "nothing returned": (lambda s, T: print(end=""), "Does the function end with return?"),
     "called": ([([5], [6])], "It got a list of 1"),

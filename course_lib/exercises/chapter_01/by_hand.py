@@ -21,9 +21,9 @@ def whole_numbers(attempt: Any, length: int, exercise: Exercise) -> list[int]:
         raise Wrong(f"Expected are {length} numbers, one after another; it got {len(attempt)}.")
     for place, value in enumerate(attempt):
         if value is None or value is ...:
-            raise Wrong(f"The number at place {place} (counted from 0) is still missing.")
+            raise Wrong(f"The number at position {place} (counted from 0) is still missing.")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Wrong(f"At place {place} (counted from 0) expected is a whole number; it is {described(value)}.")
+            raise Wrong(f"At position {place} (counted from 0) expected is a whole number; it is {described(value)}.")
     return list(attempt)
 
 
@@ -36,7 +36,8 @@ def same_numbers(got: list[int], expected: Sequence[int], mistakes: Sequence[tup
             raise Wrong(words)
     place = next(i for i, (here, there) in enumerate(zip(got, expected)) if here != there)
     right = sum(here == there for here, there in zip(got, expected))
-    raise Wrong(f"{right} of {len(expected)} are right. The first wrong one: {got[place]}, at place {place} (from 0).")
+    first = f"{got[place]}, at position {place} (from 0)"
+    raise Wrong(f"{right} of {len(expected)} are right. The first wrong one: {first}.")
 
 
 def _judge_bread(attempt: Any) -> str:
@@ -48,10 +49,10 @@ def _judge_bread(attempt: Any) -> str:
          "first: then the ids are the same for every text with these characters."),
         ([letters.index(c) for c in WORD], "The space is missing from your vocabulary, or stands last in it. It is a "
          "character like any other, and in Unicode it comes before all letters."),
-        ([VOCABULARY.index(c) + 1 for c in WORD], "You counted from 1. Ids begin at 0, as places in a list do."),
+        ([VOCABULARY.index(c) + 1 for c in WORD], "You counted from 1. Ids begin at 0, as positions in a list do."),
         ([VOCABULARY.index(c) for c in reversed(WORD)], "That is the word read backwards."),
         ([sorted(WORD).index(c) for c in WORD], "That is the vocabulary of bread alone. It comes from banana bread."),
-        ([ord(c) for c in WORD], "Those are the code points in Unicode. An id is the place in the vocabulary."),
+        ([ord(c) for c in WORD], "Those are the code points in Unicode. An id is the position in the vocabulary."),
     ]  # fmt: skip
     same_numbers(got, [VOCABULARY.index(c) for c in WORD], known)
     return (
@@ -85,7 +86,7 @@ def _judge_euro(attempt: Any) -> str:
     if too_large is not None:
         raise Wrong(f"A byte is a number from 0 to 255; {too_large} is none. Each has eight binary digits.")
     known = [
-        (parts, "The places are cut rightly, 0010 000010 101100. Now put the marks of the pattern before them."),
+        (parts, "The digits are cut rightly, 0010 000010 101100. Now put the marks of the pattern before them."),
         (parts[::-1], "These are the parts, without their marks, and in the wrong order."),
         (EURO_BYTES[::-1], "The bytes are right and stand backwards: the one that begins with 1110 comes first."),
         ((0b11100010, parts[1], parts[2]), "The first is right. Each later byte begins with the mark 10."),
@@ -93,9 +94,9 @@ def _judge_euro(attempt: Any) -> str:
         ((EURO_BYTES[0], parts[1], EURO_BYTES[2]), "In the second byte the leading bits 10 are missing."),
         ((0b11000010, *EURO_BYTES[1:]), "The first byte of three begins with 1110; yours begins with 110."),
         ((0b11101000, 0b10001010, 0b10101100), "The fourteen digits were filled in from the left. They are fewer than "
-         "the sixteen places: put zeros in front, or fill in from the right."),
+         "the sixteen positions: put zeros in front, or fill in from the right."),
         ((0b11101000, 0b10001010, 0b10110000), "The fourteen digits were filled in from the left. They are fewer than "
-         "the sixteen places: put zeros in front, or fill in from the right."),
+         "the sixteen positions: put zeros in front, or fill in from the right."),
     ]  # fmt: skip
     same_numbers(got, EURO_BYTES, known)
     return (
@@ -112,7 +113,7 @@ EURO = Exercise(
     attempt="euro_bytes",
     expects="a list of three whole numbers from 0 to 255",
     hints=(
-        "U+20AC is larger than U+07FF and smaller than U+FFFF: three bytes, with 4 + 6 + 6 places for digits.",
+        "U+20AC is larger than U+07FF and smaller than U+FFFF: three bytes, with 4 + 6 + 6 positions for digits.",
         "The fourteen binary digits need two zeros in front: 0010 000010 101100.",
         "Put `1110` before the first part and `10` before the others. `0b11100010` is how Python reads binary; it is "
         "226.",

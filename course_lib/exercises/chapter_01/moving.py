@@ -1,5 +1,6 @@
 """A trained table moves to a new vocabulary (01-7)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def _judge_moved(attempt: Any) -> str:
         table = torch.randn(len(old), C, generator=torch.Generator().manual_seed(7))
         given = table.clone()
         shown = f"moved_table(table, {old!r}, {new!r})"
-        returned = call(moved_table, given, old, new, shown=shown)
+        returned = _called(moved_table, given, old, new, shown)
         if not given.equal(table):
             raise Wrong(f"{shown} changed the table that it was given. Make a new one.")
         what = f"What {shown} returned"
@@ -31,6 +32,25 @@ def _judge_moved(attempt: Any) -> str:
         "Each character keeps its row, wherever its id went, and a new one begins as a mean of all: nothing in "
         "particular yet. The head has a row for each id too, and moves the same way."
     )
+
+
+def _called(moved_table: Callable[..., Any], table: Tensor, old: str, new: str, shown: str) -> Any:
+    """What it returns; the two errors that this task leads to are told with their reason."""
+    try:
+        return call(moved_table, table, old, new, shown=shown)
+    except Wrong as told:
+        if isinstance(told.__cause__, IndexError):
+            raise Wrong(
+                f"The table has {len(old)} rows, 0 to {len(old) - 1}, one for each character of {old!r}; yours asked "
+                "for another one. An id in new says nothing about the old table: a character's row there is "
+                f"old.index(character).\n{told}"
+            ) from told
+        if isinstance(told.__cause__, ValueError) and "substring" in str(told.__cause__):
+            raise Wrong(
+                "old.index(character) fails for a character that old does not have. Ask first, `if character in old`, "
+                f"and give the others the mean row.\n{told}"
+            ) from told
+        raise
 
 
 def _moved(table: Tensor, old: str, new: str, fresh: Tensor | None = None) -> Tensor:

@@ -19,26 +19,26 @@ def _judge_last_starts(attempt: Any) -> str:
         if got == n - size - 1:
             continue
         known = [
-            (n - size, "That is the number of places. They are counted from 0, so the last one is one less. A window "
-             "there would have its T tokens, and no target for the last of them."),
-            (n - size + 1, "That is too far by two: a window needs T + 1 tokens, and places are counted from 0."),
+            (n - size, "That is the number of legal starts. They are counted from 0, so the last one is one less. A "
+             "window there would have its T tokens, and no target for the last of them."),
+            (n - size + 1, "That is too far by two: a window needs T + 1 tokens, and positions are counted from 0."),
             (n - size - 2, "One more fits: the last target may be the last token of the text."),
             (n - 1, "That is where the last token stands; the window has to fit in from its start on."),
             (n - 2 * size, "Windows may overlap: they need not stand side by side."),
         ]  # fmt: skip
         words = first_match(got, known, rel=1e-9) or (
-            "Write down the places 0, 1, 2, ...; a window takes T + 1 of them, and the last it may take is N - 1."
+            "Write down the positions 0, 1, 2, ...; a window takes T + 1 of them, and the last it may take is N - 1."
         )
         raise Wrong(f"{what} should be another number; it is {number(got)}. {words}")
     return (
         "The last window ends with the last token: start + T = N - 1, so start = N - T - 1. In the second text there "
-        "is exactly one place, since N is T + 1: the shortest text that a batcher takes."
+        "is exactly one legal start, since N is T + 1: the shortest text that a batcher takes."
     )
 
 
 LAST_STARTS = Exercise(
     id="02-1",
-    title="The last legal place",
+    title="The last legal start",
     difficulty="easy",
     minutes=3,
     attempt="last_starts",
@@ -68,7 +68,7 @@ def _judge_examples(attempt: Any) -> str:
         for t, (pair, (context, target)) in enumerate(zip(got, expected)):
             _same_example(pair, context, target, t, start, shown)
         if len(got) != size:
-            less = "One window holds T examples, one for each of its places."
+            less = "One window holds T examples, one for each of its positions."
             raise Wrong(f"{shown} should return {size} pairs; it returned {len(got)}. {less}")
     return (
         "One window of T tokens holds T examples, from a context of one token to one of T. A batch of 16 windows of 64 "

@@ -66,7 +66,7 @@ def _judge_starts(attempt: Any) -> str:
 
 def _are_drawn_one_by_one(steps: list[tuple[int, ...]]) -> None:
     if all(len(set(row)) == 1 for row in steps):
-        raise Wrong("All windows of a step start at the same place: draw batch_size numbers, not one.")
+        raise Wrong("All windows of a step start at the same position: draw batch_size numbers, not one.")
     if all((b - a - steps[0][1] + steps[0][0]) % PLACES == 0 for row in steps for a, b in itertools.pairwise(row)):
         raise Wrong("The windows of a step stand at equal distances: draw each start by itself.")
 
@@ -149,7 +149,8 @@ def _take(
     if given != starts:
         raise Wrong(f"{shown} changed the list of starts that it was given.")
     if len(row) != SIZE:
-        raise Wrong(f"{shown_with} should return batch_size = {SIZE} starts; it returned {len(row)}.")
+        words = _about_length(len(row), len(starts), world_size)
+        raise Wrong(f"{shown_with} should return batch_size = {SIZE} starts; it returned {len(row)}. {words}".rstrip())
     for start in row:
         if start not in starts:
             raise Wrong(f"{shown_with} returned {start}, and that is none of the starts. Slice the list itself.")
@@ -165,6 +166,21 @@ def _take(
                 words = "How many windows do the ranks before this one take, over all their micro-steps?"
             raise Wrong(f"{shown_with} returned {start}, which was read {again}. {words}".rstrip())
         read[start] = (rank, micro)
+
+
+def _about_length(got: int, of_all: int, world_size: int) -> str:
+    """Why a slice of so many starts came, as far as its length tells."""
+    each = of_all // SIZE // world_size
+    if got == 0:
+        return (
+            f"The slice begins behind the end of the list. Of its {of_all // SIZE} micro-batches each process has "
+            f"grad_accum // world_size = {each}: so many come before rank 1."
+        )
+    if got == of_all:
+        return "That is the whole step, for all processes and all micro-steps."
+    if got == each * SIZE:
+        return "Those are all the windows of this rank at once; one micro-step takes batch_size of them."
+    return "A slice of batch_size starts ends at first + batch_size." if got > SIZE else ""
 
 
 SHARE = Exercise(

@@ -82,13 +82,30 @@ def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batc
             "The three faults are gone, but a step drawn twice gives different windows. Make the generator from step, "
             "so that each step can be replayed."
         )
+    _is_drawn_at_random(train)
     if len({x.tobytes() for x, _ in train}) < STEPS:
         raise Wrong(f"The three faults are gone, but of {STEPS} steps some draw the same windows.")
     if max(x.max() for x, _ in val) != N - 2 or min(x.min() for x, _ in val) != CUT:
         low, high = min(int(x.min()) for x, _ in val), max(int(y.max()) for _, y in val)
         raise Wrong(
             f"The three faults are gone, but in {STEPS} steps the batches for validation reach only from token {low} "
-            f"to {high}; validation goes from {CUT} to {N - 1}. How many places has it?"
+            f"to {high}; validation goes from {CUT} to {N - 1}. How many legal starts has it?"
+        )
+
+
+def _is_drawn_at_random(train: list[Batch]) -> None:
+    """Windows that are one and the same, or that follow one another by a rule, are not drawn."""
+    starts = np.array([x[:, 0] for x, _ in train])  # (STEPS, B)
+    apart = np.diff(starts, axis=1) % (CUT - T)
+    if not apart.any():
+        raise Wrong(
+            f"The three faults are gone, but all {B} windows of a step are one and the same. Draw batch_size starts, "
+            "not one."
+        )
+    if (apart == apart[0, 0]).all():
+        raise Wrong(
+            "The three faults are gone, but the windows are no longer drawn at random: in every step they stand "
+            f"{apart[0, 0]} apart. Leave the drawing to the generator, and change only what it is made from."
         )
 
 

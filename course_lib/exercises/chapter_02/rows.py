@@ -24,7 +24,8 @@ def need_ids(value: Any, what: str) -> list[int]:
     for place, one in enumerate(row):
         if isinstance(one, bool) or not isinstance(one, int):
             raise Wrong(
-                f"{what} should be a list of whole numbers; at place {place} (counted from 0) stands {described(one)}."
+                f"{what} should be a list of whole numbers; at position {place} (counted from 0) stands "
+                f"{described(one)}."
             )
     return row
 
@@ -39,6 +40,7 @@ def need_pairs(value: Any, what: str, parts: str) -> list[Any]:
     for place, pair in enumerate(value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise Wrong(
-                f"{what} should be a list of pairs {parts}; at place {place} (counted from 0) stands {described(pair)}."
+                f"{what} should be a list of pairs {parts}; at position {place} (counted from 0) stands "
+                f"{described(pair)}."
             )
     return list(value)

@@ -10,11 +10,12 @@ from course_lib.exercises.judge.exercise import Exercise, Wrong
 
 STORIES = ["the fox", "a pony", "rain", "the fox", "rain", "a bell", "snow", "rain", "a pony"]
 """The last three, snow, rain and a pony: two of them have copies before. The fox has one, in training."""
+SPLITS = ((STORIES, 3), (["a", "b", "c", "d"], 1), (["b", "a", "b"], 2), (["a", "b"], 2), (["a", "b"], 0))
 
 
 def _judge_split(attempt: Any) -> str:
     split = need_function(attempt, "split(stories, n_val)")
-    for stories, n_val in ((STORIES, 3), (["a", "b", "c", "d"], 1), (["b", "a", "b"], 2)):
+    for stories, n_val in SPLITS:
         given = list(stories)
         shown = f"split({stories}, n_val={n_val})"
         returned = call(split, given, n_val, shown=shown)
@@ -45,7 +46,9 @@ def _val_is_right(val: list[Any], stories: list[str], n_val: int, shown: str) ->
     if val == expected:
         return
     words = ""
-    if val == stories[:n_val]:
+    if not n_val:
+        words = "stories[-0:] is the whole list, since -0 is 0. Count from the front: len(stories) - n_val."
+    elif val == stories[:n_val]:
         words = "Those are the first stories; the last ones are asked for."
     elif len(val) == len(stories) - n_val:
         words = "Are train and val exchanged?"
@@ -63,7 +66,9 @@ def _train_is_right(train: list[Any], stories: list[str], n_val: int, shown: str
     if train == expected:
         return
     words = ""
-    if Counter(map(repr, train)) == Counter(map(repr, expected)):
+    if not n_val and not train:
+        words = "stories[:-0] is empty, since -0 is 0. Count from the front: len(stories) - n_val."
+    elif Counter(map(repr, train)) == Counter(map(repr, expected)):
         words = "The stories are right; their order is not."
     elif set(map(repr, train)) == set(map(repr, expected)):
         words = "Copies within the training part do not leak: they stay here."
@@ -78,7 +83,7 @@ SPLIT = Exercise(
     attempt="split",
     expects="your function split(stories, n_val) itself, without calling it",
     hints=(
-        "First cut by place: all but the last `n_val` stories, and the last `n_val`.",
+        "First cut by position: all but the last `n_val` stories, and the last `n_val`.",
         "Then go through the first part, and keep a story only if it is not in the second one.",
         "`val = stories[len(stories) - n_val :]`, and a list comprehension with `if story not in held_out`; a set "
         "`held_out` makes that quick.",
@@ -86,8 +91,8 @@ SPLIT = Exercise(
     judge=_judge_split,
 )
 
-TEXTS = (([5, 6, 7, 8, 9, 10, 11], 3), ([5, 6, 7, 8, 9, 10, 11, 12], 3), ([5, 6, 7], 4), ([4, 5], 1))
-"""Six targets fill two windows of three; seven leave a tail of one; then a text shorter than a window."""
+TEXTS = (([5, 6, 7, 8, 9, 10, 11, 12, 13, 14], 3), ([5, 6, 7, 8, 9, 10, 11, 12], 3), ([5, 6, 7], 4), ([4, 5], 1))
+"""Nine targets fill three windows of three; seven leave a tail of one; then a text shorter than a window."""
 
 
 def _judge_side_by_side(attempt: Any) -> str:
@@ -104,14 +109,14 @@ def _judge_side_by_side(attempt: Any) -> str:
             for i, (x, y) in enumerate(pairs)
         ]
         _is_shifted(windows, tokens, size, shown)
-        _each_target_once(windows, tokens, shown)
+        _each_target_once(windows, tokens, size, shown)
         inputs = tokens[:-1]
         expected = [inputs[start : start + size] for start in range(0, len(inputs), size)]
         if [x for x, _ in windows] != expected:
             raise Wrong(f"{shown}: the windows should begin at 0, T, 2T, ... and be full but for the last: {expected}.")
     return (
         "Every target counts once, so the score is that of the text, and anyone gets the same. The price: the first "
-        "places of each window see little. That is why a loss over windows has a floor of its own."
+        "positions of each window see little. That is why a loss over windows has a floor of its own."
     )
 
 
@@ -121,7 +126,7 @@ def _is_shifted(windows: list[tuple[list[int], list[int]]], tokens: list[int], s
         if not x or not y:
             raise Wrong(f"{what} is empty: x is {x}, y is {y}. Where nothing is left, there is no window.")
         if len(x) > size:
-            raise Wrong(f"{what} has {len(x)} places; block_size is {size}.")
+            raise Wrong(f"{what} has {len(x)} positions; block_size is {size}.")
         if len(x) != len(y):
             words = "A tail needs its x as short as its y." if i == len(windows) - 1 else ""
             raise Wrong(f"{what}: x is {x} and y is {y}; they should be of one length. {words}".rstrip())
@@ -133,15 +138,27 @@ def _is_shifted(windows: list[tuple[list[int], list[int]]], tokens: list[int], s
                 raise Wrong(f"{what}: under {here} in x stands {after} in y; in the text comes {following.get(here)}.")
 
 
-def _each_target_once(windows: list[tuple[list[int], list[int]]], tokens: list[int], shown: str) -> None:
+def _each_target_once(windows: list[tuple[list[int], list[int]]], tokens: list[int], size: int, shown: str) -> None:
+    begins = [tokens.index(x[0]) for x, _ in windows]
+    strides = {after - before for before, after in itertools.pairwise(begins)}
+    (stride,) = strides if len(strides) == 1 else (size,)  # where they have none in common, say nothing of it
     counts = Counter(target for _, y in windows for target in y)
     twice = [target for target, count in counts.items() if count > 1]
     if twice:
-        raise Wrong(f"{shown}: {twice[0]} is a target {counts[twice[0]]} times. The next window begins T further on.")
+        words = "The next window begins T further on."
+        if stride != size:
+            words = f"Your windows begin {stride} apart, so they overlap; they should begin T = {size} apart."
+        raise Wrong(f"{shown}: {twice[0]} is a target {counts[twice[0]]} times. {words}")
     missing = [token for token in tokens[1:] if token not in counts]
     if missing:
-        words = "The first target of a window is the token after the last x: windows move by T, not by T + 1."
-        if missing == tokens[-len(missing) :]:
+        words = "Each window begins where the one before it ends."
+        if begins and begins[0] != 0:
+            words = f"Your first window begins at position {begins[0]}; it should begin at 0."
+        elif stride == size + 1:
+            words = "The first target of a window is the token after the last x: windows move by T, not by T + 1."
+        elif stride != size:
+            words = f"Your windows begin {stride} apart, and leave a gap; they should begin T = {size} apart."
+        elif missing == tokens[-len(missing) :]:
             words = "What is left at the end is a window too, a shorter one."
         raise Wrong(f"{shown}: {missing[0]} is never a target. {words}")
 

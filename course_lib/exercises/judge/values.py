@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
+from numbers import Rational
 from typing import Any
 
 from course_lib.exercises.judge.calling import described, number
@@ -21,6 +22,8 @@ def need_number(value: Any, what: str) -> float:
         raise Wrong(f"{what} should be a plain number; it is {described(value)}: {remedy}.")
     if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         value = value.item()
+    if isinstance(value, Rational) and not isinstance(value, int):  # a Fraction is a number too
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Wrong(f"{what} should be a number; it is {described(value)}.")
     if not math.isfinite(value):
