@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from course_lib.exercises.calling import described, number
@@ -9,7 +10,7 @@ from course_lib.exercises.exercise import Wrong
 
 
 def need_number(value: Any, what: str) -> float:
-    """``value`` as a float, if it is a plain finite number (numpy's own count as plain).
+    """``value`` as a float, if it is a plain finite number (numpy's own and a Fraction count as plain).
 
     Args:
         what: how to call it, such as "What train_step returned".
@@ -21,7 +22,7 @@ def need_number(value: Any, what: str) -> float:
         raise Wrong(f"{what} should be a plain number; it is {described(value)}: {remedy}.")
     if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
         raise Wrong(f"{what} should be a number; it is {described(value)}.")
     if not math.isfinite(value):
         raise Wrong(f"{what} should be a finite number; it is {value}.")

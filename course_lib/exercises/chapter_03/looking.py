@@ -1,6 +1,7 @@
 """By hand: how much a token takes from each (03-2), and which guesses a changed token may move (03-3)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from course_lib.exercises.calling import described, number
@@ -9,6 +10,10 @@ from course_lib.exercises.values import need_number
 
 WANTED = (1 / 8, 3 / 8, 4 / 8, 0.0)
 VALUES = (8, 0, 4, 100)
+ROUNDED = 0.006
+"""So far off a weight may be: 1/8 is 0.125, and both 0.12 and 0.13 are its two digits."""
+MIX_ROUNDED = 8 * ROUNDED + 4 * ROUNDED
+"""So far off the mix of such weights may be: each value takes its weight's rounding along."""
 KNOWN: list[tuple[tuple[float, ...], str]] = [
     ((1 / 16, 3 / 16, 4 / 16, 8 / 16), "Token 2 may not look at token 3: its weight is 0, and the others sum to 1."),
     (
@@ -33,15 +38,17 @@ def _judge_weights(attempt: Any) -> str:
     if not isinstance(attempt, dict) or not {"weights", "mix"} <= set(attempt):
         raise Wrong(f"Expected is {WEIGHTS.expects}. It got {described(attempt)}.")
     got = _four(attempt["weights"])
-    if any(abs(a - b) > 0.004 for a, b in zip(got, WANTED)):
-        known = (words for row, words in KNOWN if all(abs(a - b) < 0.004 for a, b in zip(got, row)))
+    if not _close(got, WANTED):
+        if got == [round(weight, 1) for weight in WANTED]:
+            raise Wrong("These weights are rounded to one digit. Give two, or write them as 1 / 8.")
+        known = (words for row, words in KNOWN if _close(got, row))
         total = "" if abs(sum(got) - 1) < 0.01 else f" They sum to {number(sum(got))}."
         words = next(known, f"e to the power of ln 3 is 3.{total}")
         raise Wrong(f"These weights are not right: {', '.join(map(number, got))}. {words}")
     if attempt["mix"] is None or attempt["mix"] is ...:
         raise Wrong("The weights are right. The mix is still missing.")
     mix = need_number(attempt["mix"], "The mix")
-    if abs(mix - 3) > 0.02:
+    if abs(mix - 3) > MIX_ROUNDED:
         said = {28.0: "That is the mean of all four.", 4.0: "That is the mean of the first three."}
         words = said.get(round(mix, 3), "Multiply each value by its weight, and add up.")
         raise Wrong(f"The weights are right; the mix should be another number than {number(mix)}. {words}")
@@ -49,6 +56,10 @@ def _judge_weights(attempt: Any) -> str:
         "1/8 of 8, 3/8 of 0 and 4/8 of 4: 1 + 0 + 2 = 3. The value 100 stands in the future and has no say. If it "
         "reached the mix, the model would know what it should guess."
     )
+
+
+def _close(got: Sequence[float], row: Sequence[float]) -> bool:
+    return all(abs(a - b) < ROUNDED for a, b in zip(got, row))
 
 
 def _four(row: Any) -> list[float]:
