@@ -116,16 +116,16 @@ RIGHT_3 = {
 }
 
 WRONG_3 = {
-    "the next token's": (RIGHT_3 | {"bigram": [6]}, "place 6 cannot move. A table of pairs"),
+    "the next token's": (RIGHT_3 | {"bigram": [6]}, "position 6 cannot move. A table of pairs"),
     "not its own": (RIGHT_3 | {"gpt": [6, 7]}, "made from token 5 as well"),
     "the answer's place": (RIGHT_3 | {"gpt": [4, 5, 6, 7]}, "it is the answer that changed, not the guess"),
-    "the past": (RIGHT_3 | {"gpt": [0, 1, 2, 3, 4, 5]}, "place 0 cannot move"),
-    "a mask after all": (RIGHT_3 | {"no mask": [5, 6, 7]}, "place 0 may move, too. Without the mask"),
-    "near like far": (RIGHT_3 | {"near, 1 layer": [5, 6, 7]}, "place 7 cannot move. In one layer"),
-    "two like one": (RIGHT_3 | {"near, 2 layers": [5, 6]}, "place 7 takes from place 6 in layer 2"),
+    "the past": (RIGHT_3 | {"gpt": [0, 1, 2, 3, 4, 5]}, "position 0 cannot move"),
+    "a mask after all": (RIGHT_3 | {"no mask": [5, 6, 7]}, "position 0 may move, too. Without the mask"),
+    "near like far": (RIGHT_3 | {"near, 1 layer": [5, 6, 7]}, "position 7 cannot move. In one layer"),
+    "two like one": (RIGHT_3 | {"near, 2 layers": [5, 6]}, "position 7 takes from position 6 in layer 2"),
     "one missing": (RIGHT_3 | {"near, 2 layers": ...}, '"near, 2 layers" is still missing'),
-    "no place": (RIGHT_3 | {"gpt": [5, 6, 7, 8]}, "places from 0 to 7; in it stands the number 8"),
-    "a text": (RIGHT_3 | {"gpt": "5 to 7"}, "should be a list of places"),
+    "no place": (RIGHT_3 | {"gpt": [5, 6, 7, 8]}, "positions from 0 to 7; in it stands the number 8"),
+    "a text": (RIGHT_3 | {"gpt": "5 to 7"}, "should be a list of positions"),
     "a list": ([[5], [5, 6, 7]], "a dict of five lists"),
 }
 
@@ -345,8 +345,10 @@ def given_06(x, gain, qkv, proj, n_head):
     B, T, C = x.shape
     variance = x.var(dim=1, correction=0, keepdim=True)
     normed = (x - x.mean(dim=1, keepdim=True)) / (variance + 1e-5).sqrt() * gain
-    parts = (normed @ qkv.T).split(C, dim=-1)
-    q, k, v = (part.reshape(B, n_head, T, C // n_head) for part in parts)
+    q, k, v = (normed @ qkv.T).split(C, dim=-1)
+    q = q.reshape(B, n_head, T, C // n_head)
+    k = k.reshape(B, n_head, T, C // n_head)
+    v = v.reshape(B, n_head, T, C // n_head)
     scores = (q @ k.mT / math.sqrt(C)).masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), -math.inf)
     mixes = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(B, T, C)
     return x + mixes @ proj.T

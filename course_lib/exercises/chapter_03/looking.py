@@ -98,11 +98,11 @@ PLACES = {
     "near, 2 layers": (5, 6, 7),
 }
 WHY = {
-    "bigram": "A table of pairs makes the guess at place t from token t alone.",
-    "gpt": "A causal model makes the guess at place t from the tokens 0 to t.",
-    "no mask": "Without the mask every place looks at all tokens.",
-    "near, 1 layer": "In one layer, place t sees the tokens t and t − 1.",
-    "near, 2 layers": "Place 6 has taken from token 5 in layer 1; place 7 takes from place 6 in layer 2.",
+    "bigram": "A table of pairs makes the guess at position t from token t alone.",
+    "gpt": "A causal model makes the guess at position t from the tokens 0 to t.",
+    "no mask": "Without the mask every position looks at all tokens.",
+    "near, 1 layer": "In one layer, position t sees the tokens t and t − 1.",
+    "near, 2 layers": "Position 6 has taken from token 5 in layer 1; position 7 takes from position 6 in layer 2.",
 }
 
 
@@ -118,15 +118,16 @@ def _judge_moved(attempt: Any) -> str:
             continue
         words = WHY[name]
         if found == set(places) - {5}:
-            words = "The guess at place 5 is made from token 5 as well: it says what comes after it."
+            words = "The guess at position 5 is made from token 5 as well: it says what comes after it."
         elif name != "no mask" and found == set(places) | {4}:
-            words = "At place 4 it is the answer that changed, not the guess: that was made from the tokens 0 to 4."
+            words = "At position 4 it is the answer that changed, not the guess: that was made from the tokens 0 to 4."
         too_many, missing = sorted(found - set(places)), sorted(set(places) - found)
-        what = f"place {too_many[0]} cannot move" if too_many else f"place {missing[0]} may move, too"
+        what = f"position {too_many[0]} cannot move" if too_many else f"position {missing[0]} may move, too"
         raise Wrong(f'"{name}": {what}. {words}')
     return (
-        "In a window of two, what is known travels one place per layer: after n layers place t has heard of token "
-        "t − n. Models with such windows (Longformer, 2020; Mistral 7B, 2023) rely on it to reach far with little work."
+        "In a window of two, what is known travels one position per layer: after n layers position t has heard of "
+        "token t − n. Models with such windows (Longformer, 2020; Mistral 7B, 2023) rely on it to reach far with "
+        "little work."
     )
 
 
@@ -134,10 +135,10 @@ def _places(got: Any, name: str) -> set[int]:
     got = got.tolist() if hasattr(got, "tolist") else got
     got = [got] if isinstance(got, int) and not isinstance(got, bool) else got
     if not isinstance(got, (list, tuple, set, range)):
-        raise Wrong(f'"{name}" should be a list of places, such as [2, 3]; it is {described(got)}.')
+        raise Wrong(f'"{name}" should be a list of positions, such as [2, 3]; it is {described(got)}.')
     for place in got:
         if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < 8:
-            raise Wrong(f'"{name}" should hold places from 0 to 7; in it stands {described(place)}.')
+            raise Wrong(f'"{name}" should hold positions from 0 to 7; in it stands {described(place)}.')
     return set(got)
 
 
@@ -147,11 +148,11 @@ MOVED = Exercise(
     difficulty="easy",
     minutes=6,
     attempt="may_move",
-    expects='a dict of five lists of places, {"bigram": ..., "gpt": ..., "no mask": ..., ...}',
+    expects='a dict of five lists of positions, {"bigram": ..., "gpt": ..., "no mask": ..., ...}',
     hints=(
-        "Ask for each place: which tokens is its guess made from? Is token 5 among them?",
-        "The guess at place 5 says what token 6 will be. It is made from token 5, too.",
-        "With two near layers: token 5 reaches place 6 in the first, and from there place 7 in the second.",
+        "Ask for each position: which tokens is its guess made from? Is token 5 among them?",
+        "The guess at position 5 says what token 6 will be. It is made from token 5, too.",
+        "With two near layers: token 5 reaches position 6 in the first, and from there position 7 in the second.",
     ),
     judge=_judge_moved,
 )
