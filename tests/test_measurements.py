@@ -103,6 +103,23 @@ def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
         assert group["weight_decay"] == old["weight_decay"]
         expected = 0.02 * old["lr_scale"] if "lr_scale" in old else 0.004
         assert group["lr"] == pytest.approx(expected)
+
+
+def test_the_ladder_is_measured_rung_by_rung(project):
+    recipe = TINY.replace(optimizer="muon", max_steps=4, eval_every=4, n_layer=2, n_head=4)
+    seconds, details = measurements.measure_ladder(recipe, 2)
+    rungs = [rung.name for rung in measurements.LADDER]
+    assert details["ladder"] == rungs
+    assert len(seconds) == len(details["seeds"]) == 2
+    assert all(len(details[name]) == 2 for name in (*rungs, "without positions"))
+    assert details["weights"][0] == 2 * 24 * 16 + 16
+    whole = measurements.build_trainer(recipe.replace(seed=2))
+    assert details["weights"][-1] == whole.model.num_parameters()
+    assert details["val_loss"] == details[rungs[-1]]
+    assert details["val_loss"][1] == round(list(whole)[-1].val_loss, 4), "the last rung is the recipe's own run"
+    assert details["a bigram"][0] != details["a bigram"][1]
+
+
 def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monkeypatch):
     """Against the part of the text that was trained on, with the settings that are named, from the start of a story."""
     asked: list[tuple[list[str], str]] = []

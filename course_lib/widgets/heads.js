@@ -1,12 +1,14 @@
 // Where each head looks. Python reads the text and says what is to be seen (see heads.py); here it becomes a table.
 
-const FILL = "rgba(86, 180, 233, 0.5)"; // sky of Okabe and Ito, thin enough for dark and for light letters
+const FILL = "rgba(86, 180, 233, 0.85)"; // sky of Okabe and Ito
 const CHOSEN = "#D55E00";
 const FUTURE = "repeating-linear-gradient(45deg, transparent 0 4px, color-mix(in srgb, currentColor 35%, transparent) 4px 5px)";
 const LINE = "1px solid color-mix(in srgb, currentColor 30%, transparent)";
 const HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
 const BUTTON = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
-const PLATE = `background: ${PAPER}; border-radius: 3px; padding: 0 2px;`;
+const NUMBER_HEIGHT = 16; // the upper part of a cell, in pixels: its number stands there, and the bar ends below it
+const BAR_HEIGHT = 20;
+const NUMBER = `position: absolute; top: 1px; left: 0; right: 0; line-height: ${NUMBER_HEIGHT - 2}px;`;
 let views = 0;
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
@@ -68,17 +70,17 @@ function headRow(body, data, row, tell) {
   button.tabIndex = body.rows.length === 1 ? 0 : -1; // one stop; the arrows up and down move within
   for (const kind of ["focus", "mouseenter", "click"]) button.addEventListener(kind, () => tell(inWords(data, row)));
   data.tokens.forEach((sign, s) => {
-    const style = `position: relative; padding: 0; height: 26px; min-width: 22px; text-align: center; vertical-align: middle; font: 11px sans-serif; border: ${LINE};`;
+    const style = `position: relative; padding: 0; height: ${NUMBER_HEIGHT + BAR_HEIGHT}px; min-width: 22px; text-align: center; font: 11px sans-serif; border: ${LINE};`;
     if (s > data.chosen) {
       add(add(line, "td", `${style} background: ${FUTURE};`), "span", HIDDEN, "masked");
       return;
     }
     const weight = row.weights[s];
-    const full = `${(100 * weight).toFixed(1)}%`;
+    const full = `${(BAR_HEIGHT * weight).toFixed(1)}px`;
     const cell = add(line, "td", `${style} background: linear-gradient(to top, ${FILL} ${full}, transparent ${full});`);
     cell.className = "course-lab-weight";
-    // Two digits have room in the cell, on a plate, as the fill's edge would strike them through; a smaller share is read out, and told when one points at it.
-    add(cell, "span", weight >= 0.095 ? PLATE : HIDDEN, `${Math.round(100 * weight)}`);
+    // Two digits have room above the bar, which never reaches them; a smaller share is read out, and told when one points at it.
+    add(cell, "span", weight >= 0.095 ? NUMBER : HIDDEN, `${Math.round(100 * weight)}`);
     cell.title = `${row.name}: ${percent(weight)} of the attention at token ${s}, “${sign}”`;
     cell.addEventListener("mouseenter", () => tell(cell.title));
   });

@@ -60,6 +60,17 @@ def test_the_surprises_add_up_to_the_floors():
     assert tinytales.surprise_at(1) == tinytales.floor(1).nats
 
 
+def test_each_surprise_has_its_error():
+    """At one place it is the floor's; a mean over more places is surer than the surprises that it is made of."""
+    errors = [tinytales.surprise_error_at(place) for place in range(1, LONGEST + 1)]
+    assert errors[0] == pytest.approx(tinytales.floor(1).error, abs=1e-6)
+    assert all(0.005 < error < 0.02 for error in errors)
+    for T in (2, 8, 64, LONGEST):
+        floor = tinytales.floor(T).error
+        assert floor < statistics.fmean(errors[:T])
+        assert floor > 0.3 * math.sqrt(sum(error**2 for error in errors[:T])) / T
+
+
 def test_the_lines_of_a_loss_curve():
     rate = tinytales.entropy_rate()
     nats = tinytales.floor(64).nats
@@ -78,7 +89,7 @@ def test_no_lines_for_a_block_size_that_there_cannot_be(block_size):
 
 @pytest.mark.parametrize("block_size", [-1, 0, LONGEST + 1, 10_000])
 def test_what_the_table_does_not_hold_is_refused(block_size):
-    for ask in (tinytales.floor, tinytales.surprise_at):
+    for ask in (tinytales.floor, tinytales.surprise_at, tinytales.surprise_error_at):
         with pytest.raises(CourseError, match=rf"from 1 to {LONGEST}; this is {block_size}\. `floor_of` measures"):
             ask(block_size)
 
@@ -95,6 +106,9 @@ def test_building_the_table_anew(monkeypatch):
     for T in (1, 2, 7, 24):
         measured = truth.floor_of(window[: T + 1] for window in windows)
         assert table["floors"][T - 1] == pytest.approx([measured.nats, measured.error], abs=1e-6)
+        at_last = [truth.the_reader().window_surprises(window)[T] for window in windows]
+        error = statistics.stdev(at_last) / math.sqrt(40)
+        assert table["errors"][T - 1] == pytest.approx(error, abs=1e-6)
 
 
 def test_a_floor_is_a_mean_over_places_and_windows_with_its_error():

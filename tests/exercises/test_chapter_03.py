@@ -1,6 +1,8 @@
 """Chapter 03's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
+import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional as F
 
 from course_lib.exercises import check
 from course_lib.exercises.chapter_03.copying import stream_of
+from course_lib.exercises.chapter_03.counting import CONFIGS, MISTAKES
 from course_lib.exercises.chapter_03.repair import GIVEN, RIGHT, half_block
 from course_lib.models import GPT, GPTConfig
 
@@ -31,6 +34,7 @@ WRONG_1 = {
     "before p": (RIGHT_1 | {"ip": 1 / 2}, "stands *before* the second"),
     "a guess": (RIGHT_1 | {"si": 0.9}, "Mark every s in the text"),
     "per cent": (RIGHT_1 | {"is": 66.7}, "66.7% is 0.667"),
+    "a fraction": (RIGHT_1 | {"is": Fraction(2, 4)}, "nothing follows the last one"),
     "too coarse": (RIGHT_1 | {"is": 0.65}, "Mark every i in the text"),
     "one missing": (RIGHT_1 | {"si": ...}, '"si" is still missing'),
     "a text": (RIGHT_1 | {"is": "2/3"}, "should be a number; it is the text"),
@@ -42,6 +46,11 @@ WRONG_1 = {
 def test_rounded_probabilities_are_right_too():
     assert check("03-1", {"is": 0.67, "ip": 0.333, "si": 0.5, "mi": 1.0}).passed
     assert check("03-1", {"is": 0.66, "ip": 0.33, "si": 0.5, "mi": 1}).passed
+
+
+def test_exact_fractions_are_right():
+    exact = {"is": Fraction(2, 3), "ip": Fraction(1, 3), "si": Fraction(1, 2), "mi": Fraction(1)}
+    assert check("03-1", exact).passed
 
 
 # 03-2 -----------------------------------------------------------------------------------------------------
@@ -59,6 +68,9 @@ WRONG_2 = {
     "even": (two(1 / 3, 1 / 3, 1 / 3, 0), "Even weights would come from equal scores"),
     "the scores": (two(0, math.log(3), math.log(4), 0), "Those are the scores themselves"),
     "all the scores": (two(0, math.log(3), math.log(4), math.log(8)), "Softmax first takes e to the power of each"),
+    "one digit": (two(0.1, 0.4, 0.5, 0), "rounded to one digit"),
+    "the future too, rounded": (two(0.06, 0.19, 0.25, 0.5), "may not look at token 3"),
+    "not itself, as fractions": (two(Fraction(1, 4), Fraction(3, 4), 0, 0), "A token looks at itself, too"),
     "a guess": (two(0.5, 0.5, 0.5, 0), "These weights are not right: 0.5, 0.5, 0.5, 0. e to the power of ln 3 is 3"),
     "three of them": (two(1 / 8, 3 / 8, 4 / 8), "there are 3. The future has a weight as well"),
     "one missing": (two(1 / 8, ..., 4 / 8, 0), "The weight of token 1 is still missing"),
@@ -78,6 +90,21 @@ def test_weights_may_come_as_a_tensor():
     assert check("03-2", {"weights": weights, "mix": 3}).passed
 
 
+ROUNDINGS = list(itertools.product((0.12, 0.125, 0.13), (0.37, 0.375, 0.38), (0.5,), (0,)))
+
+
+@pytest.mark.parametrize("weights", ROUNDINGS)
+def test_weights_may_be_rounded_to_two_digits_and_the_mix_made_of_those(weights):
+    mix = sum(weight * value for weight, value in zip(weights, (8, 0, 4, 100), strict=True))
+    for said in (mix, round(mix, 1), 3):
+        assert check("03-2", two(*weights, mix=said)).passed, said
+
+
+def test_weights_may_be_fractions():
+    weights = [Fraction(1, 8), Fraction(3, 8), Fraction(4, 8), 0]
+    assert check("03-2", two(*weights, mix=Fraction(3))).passed
+
+
 # 03-3 -----------------------------------------------------------------------------------------------------
 
 RIGHT_3 = {
@@ -89,16 +116,16 @@ RIGHT_3 = {
 }
 
 WRONG_3 = {
-    "the next token's": (RIGHT_3 | {"bigram": [6]}, "place 6 cannot move. A table of pairs"),
+    "the next token's": (RIGHT_3 | {"bigram": [6]}, "position 6 cannot move. A table of pairs"),
     "not its own": (RIGHT_3 | {"gpt": [6, 7]}, "made from token 5 as well"),
     "the answer's place": (RIGHT_3 | {"gpt": [4, 5, 6, 7]}, "it is the answer that changed, not the guess"),
-    "the past": (RIGHT_3 | {"gpt": [0, 1, 2, 3, 4, 5]}, "place 0 cannot move"),
-    "a mask after all": (RIGHT_3 | {"no mask": [5, 6, 7]}, "place 0 may move, too. Without the mask"),
-    "near like far": (RIGHT_3 | {"near, 1 layer": [5, 6, 7]}, "place 7 cannot move. In one layer"),
-    "two like one": (RIGHT_3 | {"near, 2 layers": [5, 6]}, "place 7 takes from place 6 in layer 2"),
+    "the past": (RIGHT_3 | {"gpt": [0, 1, 2, 3, 4, 5]}, "position 0 cannot move"),
+    "a mask after all": (RIGHT_3 | {"no mask": [5, 6, 7]}, "position 0 may move, too. Without the mask"),
+    "near like far": (RIGHT_3 | {"near, 1 layer": [5, 6, 7]}, "position 7 cannot move. In one layer"),
+    "two like one": (RIGHT_3 | {"near, 2 layers": [5, 6]}, "position 7 takes from position 6 in layer 2"),
     "one missing": (RIGHT_3 | {"near, 2 layers": ...}, '"near, 2 layers" is still missing'),
-    "no place": (RIGHT_3 | {"gpt": [5, 6, 7, 8]}, "places from 0 to 7; in it stands the number 8"),
-    "a text": (RIGHT_3 | {"gpt": "5 to 7"}, "should be a list of places"),
+    "no place": (RIGHT_3 | {"gpt": [5, 6, 7, 8]}, "positions from 0 to 7; in it stands the number 8"),
+    "a text": (RIGHT_3 | {"gpt": "5 to 7"}, "should be a list of positions"),
     "a list": ([[5], [5, 6, 7]], "a dict of five lists"),
 }
 
@@ -193,7 +220,23 @@ def count_05(change=lambda T, V, L, C, tied: 0):
 WRONG_5 = {
     "the head always": (count_05(lambda T, V, L, C, tied: V * C * tied), "A tied head is the token table"),
     "the head never": (count_05(lambda T, V, L, C, tied: -V * C * (not tied)), "an untied head has one of its own"),
-    "no places": (count_05(lambda T, V, L, C, tied: -T * C), "The table of places is missing"),
+    "no positions": (count_05(lambda T, V, L, C, tied: -T * C), "The table of positions is missing"),
+    "no biases of attention": (count_05(lambda T, V, L, C, tied: -4 * L * C), "Attention's biases are missing"),
+    "no biases of the MLP": (count_05(lambda T, V, L, C, tied: -5 * L * C), "The MLP's biases are missing"),
+    "a short bias": (count_05(lambda T, V, L, C, tied: -3 * L * C), "one number per output: 3C for q, k and v"),
+    "one bias for q, k and v": (count_05(lambda T, V, L, C, tied: -2 * L * C), "q, k and v have a bias of C numbers"),
+    "no gains": (count_05(lambda T, V, L, C, tied: -(2 * L + 1) * C), "one of the two is missing"),
+    "a gain for all": (count_05(lambda T, V, L, C, tied: -(2 * L + 1) * (2 * C - 2)), "C numbers each, not one"),
+    "10 C²": (count_05(lambda T, V, L, C, tied: -2 * L * C * C), "three matrices of C x C, not one: 12 C²"),
+    "10 C² and no biases": (
+        count_05(lambda T, V, L, C, tied: -2 * L * C * C - 9 * L * C - (2 * L + 1) * C),
+        ("The biases are missing", "not one: 12 C²"),
+    ),
+    "12 C² alone": (
+        count_05(lambda T, V, L, C, tied: -9 * L * C - 2 * (2 * L + 1) * C),
+        "Only tables and matrices are counted",
+    ),
+    "no MLP": (count_05(lambda T, V, L, C, tied: -8 * L * C * C), "The MLP's matrices are missing"),
     "no biases": (
         count_05(lambda T, V, L, C, tied: -9 * L * C - (2 * L + 1) * C),
         "The biases are missing, of matrices and of norms",
@@ -217,6 +260,23 @@ WRONG_5 = {
     "nothing returned": (lambda T, V, L, C, tied: print(end=""), "Does the function end with return?"),
     "called": (124_439_808, "It got the number 124,439,808"),
 }
+
+
+PAIRS_05 = list(itertools.combinations(range(len(MISTAKES)), 2))
+
+
+def test_every_mistake_and_every_two_of_them_are_named():
+    """A learner who forgets two things is told of something that is so: words that fit on every model asked for."""
+    for a, b in [*zip(range(len(MISTAKES)), range(len(MISTAKES)), strict=True), *PAIRS_05]:
+        (one, words), (other, more) = MISTAKES[a], MISTAKES[b]
+        off = one if a == b else (lambda *config, one=one, other=other: one(*config) + other(*config))
+        far = [off(*config) for config in CONFIGS]
+        if not any(far):
+            continue
+        said = " ".join(repr(check("03-5", count_05(off))).split())
+        named = [(m, w) for m, w in MISTAKES if w in said]
+        assert named, (words, more, said)
+        assert [sum(m(*config) for m, _ in named) for config in CONFIGS] == far, said
 
 
 def test_what_the_library_counts_is_right():
@@ -285,8 +345,10 @@ def given_06(x, gain, qkv, proj, n_head):
     B, T, C = x.shape
     variance = x.var(dim=1, correction=0, keepdim=True)
     normed = (x - x.mean(dim=1, keepdim=True)) / (variance + 1e-5).sqrt() * gain
-    parts = (normed @ qkv.T).split(C, dim=-1)
-    q, k, v = (part.reshape(B, n_head, T, C // n_head) for part in parts)
+    q, k, v = (normed @ qkv.T).split(C, dim=-1)
+    q = q.reshape(B, n_head, T, C // n_head)
+    k = k.reshape(B, n_head, T, C // n_head)
+    v = v.reshape(B, n_head, T, C // n_head)
     scores = (q @ k.mT / math.sqrt(C)).masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), -math.inf)
     mixes = (scores.softmax(dim=-1) @ v).transpose(1, 2).reshape(B, T, C)
     return x + mixes @ proj.T

@@ -17,10 +17,14 @@ from course_lib.corpora.tinytales.truth import (
     floor_of,
     lines,
     surprise_at,
+    surprise_error_at,
     the_reader,
 )
 
-__all__ = ["Floor", "entropy_rate", "floor", "floor_of", "grade", "lines", "surprise_at", "tinytales_text"]
+__all__ = [
+    "Floor", "entropy_rate", "floor", "floor_of", "grade", "lines", "surprise_at", "surprise_error_at",
+    "tinytales_text",
+]  # fmt: skip
 
 
 def tinytales_text(length: int = 1_000_000, seed: int = 0) -> str:

@@ -78,6 +78,16 @@ def surprise_at(place: int) -> float:
     return total - (place - 1) * floor(place - 1).nats if place > 1 else total
 
 
+def surprise_error_at(place: int) -> float:
+    """The standard error of `surprise_at`: the table's windows are a sample.
+
+    Raises:
+        CourseError: for a place that the table does not hold.
+    """
+    floor(place)  # says what the table holds
+    return _table()["errors"][place - 1]
+
+
 def lines(block_size: int) -> dict[str, float]:
     """The lines that belong into a loss curve, label to nats; the floor only where the table has it."""
     rate = entropy_rate()
@@ -136,6 +146,7 @@ def build_table(n_windows: int = 4000, seed: int = 0) -> dict[str, Any]:
         "seed": seed,
         "columns": ["mean over places 1 to block_size", "standard error"],
         "floors": _cumulative(rows),
+        "errors": [round(_standard_error(column), 6) for column in zip(*rows)],
     }
 
 
@@ -144,5 +155,9 @@ def _cumulative(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     for t in range(1, len(rows[0]) + 1):
         sums = [s + row[t - 1] for s, row in zip(sums, rows)]
         means = [s / t for s in sums]
-        found.append([round(statistics.fmean(means), 7), round(statistics.stdev(means) / math.sqrt(len(means)), 7)])
+        found.append([round(statistics.fmean(means), 7), round(_standard_error(means), 7)])
     return found
+
+
+def _standard_error(sample: Sequence[float]) -> float:
+    return statistics.stdev(sample) / math.sqrt(len(sample))

@@ -60,7 +60,7 @@ def _matrices(returned: Any, V: int) -> list[Tensor]:
 
 
 def _looks_there(weights: Tensor, wanted: Tensor, places: Tensor, V: int) -> None:
-    """Whether each place of the second half looks at what followed its token the first time."""
+    """Whether each position of the second half looks at what followed its token the first time."""
     shares = weights.gather(1, wanted[:, None])[:, 0]
     share = shares.min().item()
     if share > ENOUGH:
@@ -78,7 +78,7 @@ def _looks_there(weights: Tensor, wanted: Tensor, places: Tensor, V: int) -> Non
         words = "It finds the same token, earlier and at hand. Wanted is the one after: the key is what stood before."
     elif _taken(weights, places - 1, wanted - 2):
         words = "It finds the token before the one at hand. The query should be the token at hand: the first half."
-    where = f"place {int(places[-1])} should look at place {int(wanted[-1])}"
+    where = f"position {int(places[-1])} should look at position {int(wanted[-1])}"
     raise Wrong(f"With V={V}, {where}, and takes {shares[-1]:.0%} from it. {words}")
 
 
@@ -96,7 +96,7 @@ def _hands_over(out: Tensor, tokens: Tensor, places: Tensor, n: int) -> None:
     words = "W_v decides what is handed over: which half of the stream says which token stands there?"
     if (guesses == tokens[places]).all():
         words = "It hands over the token before the one it found, the one at hand: W_v should take the first half."
-    raise Wrong(f"It looks at the right place, and proposes the wrong token. {words}")
+    raise Wrong(f"It looks at the right position, and proposes the wrong token. {words}")
 
 
 COPY = Exercise(

@@ -1,5 +1,7 @@
 """Counting: pairs of letters by hand (03-1), and the weights of a GPT (03-5)."""
 
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from course_lib.exercises.judge.calling import call, described, need_function, number
@@ -66,7 +68,7 @@ def _parts(T: int, V: int, L: int, C: int, tied: bool) -> dict[str, int]:
     """What each part of a GPT with biases has, by name."""
     return {
         "token table": V * C,
-        "place table": T * C,
+        "position table": T * C,
         "head": 0 if tied else V * C,
         "matrices": L * 12 * C * C,
         "biases": L * (3 * C + C + 4 * C + C),
@@ -75,39 +77,79 @@ def _parts(T: int, V: int, L: int, C: int, tied: bool) -> dict[str, int]:
     }
 
 
-def _mistakes(T: int, V: int, L: int, C: int, tied: bool) -> list[tuple[int, str]]:
-    parts = _parts(T, V, L, C, tied)
-    total = sum(parts.values())
-    return [
-        (total + V * C, "A tied head is the token table: count it once."),
-        (total - V * C, "One table of V x C is missing: an untied head has one of its own, beside the token table."),
-        (total - T * C, "The table of places is missing."),
-        (total - parts["biases"] - parts["biases of the norms"], "The biases are missing, of matrices and of norms."),
-        (total - parts["biases"], "The biases of the matrices are missing: each has one number per output."),
-        (total - parts["biases of the norms"], "Each norm has a bias besides its gain, C numbers too."),
-        (total - 2 * (2 * L + 1) * C, "The norms are missing: each has C gains and C biases."),
-        (total - 2 * C, "The last norm is missing, the one after all blocks."),
-        (total - L * 2 * C, "Each block has two norms, one before each part."),
-        (total - L * 4 * C * C, "The MLP has two matrices, up and down."),
-        (total - L * 6 * C * C, "The MLP is 4 C wide within: its matrices are C x 4C and 4C x C."),
-        (total - L * C * C, "Attention has four matrices of C x C: query, key, value and proj."),
-        (total + V, "The head has no bias."),
-        (parts["token table"] + T * C + (total - parts["token table"] - T * C) // L, "Are there n_layer blocks?"),
-    ]
+Mistake = tuple[Callable[[int, int, int, int, bool], int], str]
+"""What is counted too much (or, below 0, left out) for T, V, L, C and tied, and what to say of it."""
+MISTAKES: tuple[Mistake, ...] = (
+    (lambda T, V, L, C, tied: V * C * tied, "A tied head is the token table: count it once."),
+    (
+        lambda T, V, L, C, tied: -V * C * (not tied),
+        "One table of V x C is missing: an untied head has one of its own, beside the token table.",
+    ),
+    (lambda T, V, L, C, tied: -T * C, "The table of positions is missing."),
+    (lambda T, V, L, C, tied: V, "The head has no bias."),
+    (
+        lambda T, V, L, C, tied: -9 * L * C - (2 * L + 1) * C,
+        "The biases are missing, of matrices and of norms.",
+    ),
+    (
+        lambda T, V, L, C, tied: -9 * L * C - 2 * (2 * L + 1) * C,
+        "Only tables and matrices are counted: each matrix of a block has a bias, and each norm C gains and C biases.",
+    ),
+    (lambda T, V, L, C, tied: -9 * L * C, "The biases of the matrices are missing: each has one number per output."),
+    (lambda T, V, L, C, tied: -4 * L * C, "Attention's biases are missing: 3C for q, k and v, and C for proj."),
+    (lambda T, V, L, C, tied: -5 * L * C, "The MLP's biases are missing: 4C for up, and C for down."),
+    (
+        lambda T, V, L, C, tied: -3 * L * C,
+        "A bias has one number per output: 3C for q, k and v together, 4C for the MLP's up. One of them is too short.",
+    ),
+    (
+        lambda T, V, L, C, tied: -2 * L * C,
+        "Each block has two norms, one before each part; and q, k and v have a bias of C numbers each, 3C in all.",
+    ),
+    (lambda T, V, L, C, tied: -L * C, "Each of a block's four matrices has a bias: C for proj, and C for down, too."),
+    (
+        lambda T, V, L, C, tied: -(2 * L + 1) * C,
+        "Each norm has a bias besides its gain, C numbers too: one of the two is missing.",
+    ),
+    (lambda T, V, L, C, tied: -(2 * L + 1) * (2 * C - 2), "A norm's gain and bias have C numbers each, not one."),
+    (lambda T, V, L, C, tied: -2 * (2 * L + 1) * C, "The norms are missing: each has C gains and C biases."),
+    (lambda T, V, L, C, tied: -2 * C, "The last norm is missing, the one after all blocks."),
+    (lambda T, V, L, C, tied: -2 * L * C * C, "Queries, keys and values are three matrices of C x C, not one: 12 C²."),
+    (lambda T, V, L, C, tied: -L * C * C, "Attention has four matrices of C x C: query, key, value and proj."),
+    (lambda T, V, L, C, tied: -4 * L * C * C, "The MLP has two matrices, up and down."),
+    (lambda T, V, L, C, tied: -6 * L * C * C, "The MLP is 4 C wide within: its matrices are C x 4C and 4C x C."),
+    (lambda T, V, L, C, tied: -8 * L * C * C, "The MLP's matrices are missing: C x 4C and 4C x C."),
+    (lambda T, V, L, C, tied: -(L - 1) * (12 * C * C + 13 * C), "Are there n_layer blocks?"),
+)
+
+
+def _named(far: Sequence[int]) -> str:
+    """What to say of counts that are off by ``far`` in `CONFIGS`: one known mistake that fits all of them, or two."""
+    off = [(tuple(mistake(*config) for config in CONFIGS), words) for mistake, words in MISTAKES]
+    for here, words in off:
+        if here == tuple(far):
+            return words
+    for (here, words), (there, more) in itertools.combinations(off, 2):
+        if tuple(a + b for a, b in zip(here, there)) == tuple(far):
+            return f"{words} {more}"
+    return ""
 
 
 def _judge_count(attempt: Any) -> str:
     signature = "count_weights(block_size, vocab_size, n_layer, n_embd, tied)"
     count_weights = need_function(attempt, signature)
+    far = []
     for T, V, L, C, tied in CONFIGS:
         shown = f"count_weights(block_size={T}, vocab_size={V}, n_layer={L}, n_embd={C}, tied={tied})"
-        got = call(count_weights, T, V, L, C, tied, shown=shown)
+        got = need_number(call(count_weights, T, V, L, C, tied, shown=shown), f"What {shown} returned")
+        far.append(got - sum(_parts(T, V, L, C, tied).values()))  # each weight counts: no rounding here
+    if wrong := [i for i, off in enumerate(far) if off]:
+        T, V, L, C, tied = CONFIGS[wrong[0]]
         exact = sum(_parts(T, V, L, C, tied).values())
-        if need_number(got, f"What {shown} returned") != exact:  # each weight counts: no rounding here
-            known = [(value, words) for value, words in _mistakes(T, V, L, C, tied) if value != exact]
-            words = next((words for value, words in known if got == value), "")
-            where = f"What {shown} returned should be {number(exact)}; it is {number(float(got))}."
-            raise Wrong(f"{where} {words}".rstrip())
+        came = exact + far[wrong[0]]
+        shown = f"count_weights(block_size={T}, vocab_size={V}, n_layer={L}, n_embd={C}, tied={tied})"
+        where = f"What {shown} returned should be {exact:,}; it is {int(came) if came.is_integer() else came:,}."
+        raise Wrong(f"{where} {_named(far)}".rstrip())
     return (
         "The last of them is GPT-2, the small one of 2019: 124,439,808 weights, as many as the released file holds; "
         "the paper's 117M was a miscount, as OpenAI later said."

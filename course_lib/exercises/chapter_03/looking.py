@@ -1,6 +1,7 @@
 """By hand: how much a token takes from each (03-2), and which guesses a changed token may move (03-3)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from course_lib.exercises.judge.calling import described, number
@@ -9,6 +10,10 @@ from course_lib.exercises.judge.values import need_number
 
 WANTED = (1 / 8, 3 / 8, 4 / 8, 0.0)
 VALUES = (8, 0, 4, 100)
+ROUNDED = 0.006
+"""So far off a weight may be: 1/8 is 0.125, and both 0.12 and 0.13 are its two digits."""
+MIX_ROUNDED = 8 * ROUNDED + 4 * ROUNDED
+"""So far off the mix of such weights may be: each value takes its weight's rounding along."""
 KNOWN: list[tuple[tuple[float, ...], str]] = [
     ((1 / 16, 3 / 16, 4 / 16, 8 / 16), "Token 2 may not look at token 3: its weight is 0, and the others sum to 1."),
     (
@@ -33,15 +38,17 @@ def _judge_weights(attempt: Any) -> str:
     if not isinstance(attempt, dict) or not {"weights", "mix"} <= set(attempt):
         raise Wrong(f"Expected is {WEIGHTS.expects}. It got {described(attempt)}.")
     got = _four(attempt["weights"])
-    if any(abs(a - b) > 0.004 for a, b in zip(got, WANTED)):
-        known = (words for row, words in KNOWN if all(abs(a - b) < 0.004 for a, b in zip(got, row)))
+    if not _close(got, WANTED):
+        if got == [round(weight, 1) for weight in WANTED]:
+            raise Wrong("These weights are rounded to one digit. Give two, or write them as 1 / 8.")
+        known = (words for row, words in KNOWN if _close(got, row))
         total = "" if abs(sum(got) - 1) < 0.01 else f" They sum to {number(sum(got))}."
         words = next(known, f"e to the power of ln 3 is 3.{total}")
         raise Wrong(f"These weights are not right: {', '.join(map(number, got))}. {words}")
     if attempt["mix"] is None or attempt["mix"] is ...:
         raise Wrong("The weights are right. The mix is still missing.")
     mix = need_number(attempt["mix"], "The mix")
-    if abs(mix - 3) > 0.02:
+    if abs(mix - 3) > MIX_ROUNDED:
         said = {28.0: "That is the mean of all four.", 4.0: "That is the mean of the first three."}
         words = said.get(round(mix, 3), "Multiply each value by its weight, and add up.")
         raise Wrong(f"The weights are right; the mix should be another number than {number(mix)}. {words}")
@@ -49,6 +56,10 @@ def _judge_weights(attempt: Any) -> str:
         "1/8 of 8, 3/8 of 0 and 4/8 of 4: 1 + 0 + 2 = 3. The value 100 stands in the future and has no say. If it "
         "reached the mix, the model would know what it should guess."
     )
+
+
+def _close(got: Sequence[float], row: Sequence[float]) -> bool:
+    return all(abs(a - b) < ROUNDED for a, b in zip(got, row))
 
 
 def _four(row: Any) -> list[float]:
@@ -87,11 +98,11 @@ PLACES = {
     "near, 2 layers": (5, 6, 7),
 }
 WHY = {
-    "bigram": "A table of pairs makes the guess at place t from token t alone.",
-    "gpt": "A causal model makes the guess at place t from the tokens 0 to t.",
-    "no mask": "Without the mask every place looks at all tokens.",
-    "near, 1 layer": "In one layer, place t sees the tokens t and t − 1.",
-    "near, 2 layers": "Place 6 has taken from token 5 in layer 1; place 7 takes from place 6 in layer 2.",
+    "bigram": "A table of pairs makes the guess at position t from token t alone.",
+    "gpt": "A causal model makes the guess at position t from the tokens 0 to t.",
+    "no mask": "Without the mask every position looks at all tokens.",
+    "near, 1 layer": "In one layer, position t sees the tokens t and t − 1.",
+    "near, 2 layers": "Position 6 has taken from token 5 in layer 1; position 7 takes from position 6 in layer 2.",
 }
 
 
@@ -107,15 +118,16 @@ def _judge_moved(attempt: Any) -> str:
             continue
         words = WHY[name]
         if found == set(places) - {5}:
-            words = "The guess at place 5 is made from token 5 as well: it says what comes after it."
+            words = "The guess at position 5 is made from token 5 as well: it says what comes after it."
         elif name != "no mask" and found == set(places) | {4}:
-            words = "At place 4 it is the answer that changed, not the guess: that was made from the tokens 0 to 4."
+            words = "At position 4 it is the answer that changed, not the guess: that was made from the tokens 0 to 4."
         too_many, missing = sorted(found - set(places)), sorted(set(places) - found)
-        what = f"place {too_many[0]} cannot move" if too_many else f"place {missing[0]} may move, too"
+        what = f"position {too_many[0]} cannot move" if too_many else f"position {missing[0]} may move, too"
         raise Wrong(f'"{name}": {what}. {words}')
     return (
-        "In a window of two, what is known travels one place per layer: after n layers place t has heard of token "
-        "t − n. Models with such windows (Longformer, 2020; Mistral 7B, 2023) rely on it to reach far with little work."
+        "In a window of two, what is known travels one position per layer: after n layers position t has heard of "
+        "token t − n. Models with such windows (Longformer, 2020; Mistral 7B, 2023) rely on it to reach far with "
+        "little work."
     )
 
 
@@ -123,10 +135,10 @@ def _places(got: Any, name: str) -> set[int]:
     got = got.tolist() if hasattr(got, "tolist") else got
     got = [got] if isinstance(got, int) and not isinstance(got, bool) else got
     if not isinstance(got, (list, tuple, set, range)):
-        raise Wrong(f'"{name}" should be a list of places, such as [2, 3]; it is {described(got)}.')
+        raise Wrong(f'"{name}" should be a list of positions, such as [2, 3]; it is {described(got)}.')
     for place in got:
         if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < 8:
-            raise Wrong(f'"{name}" should hold places from 0 to 7; in it stands {described(place)}.')
+            raise Wrong(f'"{name}" should hold positions from 0 to 7; in it stands {described(place)}.')
     return set(got)
 
 
@@ -136,11 +148,11 @@ MOVED = Exercise(
     difficulty="easy",
     minutes=6,
     attempt="may_move",
-    expects='a dict of five lists of places, {"bigram": ..., "gpt": ..., "no mask": ..., ...}',
+    expects='a dict of five lists of positions, {"bigram": ..., "gpt": ..., "no mask": ..., ...}',
     hints=(
-        "Ask for each place: which tokens is its guess made from? Is token 5 among them?",
-        "The guess at place 5 says what token 6 will be. It is made from token 5, too.",
-        "With two near layers: token 5 reaches place 6 in the first, and from there place 7 in the second.",
+        "Ask for each position: which tokens is its guess made from? Is token 5 among them?",
+        "The guess at position 5 says what token 6 will be. It is made from token 5, too.",
+        "With two near layers: token 5 reaches position 6 in the first, and from there position 7 in the second.",
     ),
     judge=_judge_moved,
 )

@@ -94,11 +94,11 @@ REPAIR = Exercise(
     attempt="half_block",
     expects="your function half_block(x, gain, qkv, proj, n_head) itself, without calling it",
     hints=(
-        "Follow one token. Which numbers go into its mean? Run the future-token test, on numbers in place of ids: "
+        "Follow one token. Which numbers go into its mean? Run the future-token test, on numbers instead of ids: "
         "`x, gain = torch.randn(1, 8, 12), torch.ones(12)`, `qkv, proj = torch.randn(36, 12), torch.randn(12, 12)`, "
-        "`half = lambda x: half_block(x, gain, qkv, proj, 3)`, `other = x.clone()`, `other[:, 5] = torch.randn(12)`; "
-        "then `(half(other) - half(x)).abs().amax(dim=(0, 2))` should be 0 before place 5. (Noise, since a norm takes "
-        "out what is added to all numbers of a token alike.)",
+        "`before = half_block(x, gain, qkv, proj, 3)`, `x[:, 5] = torch.randn(12)`, "
+        "`after = half_block(x, gain, qkv, proj, 3)`; then `(after - before).abs().amax(dim=(0, 2))` should be 0 "
+        "before position 5. (Noise, since a norm takes out what is added to all numbers of a token alike.)",
         "`reshape(B, n_head, T, ...)` reads the numbers in their order in memory: it cuts along time. Where does the "
         "chapter exchange two axes?",
         "The three: `dim=-1` in mean and var; `reshape(B, T, n_head, C // n_head).transpose(1, 2)`; the root of "

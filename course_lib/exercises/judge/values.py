@@ -10,7 +10,7 @@ from course_lib.exercises.judge.exercise import Wrong
 
 
 def need_number(value: Any, what: str) -> float:
-    """``value`` as a float, if it is a plain finite number (numpy's own count as plain).
+    """``value`` as a float, if it is a plain finite number (numpy's own and a Fraction count as plain).
 
     Args:
         what: how to call it, such as "What train_step returned".
