@@ -20,7 +20,7 @@ import torch
 
 from course_lib.bench.peer import TRAIN, build_peer, copy_peer, course_path, load_peer, scratch_project
 from course_lib.bench.watching import watch
-from course_lib.data import load_prepared, prepare
+from course_lib.data import prepared_for
 from course_lib.device import Compute, select
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_batchers
@@ -213,7 +213,7 @@ def peer_loss(copy: Path, save: Path, recipe: Recipe) -> tuple[int, float]:
     kept = torch.load(save, map_location=compute.device, weights_only=True)
     model = build_peer(load_peer(copy), **kept["model_args"])
     model.load_state_dict({name.removeprefix("_orig_mod."): value for name, value in kept["model"].items()})
-    prepared = load_prepared(prepare(recipe.data.dataset, recipe.data.tokenizer, recipe.data.val_fraction))
+    prepared = prepared_for(recipe.data)
     _, val_batches = build_batchers(prepared, recipe.train, kept["model_args"]["block_size"])
     value = mean_loss(
         model.to(compute.device), val_batches.windows(), lambda m, x, y: m(x, targets=y)[1], compute=compute

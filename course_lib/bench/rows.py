@@ -20,7 +20,7 @@ from course_lib.bench.steps import StepPlan, measure_steps
 from course_lib.bench.watching import watch
 from course_lib.bench.writing import measure_writing
 from course_lib.config import GPTConfig, TrainConfig
-from course_lib.data import load_prepared, prepare
+from course_lib.data import prepared_for
 from course_lib.errors import CourseError
 from course_lib.peaks import Peak
 from course_lib.recipes import Recipe, load_recipe
@@ -53,8 +53,7 @@ class Sizes:
 
     def small_plan(self) -> StepPlan:
         """The recipe's own model, text and batch."""
-        data = self.recipe.data
-        prepared = load_prepared(prepare(data.dataset, data.tokenizer, data.val_fraction))
+        prepared = prepared_for(self.recipe.data)
         tokens = np.fromfile(prepared.path("train"), dtype=prepared.manifest["dtype"])
         shape = self.recipe.model(prepared.tokenizer.vocab_size)
         return StepPlan(shape, self.recipe.train, tokens, seconds=self.turn_seconds)

@@ -20,17 +20,19 @@ DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a fol
 @dataclass
 class PrepareSettings:
     dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
-    tokenizer: Annotated[str, arg(help="char, byte, or auto (what the corpus is meant for).")] = "auto"
+    tokenizer: Annotated[str, arg(help="char, byte, bpe, gpt2, or auto (what the corpus is meant for).")] = "auto"
+    bpe_vocab_size: Annotated[int, arg(help="V of a tokenizer that is learned by bpe.")] = 1024
     val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
 
 
 def prepare(args: list[str]) -> None:
     """Find (or download) a text and turn it into token files: prepare DATASET."""
-    from course_lib.data import load_prepared
-    from course_lib.data import prepare as prepare_data
+    from course_lib.config import DataConfig
+    from course_lib.data import prepared_for
 
     s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin and val.bin.")
-    prepared = load_prepared(prepare_data(s.dataset, s.tokenizer, s.val_fraction))
+    settings = {"tokenizer": s.tokenizer, "val_fraction": s.val_fraction, "bpe_vocab_size": s.bpe_vocab_size}
+    prepared = prepared_for(DataConfig(s.dataset, **settings))
     counts = prepared.manifest["counts"]
     print(
         f"{prepared.folder}\n{prepared.tokenizer}; {counts['train']:,} training and {counts['val']:,} validation tokens"

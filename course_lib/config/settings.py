@@ -13,8 +13,10 @@ class DataConfig(Config):
 
     dataset: str = "tinytales"
     """What to train on: a corpus by name, text:PATH or bytes:PATH."""
-    tokenizer: Literal["auto", "char", "byte"] = "auto"
-    """How text becomes ids; auto takes what the corpus is meant for."""
+    tokenizer: Literal["auto", "char", "byte", "bpe", "gpt2"] = "auto"
+    """How text becomes ids; auto takes what the corpus is meant for, bpe learns pairs from the training part."""
+    bpe_vocab_size: int = 1024
+    """V of a tokenizer that is learned by bpe: 256 bytes, and the rest merges."""
     val_fraction: float = 0.1
     """The share of the text, at its end, that is kept for validation."""
     sha256: str | None = None
@@ -23,6 +25,7 @@ class DataConfig(Config):
     """What such a text begins with: a sample goes on from it where nothing else is asked for."""
 
     def _check(self) -> None:
+        self._need("bpe_vocab_size", self.bpe_vocab_size >= 256, "at least 256, as there are so many bytes")
         self._need("val_fraction", 0 < self.val_fraction < 1, "above 0 and below 1")
 
 

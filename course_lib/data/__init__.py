@@ -8,9 +8,10 @@ _HOMES = {
     "load_bytes": "datasets",
     "prepare": "prepared",
     "Prepared": "prepared",
+    "prepared_for": "prepared",
     "load_prepared": "prepared",
 }
-__all__ = ["Batcher", "Prepared", "load_bytes", "load_prepared", "load_text", "prepare"]
+__all__ = ["Batcher", "Prepared", "load_bytes", "load_prepared", "load_text", "prepare", "prepared_for"]
 
 
 def __getattr__(name: str) -> object:

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from course_lib.config import DataConfig
 from course_lib.data.datasets import find_corpus, own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
 from course_lib.paths import data_dir
-from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
+from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
 
 FORMAT = "course_lib tokens"
 SPLITS = ("train", "val")
@@ -43,18 +44,27 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype("<u2" if vocab_size <= 65_536 else "<u4")
 
 
+def prepared_for(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
+    """The text of a run, prepared as its settings say, or by a tokenizer that is there already."""
+    kind = tokenizer or data.tokenizer
+    folder = prepare(data.dataset, kind, data.val_fraction, content=content, bpe_vocab_size=data.bpe_vocab_size)
+    return load_prepared(folder)
+
+
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
-    content: bytes | None = None,
+    content: bytes | None = None, bpe_vocab_size: int = 1024,
 ) -> Path:  # fmt: skip
     """Encode a corpus once; later calls find the folder again.
 
     Args:
         name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
-        tokenizer: a ready one, or ``char``, ``byte``, or ``auto`` (what the corpus is meant for).
+        tokenizer: a ready one, or ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``
+            (what the corpus is meant for).
         val_fraction: the share at the text's end that becomes the validation split.
         data: the data folder; by default the project's.
         content: the corpus, where it has been read already.
+        bpe_vocab_size: V of a tokenizer that is to be learned by ``bpe``.
 
     Returns:
         ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
@@ -68,25 +78,30 @@ def prepare(
     content = corpus.read() if content is None else content
     kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
     text = None if name.startswith("bytes:") else content.decode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    known: dict[str, Any] = {"corpus": name, "sha256": sha256, "val_fraction": val_fraction}
+    folders = Path(data or data_dir()) / "prepared"
+    if kind == "bpe":
+        known["bpe_vocab_size"] = bpe_vocab_size
+        if found := _learned_before(folders, known):
+            return found
     if isinstance(kind, str):
-        kind = _train_tokenizer(kind, text, name)
+        kind = _make_tokenizer(kind, text, name, val_fraction, bpe_vocab_size)
     if text is None and not isinstance(kind, ByteTokenizer):
         raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
     whole: str | np.ndarray = np.frombuffer(content, dtype=np.uint8) if text is None else text
-    sha256 = hashlib.sha256(content).hexdigest()
-    folder = Path(data or data_dir()) / "prepared" / _folder_name(name, sha256, kind, val_fraction)
+    folder = folders / _folder_name(name, sha256, kind, val_fraction)
     if _is_ready(folder, sha256, val_fraction):
         return folder
     with _one_at_a_time(folder.parent.parent):
         if not _is_ready(folder, sha256, val_fraction):  # it may have come while we waited
-            known = {"corpus": name, "sha256": sha256, "val_fraction": val_fraction}
             _encode(whole, kind, known, folder)
     return folder
 
 
 def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any], folder: Path) -> None:
     """Split the text (or its raw bytes, which are their own ids), encode it, and write it into ``folder``."""
-    cut = int(len(whole) * (1 - known["val_fraction"]))
+    cut = _cut(whole, known["val_fraction"])
     parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
     ids = {split: tokenizer.encode_array(p) if isinstance(p, str) else p for split, p in parts.items()}
     manifest = known | {
@@ -114,14 +129,38 @@ def _one_at_a_time(data: Path) -> Iterator[None]:
         lock.release()
 
 
-def _train_tokenizer(kind: str, text: str | None, name: str) -> Tokenizer:
+def _make_tokenizer(kind: str, text: str | None, name: str, val_fraction: float, bpe_vocab_size: int) -> Tokenizer:
     if kind == "byte":
         return ByteTokenizer()
-    if kind != "char":
-        raise CourseError(f"The tokenizer should be 'auto', 'char', 'byte' or a Tokenizer; it is {kind!r}.")
+    if kind not in ("char", "bpe", "gpt2"):
+        raise CourseError(
+            f"The tokenizer should be 'auto', 'char', 'byte', 'bpe', 'gpt2' or a Tokenizer; it is {kind!r}."
+        )
     if text is None:
         raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
-    return CharTokenizer.train(text)
+    if kind == "gpt2":
+        return BPETokenizer.gpt2()
+    if kind == "char":
+        return CharTokenizer.train(text)
+    # Of what is validated on nothing is learned, nor is the vocabulary.
+    return BPETokenizer.train(text[: _cut(text, val_fraction)], bpe_vocab_size)
+
+
+def _cut(whole: str | np.ndarray, val_fraction: float) -> int:
+    """Where the validation part begins."""
+    return int(len(whole) * (1 - val_fraction))
+
+
+def _learned_before(folders: Path, known: dict[str, Any]) -> Path | None:
+    """The folder of this text by the tokenizer that was learned from it: learning it again takes longer than looking."""
+    for path in sorted(folders.glob(f"*{short_name(known['corpus'])}*/manifest.json")):
+        try:
+            manifest = read_manifest(path.parent)
+        except CourseError:
+            continue
+        if known.items() <= manifest.items() and _is_ready(path.parent, known["sha256"], known["val_fraction"]):
+            return path.parent
+    return None
 
 
 def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, val_fraction: float) -> str:

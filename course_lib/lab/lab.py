@@ -10,7 +10,7 @@ from typing import ClassVar
 import ipywidgets
 import torch
 
-from course_lib.data import load_prepared, prepare
+from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
@@ -61,9 +61,10 @@ class Lab:
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
         data = self._start.data
-        prepared = load_prepared(prepare(data.dataset, data.tokenizer, data.val_fraction))
+        prepared = prepared_for(data)
         counts = prepared.manifest["counts"]
         self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
+        self._is_by_letters = prepared.tokenizer.kind in ("char", "byte")  # what is known of a text is known by letter
         self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self._session: Session | None = None
         self._thread: threading.Thread | None = None
@@ -102,7 +103,7 @@ class Lab:
 
     def _lines(self, recipe: Recipe) -> dict[str, float]:
         """Losses that no reader of so many tokens can beat, where the text's own grammar tells them."""
-        if self._corpus.lines is None:
+        if self._corpus.lines is None or not self._is_by_letters:
             return {}
         known = self._lines_of  # read once: another thread may ask for another recipe's
         if known[0] is not recipe:

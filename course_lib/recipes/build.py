@@ -12,7 +12,7 @@ import torch
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
-from course_lib.data import Batcher, Prepared, load_bytes, load_prepared, prepare
+from course_lib.data import Batcher, Prepared, load_bytes, load_prepared, prepared_for
 from course_lib.data.datasets import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
@@ -39,7 +39,7 @@ def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
             that holds a run.
     """
     data, config = recipe.data, recipe.train
-    prepared = _prepared(data)
+    prepared = prepared_for(data)
     model_config = recipe.model(prepared.tokenizer.vocab_size)
     batches, val_batches = build_batchers(prepared, config, model_config.block_size)
     with torch.random.fork_rng(devices=[]):  # the caller's draws go on as if there had been none here
@@ -124,7 +124,7 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
                 f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
                 f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
-        return _prepared(data, tokenizer, content)
+        return prepared_for(data, tokenizer, content)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():
@@ -133,11 +133,6 @@ def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None)
             f"{error} Where the text of {run_dir} has a new place: course train --resume {run_dir} --dataset "
             f"{scheme}:PATH"
         ) from error
-
-
-def _prepared(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
-    """One of several processes writes the files; `prepare` lets the others wait, however long that takes."""
-    return load_prepared(prepare(data.dataset, tokenizer or data.tokenizer, data.val_fraction, content=content))
 
 
 def val_bytes_per_token(trainer: Trainer) -> float:
