@@ -93,6 +93,11 @@ def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, An
             f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
             f"be made again. Go on with it there: Trainer.resume({str(run_dir)!r}, batches, val_batches)"
         )
+    if not hasattr(about.model, "block_size"):
+        raise CourseError(
+            f"{run_dir} holds a model of its own, which only its program knows. Go on with it in Python: "
+            f"Trainer.resume({str(run_dir)!r}, batches, val_batches, model=your_model)"
+        )
     if state.get("own_loss"):
         raise CourseError(
             f"{run_dir} is trained with a loss of its own, which only its program knows. Go on with it in Python: "
