@@ -14,7 +14,7 @@ processes only the one that has a run's lock.
 from course_lib.checkpoint.explaining import has_save
 from course_lib.checkpoint.locking import RunLock, locked
 from course_lib.checkpoint.metrics import MetricsLog, read_metrics, tensorboard_writer
-from course_lib.checkpoint.optimizers import load_optimizer, load_own_optimizer, members, name_of
+from course_lib.checkpoint.optimizers import load_optimizer, load_own_optimizer, name_of
 from course_lib.checkpoint.reading import Run, blank_model, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_weights
 from course_lib.checkpoint.writing import (
@@ -42,7 +42,6 @@ __all__ = [
     "load_own_optimizer",
     "load_weights",
     "locked",
-    "members",
     "name_of",
     "read_config",
     "read_metrics",
