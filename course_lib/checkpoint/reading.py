@@ -11,8 +11,8 @@ from torch import nn
 
 from course_lib.checkpoint.explaining import instead_of
 from course_lib.checkpoint.tensors import load_weights
-from course_lib.checkpoint.writing import read_pointer, settings_of
-from course_lib.config import MODEL_KINDS, Config, RunConfig
+from course_lib.checkpoint.writing import OWN, read_pointer, settings_of
+from course_lib.config import MODEL_KINDS, Config, OwnModel, RunConfig
 from course_lib.errors import CourseError
 from course_lib.models import build_blank_model
 from course_lib.paths import runs_dir, user_path
@@ -136,11 +136,13 @@ def blank_model(run_dir: Path, about: RunConfig, own: nn.Module | None, call: st
         CourseError: for a kind that the library cannot build, where ``own`` is None; for an ``own`` whose settings are
             others than those of the run.
     """
-    if own is None and not isinstance(about.model, Config) and about.model.kind not in MODEL_KINDS:
+    if own is None and isinstance(about.model, OwnModel) and about.model.kind not in MODEL_KINDS:
+        name = f"kind {about.model.kind!r}"
+        registry = f"course_lib.config.MODEL_KINDS[{about.model.kind!r}] = ModelKind(its settings' class, its class)"
+        or_named = "" if about.model.kind.startswith(OWN) else f"; or name its kind first: {registry}"
         raise CourseError(
-            f"{run_dir} holds a model of the kind {about.model.kind!r}, which course_lib cannot build: it knows "
-            f"{', '.join(MODEL_KINDS)}. Build it in Python and give it: {call.format(run=repr(str(run_dir)))}; or name "
-            "its kind first: course_lib.config.MODEL_KINDS[kind] = ModelKind(its settings' class, its class)."
+            f"{run_dir} holds a model of the {name}, which course_lib cannot build: it knows {', '.join(MODEL_KINDS)}. "
+            f"Build it in Python and give it: {call.format(run=repr(str(run_dir)))}{or_named}."
         )
     if own is None:
         return build_blank_model(about.model)

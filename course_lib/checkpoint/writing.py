@@ -21,6 +21,9 @@ from course_lib.optim import AnyOptimizer
 from course_lib.paths import replace_file, sync
 from course_lib.tokenizers import Tokenizer
 
+OWN = "own:"
+"""What the kind of a model begins with whose class no registry knows."""
+
 
 def read_pointer(run_dir: Path, which: str) -> str | None:
     try:
@@ -36,7 +39,7 @@ def settings_of(model: nn.Module) -> Config | OwnModel:
     goes on with the run, or loads it, gives the model.
     """
     config = getattr(model, "config", None)
-    return config if kind_of(config) else OwnModel(f"own:{type(model).__name__}")
+    return config if kind_of(config) else OwnModel(OWN + type(model).__name__)
 
 
 def create_run(

@@ -39,16 +39,22 @@ class Save:
         about, tokenizer = checkpoint.read_config(run_dir)
         folder = checkpoint.find_save(run_dir, which)
         state = checkpoint.read_state(folder, needed=STATE)
-        if (name := state.get("own_optimizer")) and optimizer is None:
-            raise CourseError(
-                f"{run_dir} is trained with an optimizer of its own, {name}, which only its program knows. Go on with "
-                f"it in Python: Trainer.resume({str(run_dir)!r}, batches, val_batches, optimizer=lambda model: "
-                f"{name}(model.parameters()))"
-            )
+        if optimizer is None:
+            refuse_without_optimizer(run_dir, state)
         call = "Trainer.resume({run}, batches, val_batches, model=your_model)"
         model = checkpoint.blank_model(run_dir, about, model, call)
         checkpoint.load_weights(model, folder)
         return cls(run_dir, folder, model, tokenizer, state)
+
+
+def refuse_without_optimizer(run_dir: Path, state: dict[str, Any]) -> None:
+    """CourseError for a run that was trained with an optimizer of its own."""
+    if name := state.get("own_optimizer"):
+        raise CourseError(
+            f"{run_dir} is trained with an optimizer of its own, {name}, which only its program knows. Go on with it "
+            f"in Python: Trainer.resume({str(run_dir)!r}, batches, val_batches, optimizer=lambda model: "
+            f"{name}(model.parameters()))"
+        )
 
 
 def split(optimizer: OwnOptimizer | str | None, changes: dict[str, Any]) -> tuple[OwnOptimizer | None, dict[str, Any]]:

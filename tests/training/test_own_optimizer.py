@@ -297,7 +297,7 @@ def test_a_run_is_not_gone_on_with_without_it(lions_run: Path) -> None:
         lambda: resume(lions_run, None),
         lambda: resume(lions_run, "adamw"),
         lambda: resume_trainer(lions_run),
-    ):
+    ):  # the last one before it looks for a text: nobody waits for a large one in vain
         with pytest.raises(CourseError, match=r"an optimizer of its own, Lion.*optimizer=lambda model: Lion\("):
             go_on()
 
