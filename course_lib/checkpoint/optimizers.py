@@ -1,7 +1,8 @@
 """What an optimizer remembers, to a safetensors file and back.
 
-The tensors that it keeps for a weight stand under ``<weight's name>/<quantity>``. All else of its ``state_dict()`` (its
-groups' settings, counters, what lies deeper) is JSON in the file's metadata, which tells a tensor by its name.
+The tensors that it keeps for a weight stand under ``<weight's name>/<quantity>``. Of one's own optimizer, all else of
+its ``state_dict()`` (its groups' settings, counters, what lies deeper) is JSON in the file's metadata, which tells a
+tensor by its name.
 """
 
 import json
@@ -136,10 +137,9 @@ def load_own_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) 
         found = json.loads(text)
         name, parts = found.get("name"), found.get("members", [])
         if name != name_of(optimizer):
-            raise CourseError(
-                f"{path} is of the optimizer {name or 'of an older version'}; this one is {name_of(optimizer)}. "
-                "Give one of the class that the run was trained with."
-            )
+            remedy = "Leave it out." if name is None else "Give one of the class that the run was trained with."
+            theirs = "the library, which it builds itself" if name is None else f"the class {name}"
+            raise CourseError(f"{path} is of an optimizer of {theirs}; this one is {name_of(optimizer)}. {remedy}")
         for member, part in zip(members(optimizer), parts, strict=True):
             _load_member(member, part, tensors, model, path)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
