@@ -134,7 +134,7 @@ def save(
             if optimizer is not None:
                 tensors, about = pack_optimizer(model, optimizer)
                 is_own = (state or {}).get("own_optimizer")  # the library's follows from the run's settings
-                save_file(tensors, scratch / "optimizer.safetensors", metadata=about if is_own else None)
+                save_file(tensors, scratch / "optimizer.safetensors", **({"metadata": about} if is_own else {}))
             (scratch / "state.json").write_text(json.dumps({**(state or {}), "step": step}, indent=1), encoding="utf-8")
             for path in scratch.iterdir():
                 path.chmod(0o644)  # safetensors lets the owner alone read
