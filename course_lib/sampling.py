@@ -26,6 +26,8 @@ itself. For V = 50,257 and any S from 0.001 on that is at most 29 u = 1.7e-6.
 """
 COLDEST = 1e-200
 """Lower temperatures are taken for this one: the likeliest has everything, and no float32 score overflows float64."""
+ENDLESS = 2**62
+"""Tokens that a model without limit sees: as many as a tensor can hold."""
 CHECK_EVERY = 16
 """On a card, `stream` looks this often, in tokens, whether all scores were finite: looking makes the card wait."""
 
@@ -81,7 +83,7 @@ def stream(
 ) -> Iterator[Tensor]:
     """The new tokens one by one, each (B, 1): `generate` for those who want to watch.
 
-    Up to block_size the cache serves: the prompt goes through once (prefill), then each new token alone
+    Up to the model's context the cache serves: the prompt goes through once (prefill), then each new token alone
     (decode). Past it the window slides: the oldest tokens are cropped, and as that moves every token's
     position, each step is computed afresh. On a card a step of either kind is a CUDA graph where many of them follow
     (see `course_lib.graphs`).
@@ -107,9 +109,9 @@ def generate(
     """Continue ``idx`` (B, T) by ``max_new_tokens``: (B, T + max_new_tokens) int64.
 
     Args:
-        model: with ``config.block_size``; with ``new_cache``, if ``use_cache``.
+        model: idx (B, T) -> logits (B, T, V); `context_of` says how far it sees. Without ``new_cache`` it goes without.
         idx: the prompt, at least one token: whole numbers (B, T), or a list, [1, 2, 3] being one row. Of a long one,
-            the last block_size tokens count.
+            the last tokens count, as many as the model sees.
         temperature, top_k, top_p: see `token_probabilities`; temperature 0 is greedy.
         use_cache: keep keys and values instead of computing them again (see `stream`).
         seed: where the draws start, from 0 to 2**64 - 1; None starts anywhere. torch's own generator is left alone.
@@ -128,21 +130,21 @@ def _stream(
     model: nn.Module, idx: Tensor, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None,
     use_cache: bool, seed: int | None,
 ) -> Iterator[Tensor]:  # fmt: skip
-    block_size = model.config.block_size
+    context = context_of(model)
     device = device_of(model)
     generator = torch.Generator(device)
     generator.seed() if seed is None else generator.manual_seed(int(seed))
-    idx = idx.to(device)[:, -block_size:]
-    cache = model.new_cache(idx.shape[0]) if use_cache else None
+    idx = idx.to(device)[:, -context:]
+    cache = model.new_cache(idx.shape[0]) if use_cache and hasattr(model, "new_cache") else None
     finite = torch.ones((), dtype=torch.bool, device=device)
     decode = Decoder(model, functools.partial(_last_logits, model))
     for n in range(1, max_new_tokens + 1):
         ahead = max_new_tokens - n + 1
-        if cache is not None and idx.shape[1] <= block_size:
-            logits = decode(idx[:, cache.length :], cache, min(ahead, block_size - idx.shape[1] + 1))
+        if cache is not None and idx.shape[1] <= context:
+            logits = decode(idx[:, cache.length :], cache, min(ahead, context - idx.shape[1] + 1))
         else:
             cache = None
-            idx = idx[:, -block_size:]
+            idx = idx[:, -context:]
             logits = decode(idx, None, ahead)
         finite = finite & _are_finite(logits)
         if n % _check_every(device) == 0 or n == max_new_tokens:
@@ -153,6 +155,23 @@ def _stream(
             token = _draw(token_probabilities(logits, temperature, top_k, top_p, check_scores=False), generator)
         idx = torch.cat((idx, token), dim=1)
         yield token
+
+
+def context_of(model: nn.Module) -> int:
+    """How many tokens a model sees at most: its ``context`` (None: without limit), or its ``config.block_size``.
+
+    Raises:
+        CourseError: for a model that says neither.
+    """
+    if hasattr(model, "context"):
+        return ENDLESS if model.context is None else int(model.context)
+    block_size = getattr(getattr(model, "config", None), "block_size", None)
+    if block_size is None:
+        raise CourseError(
+            f"{type(model).__name__} does not say how many tokens it sees. Give it the attribute context: a number, or "
+            "None where there is no limit."
+        )
+    return int(block_size)
 
 
 def _last_logits(model: nn.Module, idx: Tensor, cache: object) -> Tensor:
@@ -219,11 +238,12 @@ def _check_all(
 ) -> Tensor:  # fmt: skip
     """Everything that `generate` is given, before the model runs; the prompt as a tensor (B, T) int64."""
     _check_settings(temperature, top_k, top_p)
+    context_of(model)
     need_whole("max_new_tokens", max_new_tokens, 0)
     if seed is not None:
         need_whole("seed", seed, 0, bits=64, otherwise=" (torch takes no others), or None to start anywhere")
     prompt = _as_prompt(idx)
-    vocab_size = getattr(model.config, "vocab_size", None)
+    vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
     low, high = torch.stack(prompt.aminmax()).tolist()
     if low < 0 or (vocab_size is not None and high >= vocab_size):
         known = "at least 0" if vocab_size is None else f"from 0 to {vocab_size - 1}, as this model knows them"

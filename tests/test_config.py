@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest, read_toml
+from course_lib.config import DataConfig, GPTConfig, OwnModel, RunConfig, TrainConfig, nearest, read_toml
 from course_lib.errors import CourseError
 from course_lib.recipes import Recipe
 
@@ -324,7 +324,6 @@ def test_a_damaged_part_is_refused(run_config, part, change):
 @pytest.mark.parametrize(
     ("group", "name", "value", "complaint"),
     [
-        ("model", "kind", "lstm", "not the configuration"),
         ("model", "kind", [], "not the configuration"),
         ("model", "n_layer", 0, "n_layer should be at least 1"),
         ("model", "n_layers", 2, "did you mean 'n_layer'"),
@@ -337,6 +336,14 @@ def test_a_damaged_setting_is_named(run_config, group, name, value, complaint):
     parts[group][name] = value
     with pytest.raises(CourseError, match=complaint):
         RunConfig.from_json(json.dumps(parts))
+
+
+def test_a_kind_of_model_that_is_not_known_is_kept_as_it_is(run_config):
+    parts = json.loads(run_config.to_json())
+    parts["model"] = {"kind": "lstm", "width": 3, "parts": {"a": [1, 2]}}
+    again = RunConfig.from_json(json.dumps(parts))
+    assert again.model == OwnModel("lstm", {"width": 3, "parts": {"a": [1, 2]}})
+    assert json.loads(again.to_json()) == parts
 
 
 @steady

@@ -14,8 +14,9 @@ process that has a run's lock does so.
 from course_lib.checkpoint.explaining import has_save
 from course_lib.checkpoint.locking import RunLock, locked
 from course_lib.checkpoint.metrics import MetricsLog, read_metrics, tensorboard_writer
-from course_lib.checkpoint.reading import Run, find_run, find_save, load, read_config, read_state
-from course_lib.checkpoint.tensors import load_optimizer, load_weights
+from course_lib.checkpoint.optimizers import load_optimizer, load_own_optimizer, name_of
+from course_lib.checkpoint.reading import Run, blank_model, find_run, find_save, load, read_config, read_state
+from course_lib.checkpoint.tensors import load_weights
 from course_lib.checkpoint.writing import (
     create_run,
     discard_run,
@@ -30,6 +31,7 @@ __all__ = [
     "MetricsLog",
     "Run",
     "RunLock",
+    "blank_model",
     "create_run",
     "discard_run",
     "find_run",
@@ -37,8 +39,10 @@ __all__ = [
     "has_save",
     "load",
     "load_optimizer",
+    "load_own_optimizer",
     "load_weights",
     "locked",
+    "name_of",
     "read_config",
     "read_metrics",
     "read_pointer",

@@ -11,8 +11,8 @@ from torch import nn
 
 from course_lib.checkpoint.explaining import instead_of
 from course_lib.checkpoint.tensors import load_weights
-from course_lib.checkpoint.writing import read_pointer
-from course_lib.config import RunConfig
+from course_lib.checkpoint.writing import OWN, read_pointer, settings_of
+from course_lib.config import MODEL_KINDS, Config, OwnModel, RunConfig
 from course_lib.errors import CourseError
 from course_lib.models import build_blank_model
 from course_lib.paths import runs_dir, user_path
@@ -126,17 +126,49 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
     return config, tokenizer
 
 
-def load(run_dir: str | Path, which: str | int = "last") -> Run:
+def blank_model(run_dir: Path, about: RunConfig, own: nn.Module | None, call: str) -> nn.Module:
+    """The model that a save's weights go into: ``own`` where that is given, else one that the library builds.
+
+    Args:
+        call: how ``own`` is given, with {run} for the run, such as "checkpoint.load({run}, model=...)".
+
+    Raises:
+        CourseError: for a kind that the library cannot build, where ``own`` is None; for an ``own`` whose settings are
+            others than those of the run.
+    """
+    if own is None and isinstance(about.model, OwnModel) and about.model.kind not in MODEL_KINDS:
+        name = f"kind {about.model.kind!r}"
+        registry = f"course_lib.config.MODEL_KINDS[{about.model.kind!r}] = ModelKind(its settings' class, its class)"
+        or_named = "" if about.model.kind.startswith(OWN) else f"; or name its kind first: {registry}"
+        raise CourseError(
+            f"{run_dir} holds a model of the {name}, which course_lib cannot build: it knows {', '.join(MODEL_KINDS)}. "
+            f"Build it in Python and give it: {call.format(run=repr(str(run_dir)))}{or_named}."
+        )
+    if own is None:
+        return build_blank_model(about.model)
+    if isinstance(about.model, Config) and settings_of(own) != about.model:
+        raise CourseError(
+            f"The model of {run_dir} was built from {about.model}; the one that is given, a {type(own).__name__}, from "
+            f"{getattr(own, 'config', 'settings that nobody knows')}. Give one of the same settings, or none."
+        )
+    return own
+
+
+def load(run_dir: str | Path, which: str | int = "last", model: nn.Module | None = None) -> Run:
     """A run's model, tokenizer, settings and state, as of the save ``last``, ``best``, a step or ``auto``.
 
     The run may be training meanwhile: a save that is replaced while it is read is given up for the newer one.
 
+    Args:
+        model: takes the weights, where the library cannot build the run's model: one of the same form.
+
     Raises:
-        CourseError: where the folder is no run, has no such save, or a file is damaged.
+        CourseError: where the folder is no run, has no such save, or a file is damaged; for a model of a kind that the
+            library does not know, where none is given.
     """
     run_dir = Path(run_dir)
     config, tokenizer = read_config(run_dir)
-    model = build_blank_model(config.model)
+    model = blank_model(run_dir, config, model, "checkpoint.load({run}, model=your_model)")
     while True:
         folder = find_save(run_dir, which)
         before = _identity(folder)

@@ -1,4 +1,4 @@
-"""Weights and optimizer state, to safetensors files and back."""
+"""Weights, to a safetensors file and back."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from course_lib.checkpoint.explaining import instead_of
 from course_lib.errors import CourseError
-from course_lib.optim import AnyOptimizer, OptimizerSet
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -18,22 +17,6 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     first = {name for name, _ in model.named_parameters()}
     tensors = model.state_dict()
     return on_cpu({n: t for n, t in tensors.items() if n not in shared or n in first})
-
-
-def members(optimizer: AnyOptimizer) -> list[torch.optim.Optimizer]:
-    return optimizer.optimizers if isinstance(optimizer, OptimizerSet) else [optimizer]
-
-
-def optimizer_tensors(model: nn.Module, optimizer: AnyOptimizer) -> dict[str, Tensor]:
-    """What the optimizer remembers, as ``<weight's name>/<quantity>``."""
-    names = {p: name for name, p in model.named_parameters()}
-    return on_cpu({
-        f"{names[p]}/{quantity}": value
-        for member in members(optimizer)
-        for p, quantities in member.state.items()
-        for quantity, value in quantities.items()
-        if isinstance(value, Tensor)
-    })  # fmt: skip
 
 
 def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -48,7 +31,8 @@ def on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return copies
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file of a save, on the CPU; CourseError where it is missing or damaged."""
     try:
         return load_file(path)
     except FileNotFoundError as error:
@@ -69,7 +53,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, folder: Path) -> None:
     """Put a save's weights into ``model``; CourseError names the first that is missing, extra or misshapen."""
     path = folder / "model.safetensors"
-    found, expected = _read_tensors(path), model_tensors(model)
+    found, expected = read_tensors(path), model_tensors(model)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or name not in expected:
             where = "lacks" if name not in found else "has the unknown"
@@ -83,37 +67,3 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in found.items():
             own[name].copy_(tensor)  # tied weights share memory: one copy serves both names
-
-
-def load_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) -> None:
-    """Put a save's optimizer state into ``optimizer``; CourseError where it belongs to another one."""
-    path = folder / "optimizer.safetensors"
-    by_weight: dict[str, dict[str, Tensor]] = {}
-    for key, value in _read_tensors(path).items():
-        name, _, quantity = key.rpartition("/")
-        by_weight.setdefault(name, {})[quantity] = value
-    names = {p: name for name, p in model.named_parameters()}
-    for member in members(optimizer):
-        own = member.state_dict()
-        params = [p for group in member.param_groups for p in group["params"]]
-        order = [names[p] for p in params]
-        own["state"] = {i: by_weight.pop(name) for i, name in enumerate(order) if name in by_weight}
-        for i, quantities in own["state"].items():
-            wanted = {"momentum_buffer"} if type(member).__name__ == "Muon" else {"step", "exp_avg", "exp_avg_sq"}
-            if quantities.keys() != wanted:
-                raise CourseError(
-                    f"{path}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}. "
-                    "It belongs to another optimizer."
-                )
-            for quantity, value in quantities.items():
-                shape = () if quantity == "step" else tuple(params[i].shape)
-                if tuple(value.shape) != shape:
-                    raise CourseError(
-                        f"{path}: {order[i]}/{quantity} should have the shape {shape}; it has {tuple(value.shape)}. "
-                        "It belongs to a model of another size."
-                    )
-        member.load_state_dict(own)
-    if by_weight:
-        raise CourseError(
-            f"{path} has state for the unknown weight {next(iter(by_weight))!r}; it belongs to another model."
-        )

@@ -13,12 +13,16 @@ from torch import nn
 
 from course_lib.checkpoint.explaining import explained, has_save
 from course_lib.checkpoint.locking import RunLock, locked
-from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
-from course_lib.config import MODEL_CONFIGS, Config, RunConfig
+from course_lib.checkpoint.optimizers import pack_optimizer
+from course_lib.checkpoint.tensors import model_tensors
+from course_lib.config import Config, OwnModel, RunConfig, kind_of
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
 from course_lib.paths import replace_file, sync
 from course_lib.tokenizers import Tokenizer
+
+OWN = "own:"
+"""What the kind of a model begins with whose class no registry knows."""
 
 
 def read_pointer(run_dir: Path, which: str) -> str | None:
@@ -28,15 +32,14 @@ def read_pointer(run_dir: Path, which: str) -> str | None:
         return None
 
 
-def settings_of(model: nn.Module) -> Config:
-    """What a run directory keeps, so that the model can be built again; CourseError for a model without it."""
+def settings_of(model: nn.Module) -> Config | OwnModel:
+    """What a run folder keeps of a model, so that it can be built again.
+
+    Of a model whose ``config`` is of no kind that `course_lib.config.MODEL_KINDS` knows it is the class's name: whoever
+    goes on with the run, or loads it, gives the model.
+    """
     config = getattr(model, "config", None)
-    if type(config) not in MODEL_CONFIGS.values():
-        raise CourseError(
-            f"A run directory keeps the settings a model is built from ({', '.join(MODEL_CONFIGS)}); this "
-            f"{type(model).__name__} has none. Train it with run_dir=None, and keep its state_dict() yourself."
-        )
-    return config
+    return config if kind_of(config) else OwnModel(OWN + type(model).__name__)
 
 
 def create_run(
@@ -129,7 +132,9 @@ def save(
             scratch.chmod(0o755)
             save_file(model_tensors(model), scratch / "model.safetensors")
             if optimizer is not None:
-                save_file(optimizer_tensors(model, optimizer), scratch / "optimizer.safetensors")
+                tensors, about = pack_optimizer(model, optimizer)
+                is_own = (state or {}).get("own_optimizer")  # the library's follows from the run's settings
+                save_file(tensors, scratch / "optimizer.safetensors", **({"metadata": about} if is_own else {}))
             (scratch / "state.json").write_text(json.dumps({**(state or {}), "step": step}, indent=1), encoding="utf-8")
             for path in scratch.iterdir():
                 path.chmod(0o644)  # safetensors lets the owner alone read

@@ -6,19 +6,22 @@ torch.
 """
 
 from course_lib.config.base import ALIASES, Config, by_own_names, described, nearest, read_toml
-from course_lib.config.run import MODEL_CONFIGS, RunConfig
+from course_lib.config.run import MODEL_KINDS, ModelKind, OwnModel, RunConfig, kind_of
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 
 __all__ = [
     "ALIASES",
-    "MODEL_CONFIGS",
+    "MODEL_KINDS",
     "Config",
     "DataConfig",
     "GPTConfig",
+    "ModelKind",
+    "OwnModel",
     "RunConfig",
     "TrainConfig",
     "by_own_names",
     "described",
+    "kind_of",
     "nearest",
     "read_toml",
 ]

@@ -2,15 +2,46 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from course_lib.config.base import Config
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 
-MODEL_CONFIGS: dict[str, type[Config]] = {"gpt": GPTConfig}
-"""The settings class of each kind of model that a run directory may hold."""
+
+@dataclass
+class ModelKind:
+    """A kind of model that run folders know by name: what it is built from, and what is built."""
+
+    config: type[Config]
+    model: str | Callable[[Any], Any]
+    """Its class, which takes the settings; or where that is, "module:name", until the first one is built."""
+
+
+MODEL_KINDS: dict[str, ModelKind] = {"gpt": ModelKind(GPTConfig, "course_lib.models:GPT")}
+"""The kinds that run folders may hold, by the name that ``config.json`` gives them.
+
+A kind of one's own is one line: ``MODEL_KINDS["bag"] = ModelKind(BagConfig, Bag)``. ``BagConfig`` is a `Config`,
+``Bag(config)`` builds a model, and its ``config`` is what it was built from.
+"""
+
+
+def kind_of(config: object) -> str | None:
+    """Under which name `MODEL_KINDS` has the settings' class; None where it has not."""
+    return next((name for name, kind in MODEL_KINDS.items() if type(config) is kind.config), None)
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """What a run folder says of a model that `MODEL_KINDS` does not know: its program alone can build it."""
+
+    kind: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.settings)
 
 
 @dataclass(frozen=True)
@@ -20,11 +51,11 @@ class RunConfig:
     recipe: str
     data: DataConfig | None
     """What it is trained on; None where nobody said so: batches that were made by hand tell nothing of their text."""
-    model: Config
+    model: Config | OwnModel
     train: TrainConfig
 
     def to_json(self) -> str:
-        kind = next(kind for kind, cls in MODEL_CONFIGS.items() if type(self.model) is cls)
+        kind = self.model.kind if isinstance(self.model, OwnModel) else kind_of(self.model)
         model = {"kind": kind} | self.model.to_dict()
         return json.dumps(dataclasses.asdict(self) | {"model": model}, indent=2) + "\n"
 
@@ -34,13 +65,13 @@ class RunConfig:
         try:
             parts = json.loads(text)
             model = dict(parts["model"])
-            config_class = MODEL_CONFIGS[model.pop("kind")]
-            if not isinstance(parts["recipe"], str):
-                raise TypeError("recipe should be a text")
+            kind = model.pop("kind")
+            if not (isinstance(parts["recipe"], str) and isinstance(kind, str)):
+                raise TypeError("recipe and kind should be texts")
             return cls(
                 recipe=parts["recipe"],
                 data=None if parts["data"] is None else DataConfig.from_dict(parts["data"]),
-                model=config_class.from_dict(model),
+                model=MODEL_KINDS[kind].config.from_dict(model) if kind in MODEL_KINDS else OwnModel(kind, model),
                 train=TrainConfig.from_dict(parts["train"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:

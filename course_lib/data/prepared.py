@@ -152,7 +152,7 @@ def _cut(whole: str | np.ndarray, val_fraction: float) -> int:
 
 
 def _learned_before(folders: Path, known: dict[str, Any]) -> Path | None:
-    """The folder of this text by the tokenizer that was learned from it: learning it again takes longer than looking."""
+    """The folder of this text by the tokenizer learned from it: learning it again takes longer than looking."""
     for path in sorted(folders.glob(f"*{short_name(known['corpus'])}*/manifest.json")):
         try:
             manifest = read_manifest(path.parent)

@@ -1,27 +1,20 @@
 """How long a run will take and how much memory it will need, said before it starts.
 
-Time is counted work over measured speed: multiplications from the shapes, and the moment that each layer
-costs however small it is. Short trials on this machine give the speed of both. Memory is counted:
-weights, gradients, optimizer state, and what the forward pass keeps for the backward pass.
+Time is counted work over measured speed: multiplications, and the moment that each layer costs however small it is.
+Short trials on this machine give the speed of both. Work and memory are counted in `course_lib.lab.counting`.
 """
 
-import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from course_lib.config import GPTConfig
 from course_lib.data import Batcher
 from course_lib.device import find
+from course_lib.lab.counting import Count, counted
 from course_lib.models import build_model
 from course_lib.recipes import Recipe
 from course_lib.training import Trainer
-
-LOGIT_COPIES = 3
-"""Logits, their logarithms, and the gradient of one of them."""
 
 
 @dataclass(frozen=True)
@@ -33,39 +26,24 @@ class Speed:
     per_step: float
 
 
-def sketch(recipe: Recipe, vocab_size: int) -> nn.Module:
-    """The recipe's model as shapes without memory: enough to count."""
-    return _sketched(recipe.model(vocab_size))
+def _count(recipe: Recipe, vocab_size: int) -> Count:
+    return counted(recipe.model(vocab_size), recipe.train, on_card=find(recipe.train.device).kind != "cpu")
 
 
-@functools.lru_cache(maxsize=8)
-def _sketched(shape: GPTConfig) -> nn.Module:
-    """Kept for a while: the words under the sliders count the same model several times over."""
-    with torch.device("meta"):
-        return build_model(shape)
-
-
-def muon_flops(model: nn.Module) -> float:
-    """Multiplications and additions of one Muon step: five rounds over each hidden matrix, qkv as three."""
-    total = 0.0
-    for name, p in model.named_parameters():
-        if p.ndim == 2 and "embedding" not in name and "head" not in name.split("."):
-            splits = 3 if name.endswith("qkv.weight") else 1
-            rows, columns = sorted((p.shape[0] // splits, p.shape[1]))
-            total += splits * 5 * (4 * rows**2 * columns + 2 * rows**3)
-    return total
+def weights_of(recipe: Recipe, vocab_size: int) -> int:
+    """How many weights the recipe's model has."""
+    return _count(recipe, vocab_size).weights
 
 
 def step_flops(recipe: Recipe, vocab_size: int) -> float:
     """Floating-point operations of one training step, the optimizer's among them."""
-    model, train = sketch(recipe, vocab_size), recipe.train
-    tokens = train.batch_size * train.grad_accum * recipe.model(vocab_size).block_size
-    return _flops_per_token(model) * tokens + (muon_flops(model) if train.optimizer == "muon" else 0.0)
+    count = _count(recipe, vocab_size)
+    return count.both * recipe.train.grad_accum + count.update
 
 
 def step_seconds(recipe: Recipe, vocab_size: int, speed: Speed) -> float:
     """How long one training step takes."""
-    passes = recipe.model(vocab_size).n_layer * recipe.train.grad_accum
+    passes = getattr(recipe.model(vocab_size), "n_layer", 1) * recipe.train.grad_accum
     return step_flops(recipe, vocab_size) * speed.per_flop + passes * speed.per_layer + speed.per_step
 
 
@@ -76,36 +54,14 @@ def seconds_for(recipe: Recipe, vocab_size: int, val_tokens: int, speed: Speed) 
     scored = val_tokens
     if train.eval_batches is not None:
         scored = min(val_tokens, train.eval_batches * train.batch_size * block_size)
-    forward = _flops_per_token(sketch(recipe, vocab_size)) / 3 * scored  # the backward pass is two thirds
+    in_batches = scored / (train.batch_size * block_size)
+    forward = _count(recipe, vocab_size).forward * in_batches
     return train.max_steps * step_seconds(recipe, vocab_size, speed) + evaluations * forward * speed.per_flop
 
 
 def memory_for(recipe: Recipe, vocab_size: int) -> float:
     """Bytes that training adds to what Python and torch take: a count, a little below what the system shows."""
-    model = sketch(recipe, vocab_size)
-    matrices = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name)
-    weights = sum(p.numel() for p in model.parameters())
-    state = matrices + 2 * (weights - matrices) if recipe.train.optimizer == "muon" else 2 * weights
-    shape = recipe.model(vocab_size)
-    tokens = recipe.train.batch_size * shape.block_size
-    return 4.0 * (2 * weights + state + tokens * kept_per_token(shape))
-
-
-def kept_per_token(shape: GPTConfig) -> float:
-    """How many numbers the forward pass of a GPT keeps per token, for its backward pass."""
-    per_layer = 16.0 + 3.0 * (shape.position == "rope" or shape.qk_norm)  # in units of C: what each part reads
-    per_layer += 2.0 * (shape.norm == "rmsnorm") + 2.75 * (shape.mlp == "swiglu")
-    outside = 2.0 + (shape.norm == "rmsnorm")
-    attention = 0
-    if shape.dropout:  # attention then keeps its T x T weights: before, after, and which were dropped
-        attention, per_layer, outside = 3 * shape.n_head * shape.block_size, per_layer + 2, outside + 1
-    in_layers = shape.n_layer * (per_layer * shape.n_embd + attention)
-    return in_layers + outside * shape.n_embd + LOGIT_COPIES * shape.vocab_size
-
-
-def _flops_per_token(model: nn.Module) -> float:
-    count: Callable[[], float] | None = getattr(model, "flops_per_token", None)
-    return count() if count else 6.0 * sum(p.numel() for p in model.parameters())
+    return _count(recipe, vocab_size).memory
 
 
 # ---- the trials --------------------------------------------------------------------------------------

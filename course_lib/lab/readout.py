@@ -3,7 +3,7 @@
 import html
 from collections.abc import Mapping
 
-from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, sketch
+from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, weights_of
 from course_lib.lab.run import Trial, command_for
 from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES
@@ -15,7 +15,7 @@ def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapp
     Args:
         lines: losses to say in words, where no chart shows them as lines.
     """
-    weights = sum(p.numel() for p in sketch(recipe, vocab_size).parameters())
+    weights = weights_of(recipe, vocab_size)
     train, block_size = recipe.train, recipe.all_settings()["block_size"]
     sequences = train.batch_size * train.grad_accum
     per_step = sequences * block_size

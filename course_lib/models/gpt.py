@@ -116,6 +116,11 @@ class GPT(nn.Module):
         if config.tie_weights:
             self.head.weight = self.token_embedding.weight
 
+    @property
+    def context(self) -> int:
+        """How many tokens it sees at most."""
+        return self.config.block_size
+
     def _init_weights(self) -> None:
         """Normal with std 0.02; projections into the residual stream smaller by sqrt(2 n_layer).
 

@@ -21,6 +21,7 @@ from course_lib.paths import runs_dir, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
+from course_lib.training.resuming import refuse_without_optimizer
 
 SHORTEST = 8
 """Nobody is advised to take a block_size below this: the model would see hardly more than a letter."""
@@ -91,6 +92,12 @@ def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, An
             f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
             f"be made again. Go on with it there: Trainer.resume({str(run_dir)!r}, batches, val_batches)"
         )
+    if not hasattr(about.model, "block_size"):
+        raise CourseError(
+            f"{run_dir} holds a model of its own, which only its program knows. Go on with it in Python: "
+            f"Trainer.resume({str(run_dir)!r}, batches, val_batches, model=your_model)"
+        )
+    refuse_without_optimizer(run_dir, state)
     if state.get("own_loss"):
         raise CourseError(
             f"{run_dir} is trained with a loss of its own, which only its program knows. Go on with it in Python: "

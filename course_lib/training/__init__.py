@@ -1,6 +1,7 @@
 """The training loop: `Trainer`, one iterator of step records, and what it takes care of around its five steps."""
 
 from course_lib.config import TrainConfig
+from course_lib.training.optimizer import OwnOptimizer
 from course_lib.training.record import Batches, Loss, StepRecord, seed_for
 from course_lib.training.scoring import mean_loss, next_token_loss
 from course_lib.training.signals import stopping_on_signals
@@ -9,6 +10,7 @@ from course_lib.training.trainer import Trainer
 __all__ = [
     "Batches",
     "Loss",
+    "OwnOptimizer",
     "StepRecord",
     "TrainConfig",
     "Trainer",

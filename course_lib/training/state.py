@@ -1,14 +1,12 @@
-"""What a save's ``state.json`` holds of a trainer, and the way back."""
+"""What a save's ``state.json`` holds of a trainer; the way back is `course_lib.training.resuming`."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
-from course_lib.training.record import Owed, StepRecord
 
 STATE = ("tokens", "seconds", "best_val_loss", "train", "min_lr", "dropout", "scaler", "evaluation_owed")
 """What a run needs, besides the step, to go on from a save. `state_of` adds what older saves do not have."""
@@ -57,26 +55,5 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "scaler": trainer.scaler.state_dict(),
         "overflows": trainer.overflows.to_dict(),
         "own_loss": trainer.has_own_loss,
+        "own_optimizer": checkpoint.name_of(trainer.optimizer) if trainer.has_own_optimizer else None,
     }
-
-
-def take_up(trainer: Any, state: dict[str, Any], run_dir: Path) -> None:
-    """Bring a new `Trainer` to where ``state`` was taken; its settings and its weights have been read already."""
-    if trainer.compute.scaler and state["scaler"]:
-        trainer.scaler.load_state_dict(state["scaler"])
-    trainer.overflows.take_up(state.get("overflows", {"total": 0, "in_a_row": 0}))
-    trainer.step, trainer.tokens, trainer.seconds = state["step"], state["tokens"], state["seconds"]
-    trainer.best_val_loss = math.inf if state["best_val_loss"] is None else state["best_val_loss"]
-    if state["dropout"] is not None:
-        trainer.change(dropout=state["dropout"])
-    if state["evaluation_owed"]:
-        trainer.owed = Owed(_record(run_dir, state), evaluation=True, row=False, told=True)
-
-
-def _record(run_dir: Path, state: dict[str, Any]) -> StepRecord:
-    """The record of the step before the save, as the log tells it."""
-    step = state["step"] - 1
-    rows = [row for row in checkpoint.read_metrics(run_dir) if row["step"] == step]
-    if rows:
-        return StepRecord(**rows[-1])
-    return StepRecord(step, None, None, state["train"]["max_lr"], state["tokens"], state["seconds"], None, None)

@@ -25,17 +25,18 @@ from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
 from course_lib.device import current_world
 from course_lib.errors import CourseError
-from course_lib.models import build_blank_model
-from course_lib.optim import build_optimizer, scheduled_lr, set_lr
+from course_lib.optim import scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
 from course_lib.training.borrowed import Borrowed
 from course_lib.training.keeping import Keeper, kept_by
+from course_lib.training.optimizer import OwnOptimizer, optimizer_for
 from course_lib.training.overflow import Overflows
 from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
+from course_lib.training.resuming import Save, split, take_up
 from course_lib.training.scoring import diverged, explain_memory, next_token_loss, validation_loss
 from course_lib.training.setup import adopt, compute_for, wrap
 from course_lib.training.signals import holding_signals
-from course_lib.training.state import STATE, dropout_of, move, state_of, take_up
+from course_lib.training.state import dropout_of, move, state_of
 from course_lib.training.update import clip, take_step
 
 
@@ -61,6 +62,8 @@ class Trainer:
         run_dir: where to keep saves and metrics; None keeps nothing.
         recipe, data: for the run's ``config.json``: what the run is called and what it is trained on. Without
             ``data`` it says that nobody knows, and only `resume` can go on with it, not the command line.
+        optimizer: one's own, or a function from a model to it, in place of the one that ``config`` asks for. The
+            schedule sets its groups' rates, see `optimizer_for`; ``max_lr`` is its own, where nobody chose one.
 
     Raises:
         CourseError: for a device, precision, compiler or TensorBoard that is not there, a run_dir that holds a run;
@@ -71,17 +74,17 @@ class Trainer:
     def __init__(
         self, model: nn.Module, batches: Batches, config: TrainConfig, loss: Loss | None = None,
         val_batches: Any = None, tokenizer: Tokenizer | None = None, run_dir: str | Path | None = None,
-        recipe: str = "custom", data: DataConfig | None = None,
+        recipe: str = "custom", data: DataConfig | None = None, optimizer: OwnOptimizer | None = None,
     ) -> None:  # fmt: skip
         self.world = current_world()
         config = adopt(config, model, batches, val_batches, self.world)
-        self.config, self.batches, self.val_batches = config, batches, val_batches
-        self.loss, self.tokenizer = loss or next_token_loss, tokenizer
+        self.batches, self.val_batches, self.tokenizer = batches, val_batches, tokenizer
         self.compute = compute_for(config, self.world)
         self._borrowed = Borrowed(self.compute)
         self.model = model.to(self.compute.device)
-        self.forward_model, self.loss = wrap(self.model, self.loss, config.compile, self.world)
-        self.optimizer = build_optimizer(self.model, config)
+        self.optimizer, config = optimizer_for(self.model, config, optimizer)
+        self.config, self.has_own_optimizer = config, optimizer is not None
+        self.forward_model, self.loss = wrap(self.model, loss or next_token_loss, config.compile, self.world)
         self.scaler = self.compute.build_scaler()
         self.overflows = Overflows(self.scaler, self.compute.device)
         self.micro_steps: int = getattr(batches, "micro_steps", config.grad_accum)
@@ -100,32 +103,31 @@ class Trainer:
     @classmethod
     def resume(
         cls, run_dir: str | Path, batches: Batches, val_batches: Any = None, loss: Loss | None = None,
-        which: str | int = "last", **changes: Any,
+        which: str | int = "last", model: nn.Module | None = None, optimizer: OwnOptimizer | str | None = None,
+        **changes: Any,
     ) -> Self:  # fmt: skip
         """Go on with a run from a save, with the settings it had then.
 
-        ``changes`` are settings of TrainConfig that differ from now on; the next save keeps them.
+        Args:
+            model: takes the weights, where the run's is none that the library can build.
+            optimizer: one's own, as the run was trained with it; its groups get the settings that they had.
+            changes: settings of TrainConfig that differ from now on; the next save keeps them.
 
         Raises:
-            CourseError: where the folder is no run, the save is damaged or of another model, or another trains it.
+            CourseError: where the folder is no run, the save is damaged or of another model, another process trains it,
+                or the run's model or optimizer is its program's own and not given.
         """
         run_dir = checkpoint.find_run(run_dir)
         world = current_world()
         with checkpoint.locked(run_dir) if world.is_main else contextlib.nullcontext():
             world.barrier()  # from here on nobody writes what is read now
-            about, tokenizer = checkpoint.read_config(run_dir)
-            folder = checkpoint.find_save(run_dir, which)
-            state = checkpoint.read_state(folder, needed=STATE)
-            model = build_blank_model(about.model)
-            checkpoint.load_weights(model, folder)
-            before = TrainConfig.from_dict(state["train"])
-            config = before.replace(**changes)
-            self = cls(model, batches, config, loss, val_batches, tokenizer)
-            checkpoint.load_optimizer(self.optimizer, self.model, folder)
-            self.run_dir, self.before, self.min_lr = run_dir, before, changes.get("min_lr", state["min_lr"])
-            take_up(self, state, run_dir)
+            own, changes = split(optimizer, changes)
+            save = Save.read(run_dir, which, model, own)
+            config = TrainConfig.from_dict(save.state["train"]).replace(**changes)
+            self = cls(save.model, batches, config, loss, val_batches, save.tokenizer, optimizer=own)
+            take_up(self, save, changes)
             if world.is_main:
-                self._keeper = Keeper.resume(run_dir, folder, self.step, self.seconds, config.tensorboard)
+                self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config.tensorboard)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------

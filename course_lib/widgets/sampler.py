@@ -16,11 +16,12 @@ import traitlets
 from torch import Tensor, nn
 
 from course_lib import checkpoint, plots
+from course_lib.config import OwnModel
 from course_lib.device import device_of
 from course_lib.errors import CourseError
 from course_lib.models.mode import evaluating
 from course_lib.paths import runs_dir
-from course_lib.sampling import token_probabilities
+from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
 from course_lib.widgets.signs import SIGNS
@@ -104,13 +105,13 @@ class Sampler(Pictured):
         return self._tokenizer.encode(self._typed_text) + self._drawn
 
     def _logits(self, ids: list[int], name: str) -> Tensor:
-        """Scores (V,) of what follows ``ids``, of which the model reads the last block_size tokens."""
+        """Scores (V,) of what follows ``ids``, of which the model reads the last, as many as it sees."""
         if name not in self._loaded:
             self._loaded[name] = self._load[name]()
         model = self._loaded[name]
         if not ids:
             raise CourseError("Type at least one character: the model guesses what follows.")
-        idx = torch.tensor([ids[-model.config.block_size :]], device=device_of(model))
+        idx = torch.tensor([ids[-context_of(model) :]], device=device_of(model))
         with evaluating(model), torch.no_grad():
             return model(idx)[0, -1].float().cpu()
 
@@ -250,11 +251,11 @@ def own_runs(tokenizer: Tokenizer, folder: Path | None = None) -> dict[str, Call
     runs = [path.parent for path in folder.glob("*/config.json")] if folder.is_dir() else []
     for run in sorted(runs, key=lambda run: run.stat().st_mtime, reverse=True):
         try:
-            theirs = checkpoint.read_config(run)[1]
+            about, theirs = checkpoint.read_config(run)
             checkpoint.find_save(run, "auto")
         except CourseError:  # of another kind, or not whole: not offered
             continue
-        if theirs == tokenizer:
+        if theirs == tokenizer and not isinstance(about.model, OwnModel):  # its program alone can load that
             found[run.name] = lambda run=run: checkpoint.load(run, "auto").model
         if len(found) == MOST_RUNS:
             break

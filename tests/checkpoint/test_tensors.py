@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from course_lib.checkpoint.tensors import model_tensors, on_cpu, optimizer_tensors
+from course_lib.checkpoint.optimizers import pack_optimizer
+from course_lib.checkpoint.tensors import model_tensors, on_cpu
 from course_lib.config import GPTConfig, TrainConfig
 from course_lib.models import GPT
 from course_lib.optim import build_optimizer
@@ -66,5 +67,5 @@ def test_a_models_tensors_are_its_own(one_thread: None, optimizer: str) -> None:
     weights = model_tensors(model)
     assert "head.weight" not in weights  # tied: the first name has it
     assert {t.data_ptr() for t in weights.values()} == {p.data_ptr() for p in model.parameters()}
-    kept = optimizer_tensors(model, built)
+    kept = pack_optimizer(model, built)[0]
     assert {name.rpartition("/")[0] for name in kept} == {name for name, _ in model.named_parameters()}

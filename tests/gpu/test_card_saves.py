@@ -17,7 +17,8 @@ from cards import small_trainer as run_of
 from resumed import forms
 
 from course_lib import checkpoint
-from course_lib.checkpoint.tensors import model_tensors, optimizer_tensors
+from course_lib.checkpoint.optimizers import pack_optimizer
+from course_lib.checkpoint.tensors import model_tensors
 from course_lib.data import Batcher
 from course_lib.interop import compile_cpp, export_cpp, find_compiler
 from course_lib.sampling import generate
@@ -53,8 +54,8 @@ def test_what_is_saved_is_what_a_busy_card_will_have_computed(device: str) -> No
     torch.cuda.synchronize()
     torch.cuda._sleep(500_000_000)
     next(trainer)
-    saved = model_tensors(trainer.model) | optimizer_tensors(trainer.model, trainer.optimizer)
-    again = model_tensors(trainer.model) | optimizer_tensors(trainer.model, trainer.optimizer)
+    saved = model_tensors(trainer.model) | pack_optimizer(trainer.model, trainer.optimizer)[0]
+    again = model_tensors(trainer.model) | pack_optimizer(trainer.model, trainer.optimizer)[0]
     one_by_one = {name: p.detach().cpu() for name, p in trainer.model.named_parameters()}
     assert all(torch.equal(saved[name], again[name]) for name in again)
     assert all(torch.equal(saved[name], weight) for name, weight in one_by_one.items())

@@ -36,7 +36,9 @@ FORMS = {
     "adamw, fp16 with a scaler": BASE | dict(precision="fp16"),
     "muon, fp16 with a scaler": BASE | MUON | dict(precision="fp16"),
     "adamw, bf16": BASE | dict(precision="bf16"),
+    "one's own": BASE | dict(max_lr=0.05),
 }
+OWN = {"one's own": lambda model: torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)}
 WATCHED = ("course_lib/training", "course_lib/checkpoint", "course_lib/optim.py", "course_lib/paths.py")
 BELOW = (
     "course_lib/device.py", "torch/optim", "torch/amp", "torch/autograd/grad_mode.py", "torch/nn/utils/clip_grad.py",
@@ -49,7 +51,7 @@ def make(form: str, run: Path, **changes: Any) -> Trainer:
     torch.manual_seed(7)
     shape = GPTConfig(T, V, n_layer=1, n_head=2, n_embd=8, dropout=0.1, tie_weights=False, norm="rmsnorm")
     batches = Batcher(TOKENS, config.batch_size, T, config.seed, grad_accum=config.grad_accum)
-    return Trainer(GPT(shape), batches, config, None, Batcher(HELD_OUT, 3, T), None, run)
+    return Trainer(GPT(shape), batches, config, None, Batcher(HELD_OUT, 3, T), None, run, optimizer=OWN.get(form))
 
 
 def result(run: Path, steps: list[int]) -> dict[str, Any]:

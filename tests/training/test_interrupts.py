@@ -76,9 +76,15 @@ def in_an_evaluation(trainer) -> None:
     trainer.loss = loss
 
 
-@pytest.mark.parametrize("place", [in_the_scaler, between_two_optimizers, in_an_evaluation])
-def test_an_interruption_at_a_bad_place_changes_nothing(place: Callable, project: Path) -> None:
-    form = "muon, fp16 with a scaler"
+def after_the_weights_moved(trainer) -> None:
+    trainer.optimizer.step = once(trainer.optimizer.step)
+
+
+PLACES = [(place, "muon, fp16 with a scaler") for place in (in_the_scaler, between_two_optimizers, in_an_evaluation)]
+
+
+@pytest.mark.parametrize(("place", "form"), [*PLACES, (after_the_weights_moved, "one's own")])
+def test_an_interruption_at_a_bad_place_changes_nothing(place: Callable, form: str, project: Path) -> None:
     wanted = result(project / "whole", train(make(form, project / "whole"))[0])
     trainer = make(form, project / "cut")
     place(trainer)

@@ -714,12 +714,6 @@ def test_any_model_with_any_loss_trains() -> None:
     assert records[-1].tokens == 300 * 2 * 16
 
 
-def test_a_run_directory_for_a_model_that_cannot_be_built_again_is_refused(project: Path) -> None:
-    with pytest.raises(CourseError, match=r"Linear has none.*run_dir=None"):
-        Trainer(nn.Linear(1, 1), Line(), BASE, run_dir=project / "run")
-    assert not (project / "run").exists()
-
-
 # ---- what lasts, and what is made up for ---------------------------------------------------------------
 
 
