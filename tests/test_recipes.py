@@ -1,5 +1,6 @@
 """Recipes: each a difference from the defaults, and nanoGPT's hold nanoGPT's published numbers."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -190,6 +191,26 @@ def test_replace_changes_a_copy_and_checks_it():
         recipe.replace(n_layers=3)
     with pytest.raises(CourseError, match="dropout should be"):
         recipe.replace(dropout=1.5)
+
+
+def test_a_run_that_goes_on_is_read_once(project, monkeypatch):
+    """Its settings, its tokenizer and its state; the log only where an evaluation is owed."""
+    (project / "my.txt").write_text("abcdefgh\n" * 200)
+    small = dict(n_layer=1, n_embd=16, block_size=8, batch_size=2, eval_batches=1)
+    recipe = load_recipe("tinytales_cpu").replace(dataset=f"text:{project}/my.txt", max_steps=2, **small)
+    list(build_trainer(recipe, project / "run"))
+    read: list[str] = []
+    text = Path.read_text
+
+    def counted(path: Path, *args: object, **settings: object) -> str:
+        read.append(path.name)
+        return text(path, *args, **settings)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    assert resume_trainer(project / "run", max_steps=3).step == 2
+    assert {name: read.count(name) for name in ("config.json", "state.json", "metrics.jsonl")} == {
+        "config.json": 1, "state.json": 1, "metrics.jsonl": 0,
+    }  # fmt: skip
 
 
 def test_a_run_does_not_go_on_with_a_text_that_was_changed(project):

@@ -21,7 +21,7 @@ from course_lib.paths import runs_dir, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import Trainer
-from course_lib.training.resuming import refuse_without_optimizer
+from course_lib.training.resuming import Save, refuse_without_optimizer
 
 SHORTEST = 8
 """Nobody is advised to take a block_size below this: the model would see hardly more than a letter."""
@@ -68,19 +68,20 @@ def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | No
         CourseError: where the folder is no run, another process trains it, the text is not there or not the same,
             or the run was trained on batches, or with a loss, of which only its program knows.
     """
-    run_dir = checkpoint.find_run(run)
-    with checkpoint.locked(run_dir) if current_world().is_main else contextlib.nullcontext():
-        about, tokenizer = checkpoint.read_config(run_dir)
-        state = checkpoint.read_state(checkpoint.find_save(run_dir, which))
-        _refuse_what_is_unknown(run_dir, about, state)
+    run_dir, world = checkpoint.find_run(run), current_world()
+    with checkpoint.locked(run_dir) if world.is_main else contextlib.nullcontext():
+        world.barrier()  # from here on nobody writes what is read now
+        save = Save.read(run_dir, which)
+        about = save.about
+        _refuse_what_is_unknown(run_dir, about, save.state)
         data = _moved(run_dir, about, dataset)
-        prepared = _prepare_again(run_dir, data, tokenizer)
-        config = TrainConfig.from_dict(state.get("train", about.train.to_dict())).replace(**changes)
+        prepared = _prepare_again(run_dir, data, save.tokenizer)
+        config = TrainConfig.from_dict(save.state["train"]).replace(**changes)
         batches, val_batches = build_batchers(prepared, config, about.model.block_size)
-        trainer = Trainer.resume(run_dir, batches, val_batches, which=which, **changes)
-        if data != about.data and trainer.world.is_main:
+        trainer = Trainer.resume(save, batches, val_batches, **changes)
+        if data != about.data and world.is_main:
             checkpoint.record_data(run_dir, dataclasses.replace(about, data=data))
-        trainer.world.barrier()  # nobody reads the old place any more
+        world.barrier()  # nobody reads the old place any more
         return trainer
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import nn
 
 from course_lib import checkpoint
-from course_lib.config import TrainConfig
+from course_lib.config import RunConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.training.optimizer import OwnOptimizer
@@ -18,33 +18,36 @@ from course_lib.training.state import STATE
 
 @dataclass
 class Save:
-    """A save as it was read: the model with its weights, and all that belongs to it but the optimizer's state."""
+    """A save as it was read, without weights and the optimizer's state. `Trainer.resume` takes one for a run's folder,
+    and does not read it again, where the run has been locked since."""
 
     run_dir: Path
     folder: Path
-    model: nn.Module
+    about: RunConfig
     tokenizer: Tokenizer | None
     state: dict[str, Any]
 
     @classmethod
-    def read(
-        cls, run_dir: Path, which: str | int, model: nn.Module | None, optimizer: OwnOptimizer | None
-    ) -> Self:
-        """The save ``which`` of a run; its weights go into ``model``, where one is given.
-
-        Raises:
-            CourseError: where it is not there or damaged; where the model, or the optimizer, is one that only the run's
-                program knows, and None here.
-        """
+    def read(cls, run_dir: Path, which: str | int) -> Self:
+        """The save ``which`` of a run; CourseError where it is not there or damaged."""
         about, tokenizer = checkpoint.read_config(run_dir)
         folder = checkpoint.find_save(run_dir, which)
-        state = checkpoint.read_state(folder, needed=STATE)
+        return cls(run_dir, folder, about, tokenizer, checkpoint.read_state(folder, needed=STATE))
+
+    def weighed(self, model: nn.Module | None, optimizer: OwnOptimizer | None) -> nn.Module:
+        """The model with the save's weights: ``model``, where one is given.
+
+        Raises:
+            CourseError: where the weights are damaged; where the model, or the optimizer, is one that only the run's
+                program knows, and None here.
+        """
+        run_dir = self.run_dir
         if optimizer is None:
-            refuse_without_optimizer(run_dir, state)
+            refuse_without_optimizer(run_dir, self.state)
         call = "Trainer.resume({run}, batches, val_batches, model=your_model)"
-        model = checkpoint.blank_model(run_dir, about, model, call)
-        checkpoint.load_weights(model, folder)
-        return cls(run_dir, folder, model, tokenizer, state)
+        model = checkpoint.blank_model(run_dir, self.about, model, call)
+        checkpoint.load_weights(model, self.folder)
+        return model
 
 
 def refuse_without_optimizer(run_dir: Path, state: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ class Trainer:
 
     @classmethod
     def resume(
-        cls, run_dir: str | Path, batches: Batches, val_batches: Any = None, loss: Loss | None = None,
+        cls, run_dir: str | Path | Save, batches: Batches, val_batches: Any = None, loss: Loss | None = None,
         which: str | int = "last", model: nn.Module | None = None, optimizer: OwnOptimizer | str | None = None,
         **changes: Any,
     ) -> Self:  # fmt: skip
@@ -117,14 +117,14 @@ class Trainer:
             CourseError: where the folder is no run, the save is damaged or of another model, another process trains it,
                 or the run's model or optimizer is its program's own and not given.
         """
-        run_dir = checkpoint.find_run(run_dir)
-        world = current_world()
+        read, world = run_dir if isinstance(run_dir, Save) else None, current_world()
+        run_dir = read.run_dir if read else checkpoint.find_run(run_dir)
         with checkpoint.locked(run_dir) if world.is_main else contextlib.nullcontext():
             world.barrier()  # from here on nobody writes what is read now
             own, changes = split(optimizer, changes)
-            save = Save.read(run_dir, which, model, own)
+            save = read or Save.read(run_dir, which)
             config = TrainConfig.from_dict(save.state["train"]).replace(**changes)
-            self = cls(save.model, batches, config, loss, val_batches, save.tokenizer, optimizer=own)
+            self = cls(save.weighed(model, own), batches, config, loss, val_batches, save.tokenizer, optimizer=own)
             take_up(self, save, changes)
             if world.is_main:
                 self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config.tensorboard)
