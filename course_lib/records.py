@@ -7,6 +7,7 @@ its record keeps. To add one: a function of that form, and a name in `RECORDINGS
 import dataclasses
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,8 +18,9 @@ import torch
 from course_lib.config import nearest
 from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
-from course_lib.data.corpus import find_corpus
+from course_lib.data.corpus import find_corpus, load_text
 from course_lib.errors import CourseError
+from course_lib.models.micro import MicroGPT
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
@@ -202,6 +204,44 @@ def measure_writing(recipe: Recipe, n_seeds: int) -> Measured:
     return seconds, details
 
 
+LADDERS = {"short": (1, 50, 100, 200, 300, 500), "long": (1, 500, 1000, 2000, 3000, 5000)}
+"""Two lengths of microGPT's training, and the steps after which it is scored; the last one is the length."""
+INVENTED = 200
+"""So many names are written by each model, to see how many of them are new."""
+
+
+def measure_names(n_seeds: int) -> Measured:
+    """microGPT on the bundled names, for each length of `LADDERS`, scored on every fortieth name, which it never sees.
+
+    Details, one entry for each seed: ``ladder`` and ``long_ladder``, the loss on the held-out names after each of
+    ``after_steps``; ``val_loss`` and ``long_val_loss``, the last of them; ``new_share`` and
+    ``long_new_share``, the share of the different names invented at temperature 0.5 that are not in the whole list.
+    """
+    names = load_text("names").split()
+    held_out = names[::40]
+    training = [name for i, name in enumerate(names) if i % 40]
+    details: dict[str, Any] = {"held_out": len(held_out), "training": len(training), "seeds": []}
+    details["after_steps"] = {"ladder": LADDERS["short"], "long_ladder": LADDERS["long"]}
+    seconds = []
+    with progress_bar(total=n_seeds * sum(steps[-1] for steps in LADDERS.values()), unit="step") as bar:
+        for seed in range(1, n_seeds + 1):
+            start = time.perf_counter()
+            details["seeds"].append(seed)
+            for prefix, steps in (("", LADDERS["short"]), ("long_", LADDERS["long"])):
+                model = MicroGPT(training, seed=seed, engine="vector")
+                ladder = []
+                for step in steps:
+                    bar.update(len(model.train(steps[-1], stop_after=step)))
+                    ladder.append(round(model.score(held_out), 4))
+                invented = set(model.generate(INVENTED))
+                share = len(invented - set(names)) / len(invented)
+                found = {"ladder": ladder, "val_loss": ladder[-1], "new_share": round(share, 4)}
+                for what, value in found.items():
+                    details.setdefault(prefix + what, []).append(value)
+            seconds.append(time.perf_counter() - start)
+    return seconds, details
+
+
 @dataclass(frozen=True)
 class Recording:
     """A measurement by name. ``recipe`` None asks for one; the record is then named after it."""
@@ -209,13 +249,15 @@ class Recording:
     about: str
     minutes: float
     """About how long it takes on two CPU cores."""
-    measure: Callable[[Recipe, int], Measured]
+    measure: Callable[[Recipe, int], Measured] | Callable[[int], Measured]
+    """Takes the recipe and the number of seeds, or where ``recipe`` is "" the number alone."""
     recipe: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings in which it differs from the recipe."""
 
 
 RECORDINGS = {
+    "chapter_00": Recording("microGPT on the bundled names, 500 and 5,000 steps", 8, measure_names, recipe=""),
     "chapter_04": Recording(
         "AdamW against Muon, each at its best learning rate", 8, measure_optimizers, "tinytales_cpu",
         {"max_steps": 300, "eval_every": 50, "eval_batches": 16},
@@ -256,7 +298,10 @@ def plan(name: str, recipe: str | None, n_seeds: int) -> tuple[str, Callable[[],
     if recording.recipe is None and recipe is None:
         raise CourseError(f"course record {name} also needs --recipe: a recipe by name, or a .toml file.")
     if recording.recipe is not None and recipe is not None:
-        raise CourseError(f"{name} is always made with {recording.recipe}. For another: course record seeds --recipe R")
+        made_with = recording.recipe or "microGPT, which has no recipe"
+        raise CourseError(f"{name} is always made with {made_with}. For another: course record seeds --recipe R")
+    if not recording.recipe and recipe is None:
+        return name, lambda: recording.measure(n_seeds)  # type: ignore[call-arg, arg-type]
     chosen = load_recipe(recording.recipe or str(recipe)).replace(**recording.changes)
     title = name if recording.recipe else f"{chosen.name}_{name}"
-    return title, lambda: recording.measure(chosen, n_seeds)
+    return title, lambda: recording.measure(chosen, n_seeds)  # type: ignore[call-arg, arg-type]

@@ -1,4 +1,4 @@
-"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe."""
+"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe, micro."""
 
 import json
 import subprocess
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from course_lib import checkpoint
+from course_lib.bench.micro import bench_micro
 from course_lib.bench.peer import (
     PEER_ARGS,
     TRAIN,
@@ -152,7 +153,13 @@ def _run_peer(folder: Path, args: list[str], losses: list[float]) -> float:
     return seconds
 
 
-BENCHMARKS = {"generate": bench_generate, "cpp": bench_cpp, "step": bench_step, "recipe": bench_recipe}
+BENCHMARKS = {
+    "generate": bench_generate,
+    "cpp": bench_cpp,
+    "step": bench_step,
+    "recipe": bench_recipe,
+    "micro": bench_micro,
+}
 
 
 def run(

@@ -45,15 +45,15 @@ def prepare(args: list[str]) -> None:
 
 @dataclass
 class BenchSettings:
-    name: Annotated[Positional[str], arg(help="What to measure: step, generate, cpp, recipe, lab, or gpu (a list).")]
-    peer: Annotated[str | None, arg(help="A folder with a copy of nanoGPT to measure beside it.")] = None
+    name: Annotated[Positional[str], arg(help="What: step, generate, cpp, recipe, micro, lab, or gpu (a list).")]
+    peer: Annotated[str | None, arg(help="Beside what: a folder with nanoGPT; for micro, microgpt.py.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
     out: Annotated[str | None, arg(help="Where to write the JSON; by default it is only printed.")] = None
 
 
 def bench(args: list[str]) -> None:
-    """Measure speed on this machine, on request beside a peer: bench step|generate|cpp|recipe|lab|gpu [--peer PATH]."""
+    """Measure speed here, on request beside a peer: bench step|generate|cpp|recipe|micro|lab|gpu [--peer PATH]."""
     if args[:1] == ["gpu"]:
         from course_lib.bench.__main__ import run  # its words are others, and it needs no package but torch's
 
