@@ -23,7 +23,7 @@ FLOORS = {
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages"], 3),
-    **dict.fromkeys(["plots", "exercises", "notebook", "recipes"], 4),
+    **dict.fromkeys(["plots", "drawings", "exercises", "notebook", "recipes"], 4),
     **dict.fromkeys(["lab", "bench", "records"], 5),
     "cli": 6,
     "__main__": 7,
