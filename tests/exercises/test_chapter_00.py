@@ -54,7 +54,7 @@ WRONG_2 = {
     "neither": (asked(start=1, end=0), "The first and the last question are missing"),
     "not cut": (asked(cut=lambda pairs, n: pairs), "The model sees 8 places at most"),
     "cut in front": (asked(cut=lambda pairs, n: pairs[-n:]), "It should be cut at its end"),
-    "the last letter only": (asked(seen=lambda name, i: name[:i][-1:]), "all letters so far"),
+    "the last letter only": (asked(seen=lambda name, i: name[:i][-1:]), "all letters so far, not the last"),
     "turned round": (lambda n, b: [(c, s) for s, c in asked()(n, b)], "first what is seen"),
     "given away": (asked(seen=lambda name, i: name[: i + 1]), "the answer is given away"),
     "the whole name": (asked(comes=lambda name, i: name), "not the whole name"),

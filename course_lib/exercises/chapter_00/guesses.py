@@ -42,10 +42,10 @@ def _compare(got: Any, name: str, block_size: int, shown: str) -> None:
     known = (
         (every, f"The model sees {block_size} places at most: a longer name is cut after so many predictions."),
         (every[:-1][:block_size], "The last question is missing: after the whole name the end comes, the text ''."),
-        (every[1:][:block_size], "The first question is missing: what does a name begin with? Nothing is seen yet: ''."),
+        (every[1:][:block_size], "The first question is missing: how does a name begin? Nothing is seen yet: ''."),
         (every[1:-1][:block_size], "The first and the last question are missing: a name begins, and it ends."),
-        ([(seen[-1:], comes) for seen, comes in expected], "The model sees all letters so far, not only the last one."),
-        ([(comes, seen) for seen, comes in expected], "Each pair is turned round: first what is seen, then what comes."),
+        ([(seen[-1:], comes) for seen, comes in expected], "The model sees all letters so far, not the last alone."),
+        ([(comes, seen) for seen, comes in expected], "They are turned round: first what is seen, then what comes."),
         ([(seen + comes, comes) for seen, comes in expected], "What comes is already in what is seen: the answer is "
          "given away."),
         ([(seen, name) for seen, _ in expected], "What comes is one letter, not the whole name."),

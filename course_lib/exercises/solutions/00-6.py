@@ -4,7 +4,7 @@ from course_lib.models.micro import Value
 def fit(data, steps, lr):
     w, b = Value(0.0), Value(0.0)
     losses = []
-    for step in range(steps):
+    for _ in range(steps):
         loss = Value(0.0)
         for x, y in data:
             loss = loss + (w * x + b - y) ** 2  # every pair counts
