@@ -82,7 +82,7 @@ def show(thing: Callable[..., Any] | str) -> Source:
 
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
+KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter", "collapsed")
 
 
 def normalized(notebook: dict[str, Any]) -> dict[str, Any]:

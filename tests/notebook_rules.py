@@ -14,7 +14,7 @@ CELLS = (25, 60)
 MOST_LINES = 15
 MOST_IGNORED = 3
 WORDS_PER_LINE = (4, 9)
-KNOWN_TAGS = {"nbval-ignore-output", "raises-exception"}
+KNOWN_TAGS = {"nbval-ignore-output", "raises-exception", "hide-output"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.~$/})-])/(?:work|root|home|Users|tmp|opt|mnt|srv)(?![\w-])")
 COLORS = re.compile(r"\\u001b\[[\d;]*m")  # of a traceback, as JSON writes them: they may split a path's beginning
