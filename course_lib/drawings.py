@@ -171,34 +171,35 @@ def ladder(
         knowing_nothing: the loss of one who gives each token the same probability; a dashed line.
     """
     width, height, left, right, top, bottom = 720.0, 320.0, 52.0, 14.0, 14.0, 44.0
-    highest = math.ceil(max(knowing_nothing, *losses))
+    lowest, highest = math.floor(min(losses)), math.ceil(max(knowing_nothing, *losses))
     n = len(losses)
 
     def x(step: float) -> float:
         return left + step / n * (width - left - right)
 
     def y(loss: float) -> float:
-        return top + (1 - loss / highest) * (height - top - bottom)
+        return top + (highest - loss) / (highest - lowest) * (height - top - bottom)
 
-    parts = [f"<path d='M{left} {top}V{y(0):.1f}H{x(n):.1f}' fill='none' stroke='{LINE}'/>"]
-    for tick in range(highest + 1):
+    base, middle = y(lowest), y((lowest + highest) / 2)
+    parts = [f"<path d='M{left} {top}V{base:.1f}H{x(n):.1f}' fill='none' stroke='{LINE}'/>"]
+    for tick in range(lowest, highest + 1):
         parts.append(text(left - 8, y(tick) + 4, str(tick), 12, "end"))
-    parts += [text(x(tick), y(0) + 17, str(tick), 12) for tick in range(0, n + 1, max(1, n // 5))]
+    parts += [text(x(tick), base + 17, str(tick), 12) for tick in range(0, n + 1, max(1, n // 5))]
     parts.append(text(x(n / 2), height - 8, "completed steps"))
-    parts.append(text(14, y(highest / 2), "loss (nats)", more=f"transform='rotate(-90 14 {y(highest / 2):.1f})'"))
+    parts.append(text(14, middle, "loss (nats)", more=f"transform='rotate(-90 14 {middle:.1f})'"))
     for step, loss in enumerate(losses):
         parts.append(f"<circle cx='{x(step):.1f}' cy='{y(loss):.1f}' r='2' fill='{BLUE}' fill-opacity='0.35'/>")
     for step, (low, high) in bands.items():
         parts.append(
-            f"<rect x='{x(step) - 9:.1f}' y='{y(high):.1f}' width='18' height='{y(low) - y(high):.1f}' "
+            f"<rect x='{x(step) - 13:.1f}' y='{y(high):.1f}' width='26' height='{y(low) - y(high):.1f}' "
             f"fill='{BAND}' stroke='{LINE}' stroke-width='0.8'/>"
         )
     line = f"x1='{left}' x2='{x(n):.1f}' y1='{y(knowing_nothing):.1f}' y2='{y(knowing_nothing):.1f}'"
     parts.append(f"<line {line} stroke='{LINE}' stroke-dasharray='5 4'/>")
     parts.append(text(x(n) - 4, y(knowing_nothing) - 5, f"knowing nothing: {knowing_nothing:.2f}", 12, "end"))
     for step, score in scores.items():
-        parts.append(f"<path d='M{x(step):.1f} {y(score) - 6:.1f}l6 6l-6 6l-6 -6z' fill='{MARK}' stroke='{INK}'/>")
-    parts += _key(left + 16, height - bottom - 46)
+        parts.append(f"<path d='M{x(step):.1f} {y(score) - 5:.1f}l5 5l-5 5l-5 -5z' fill='{MARK}' stroke='{INK}'/>")
+    parts += _key(left + 16, height - bottom - 36)
     ends = [f"{score:.2f} after {step}" for step, score in scores.items()]
     alt = (
         f"{n} losses, one for each step, scatter between {min(losses):.1f} and {max(losses):.1f}. The score on names "

@@ -1,4 +1,4 @@
-"""Chapter 00 where there is little: its cells as a script without torch, numpy and widgets; and its numbers anywhere."""
+"""Chapter 00 where there is little: its cells without torch, numpy and widgets; and its numbers anywhere."""
 
 import ast
 import json
@@ -48,7 +48,9 @@ def as_script(folder: Path, wanted: dict[str, str]) -> subprocess.CompletedProce
     (folder / "script.py").write_text("\n".join(lines), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COURSE_OFFLINE": "1"}
     command = [sys.executable, "script.py"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 @pytest.mark.slow
