@@ -78,9 +78,9 @@ def test_lists_for_pairs_are_right_too():
 WRONG_3 = {
     "one way forgotten": (dict(w=4, x=6, b=2), "w: expected is another number than 4: one way is missing"),
     "the other way forgotten": (dict(w=1, x=6, b=2), "that is the way of the last + alone"),
-    "factors swapped": (dict(w=7, x=6, b=2), "2e * x, not 2e * w"),
+    "factors swapped": (dict(w=7, x=6, b=2), "2d * x, not 2d * w"),
     "the other's factor": (dict(w=5, x=4, b=2), "x: expected is another number than 4: the other factor"),
-    "the square's two": (dict(w=3, x=3, b=1), "b: expected is another number than 1: the derivative of e² by e is 2e"),
+    "the square's two": (dict(w=3, x=3, b=1), "b: expected is another number than 1: the slope of d² is 2d"),
     "no square": (dict(w=5, x=3, b=2), "Two factors lie on the way"),
     "a sign": (dict(w=5, x=6, b=-2), "b: the sign is wrong"),
     "nonsense": (dict(w=11, x=6, b=2), "multiply the local derivatives along the way"),

@@ -70,15 +70,15 @@ def _judge_gradients(attempt: Any) -> str:
             raise Wrong(f"Expected is a number for {name}; it is still missing.")
     got = {name: plain_number(value, GRADIENTS, name) for name, value in attempt.items()}
     known = {
-        ("b", 1.0): "the derivative of e² by e is 2e, not e.",
+        ("b", 1.0): "the slope of d² is 2d, not d.",
         ("b", 25.0): "that is the old value squared; a gradient asks how fast the result moves.",
-        ("x", 3.0): "that is w alone. Two factors lie on the way: 2e from the square, and w.",
+        ("x", 3.0): "that is w alone. Two factors lie on the way: 2d from the square, and w.",
         ("x", 4.0): "the other factor counts: p = w * x moves with x as fast as w is large.",
         ("w", 4.0): "one way is missing: w is used twice, and its gradient is the sum over both ways.",
-        ("w", 1.0): "that is the way of the last + alone. w also works through p and e; the two ways are added.",
-        ("w", 6.0): "the other factor counts: by the first way it is 2e * x = 4.",
-        ("w", 7.0): "by the first way it is 2e * x, not 2e * w. The second way adds 1.",
-        ("w", 3.0): "the derivative of e² by e is 2e, not e. And the ways are added.",
+        ("w", 1.0): "that is the way of the last + alone. w also works through p and d; the two ways are added.",
+        ("w", 6.0): "the other factor counts: by the first way it is 2d * x = 4.",
+        ("w", 7.0): "by the first way it is 2d * x, not 2d * w. The second way adds 1.",
+        ("w", 3.0): "the slope of d² is 2d, not d. And the ways are added.",
     }
     for name in ("b", "x", "w"):  # the shortest way first: the others build on it
         if near(got[name], RIGHT[name]):
@@ -88,9 +88,9 @@ def _judge_gradients(attempt: Any) -> str:
         words = known.get((name, got[name]), "multiply the local derivatives along the way from L back to it.")
         raise Wrong(f"{name}: expected is another number than {number(got[name])}: {words}")
     return (
-        "dL/de = 2e = 2. By p it goes on unchanged to b (2), times w to x (6), and times x to w (4). The second way to "
-        "w adds 1: a number that is used twice gets the sum. That is why gradients are added up, and why they must be "
-        "set to 0 before the next step."
+        "The gradient of d is 2d = 2. It goes on unchanged to b and p (2), times w to x (6), and times x to w (4). The "
+        "second way to w adds 1: a number that is used twice gets the sum. That is why gradients are added up, and why "
+        "they must be set to 0 before the next step."
     )
 
 
@@ -102,8 +102,8 @@ GRADIENTS = Exercise(
     attempt="gradients_by_hand",
     expects='a dictionary of three numbers, {"w": ..., "x": ..., "b": ...}',
     hints=(
-        "Compute the values first: p = 6, e = 1, L = 4. Then walk from L back to the left.",
-        "L moves with e as fast as 2e. And e moves with p as fast as 1, and with b as fast as 1.",
+        "Compute the values first: p = 6, d = 1, L = 4. Then walk from L back to the left.",
+        "L moves 2d times as fast as d. And d moves just as fast as p, and as b.",
         "w has two ways to L: through p, and directly by the last +. Work out both and add them.",
     ),
     judge=_judge_gradients,
