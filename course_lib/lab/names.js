@@ -1,9 +1,10 @@
 // What may follow a letter, as bars that move while the model learns, and its loss. Python trains: see names.py.
 
-const HEIGHT = 200;
-const BASE = 158; // where the bars stand
-const TOP = 24;
+const HEIGHT = 212;
+const BASE = 170; // where the bars stand
+const TOP = 36;
 const LEFT = 44;
+const RIGHT = 8;
 const CURVE = { height: 150, top: 12, bottom: 34 };
 
 const percent = (p) => (p >= 0.0095 ? `${Math.round(100 * p)}%` : "<1%");
@@ -18,10 +19,10 @@ function drawBars(svg, data, width) {
   const y = (p) => BASE - (p / top) * (BASE - TOP);
   for (const share of [0, 0.5, 1]) {
     const at = y(share * top);
-    make(svg, "line", { x1: LEFT, x2: width, y1: at, y2: at, stroke: INK, "stroke-opacity": share ? 0.18 : 0.8 });
+    make(svg, "line", { x1: LEFT, x2: width - RIGHT, y1: at, y2: at, stroke: INK, "stroke-opacity": share ? 0.18 : 0.8 });
     make(svg, "text", { x: LEFT - 5, y: at + 4, "text-anchor": "end" }, `${Math.round(100 * share * top)}%`);
   }
-  const slot = (width - LEFT) / data.bars.length;
+  const slot = (width - LEFT - RIGHT) / data.bars.length;
   const each = Math.min(slot * 0.72, 28);
   data.bars.forEach((bar, i) => {
     const middle = LEFT + (i + 0.5) * slot;
@@ -35,9 +36,10 @@ function drawBars(svg, data, width) {
       class: "truth", x1: middle - slot * 0.44, x2: middle + slot * 0.44, y1: y(bar.truth), y2: y(bar.truth),
       stroke: "#D55E00", "stroke-width": 2.5,
     });
+    const near = y(bar.truth) < y(bar.p) && y(bar.truth) > y(bar.p) - 16; // the line would go through the words
     if (bar.p >= 0.095 || (bar.p > 0.06 && slot > 30))
-      make(group, "text", { x: middle, y: Math.min(y(bar.p), y(bar.truth)) - 5, "text-anchor": "middle", "font-size": 10 }, percent(bar.p));
-    const size = bar.sign.length > 1 ? 11 : 15;
+      make(group, "text", { x: middle, y: (near ? y(bar.truth) : y(bar.p)) - 5, "text-anchor": "middle", "font-size": 10 }, percent(bar.p));
+    const size = bar.sign.length > 1 ? Math.min(11, 0.55 * slot) : 15;
     make(group, "text", { class: "sign", x: middle, y: BASE + 18, "text-anchor": "middle", "font-size": size, "font-family": "monospace" }, bar.sign);
   });
   make(svg, "text", { x: LEFT, y: 12, "font-weight": "bold" }, data.title);

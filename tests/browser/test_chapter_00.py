@@ -124,14 +124,22 @@ def test_from_the_top_to_the_lab_and_every_control(jupyterlab, page, tmp_path):
     # A wild learning rate breaks nothing, and nothing sticks out where the page is narrow.
     move(page, "lr", "End")
     press(page, "start")
-    wait_until(
-        lambda: "Finished" in frame.inner_text() and "Step 50" in frame.inner_text(), "the wild run", seconds=120
-    )
+    wait_until(lambda: "Finished" not in frame.inner_text(), "its beginning")
+    wait_until(lambda: "Finished" in frame.inner_text(), "its end", seconds=120)
+    assert steps(frame) == 50
     page.set_viewport_size({"width": 900, "height": 1000})
     page.wait_for_timeout(300)
     assert frame.evaluate(
         "frame => [...frame.querySelectorAll('svg')].every(s => s.clientWidth <= frame.clientWidth + 1)"
     )
+    words = """frame => {
+        const box = frame.querySelector("svg").getBoundingClientRect();
+        return [...frame.querySelectorAll("svg.course-lab-bars text")].filter((node) => {
+            const b = node.getBoundingClientRect();
+            return b.left < box.left - 1 || b.right > box.right + 1 || b.top < box.top - 1;
+        }).map((node) => node.textContent);
+    }"""
+    assert frame.evaluate(words) == [], "every word of the bars lies in the picture"
     page.screenshot(path=tmp_path / "narrow.png")
     assert_no_errors(page)
     assert complaints == []
