@@ -257,7 +257,7 @@ class Recording:
 
 
 RECORDINGS = {
-    "chapter_00": Recording("microGPT on the bundled names, 500 and 5,000 steps", 8, measure_names, recipe=""),
+    "chapter_00": Recording("microGPT on the bundled names, 500 and 5,000 steps", 4, measure_names, recipe=""),
     "chapter_04": Recording(
         "AdamW against Muon, each at its best learning rate", 8, measure_optimizers, "tinytales_cpu",
         {"max_steps": 300, "eval_every": 50, "eval_batches": 16},
