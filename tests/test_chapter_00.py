@@ -61,7 +61,7 @@ def test_every_cell_runs_without_torch_numpy_and_widgets(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("@@@ ") == len(wanted)
     said = dict(part.split("\n", 1) for part in done.stdout.split("@@@ ")[1:])
-    for name, words in {"lab-code": "needs the packages that show sliders", "tensor-code": "needs PyTorch"}.items():
+    for name, words in {"lab-code": "the packages that show sliders", "tensor-code": "needs PyTorch"}.items():
         assert words in said[name]
         assert "the rest of the chapter does not" in said[name]
     assert "Not attempted yet." in said["check-00-1"]
