@@ -24,7 +24,8 @@ __all__ = ["Reference", "Source", "changes", "find_chapter", "normalized", "reco
 def setup(seed: int = 0, threads: int = 2) -> None:
     """Make a notebook's numbers the same at every run, and on every machine as far as that goes.
 
-    Call it before torch is imported: one of its settings is read when torch loads.
+    Call it before torch is imported: one of its settings is read when torch loads. Where torch is not installed, as
+    in a browser, only Python's own random numbers are set.
 
     Args:
         seed: where the random numbers of Python and of torch start.
@@ -35,17 +36,21 @@ def setup(seed: int = 0, threads: int = 2) -> None:
     Raises:
         CourseError: where COURSE_THREADS is no number of threads.
     """
+    asked = os.environ.get("COURSE_THREADS", "")
+    if asked and not (asked.isdecimal() and int(asked) > 0):
+        raise CourseError(f"COURSE_THREADS should be a number of threads, 1 or more; it is {asked!r}.")
+    random.seed(seed)
     # torch's threads wait for one another by spinning. That made a step of a small model 20 times as slow where a
     # browser wanted the same cores; spinning only briefly costs nothing measurable (GNU's OpenMP).
     if "torch" not in sys.modules:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    import torch
-
-    asked = os.environ.get("COURSE_THREADS", "")
-    if asked and not (asked.isdecimal() and int(asked) > 0):
-        raise CourseError(f"COURSE_THREADS should be a number of threads, 1 or more; it is {asked!r}.")
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":  # torch is there, and something that it needs is not
+            raise
+        return
     torch.set_num_threads(int(asked) if asked else min(threads, os.cpu_count() or 1))
-    random.seed(seed)
     torch.manual_seed(seed)
 
 

@@ -41,6 +41,12 @@ SOURCES = {
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "40,000 lines from Shakespeare's plays, 1.1 MB",
     ),
+    "names_full": Source(
+        "names.txt",
+        "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",
+        "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+        "32,033 given names, one a line, 0.2 MB",
+    ),
     "holmes": Source(
         "pg1661.txt",
         "https://www.gutenberg.org/cache/epub/1661/pg1661.txt",

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course_lib.diagrams import INK, LETTER, LINE, Box, Diagram, gpt_diagram, heads_diagram, mask_diagram
+from course_lib.drawings.transformer import INK, LETTER, LINE, Box, Diagram, gpt_diagram, heads_diagram, mask_diagram
 
 SCORES = [[0.71, 0.0, 0.71], [0.71, 0.71, 1.41], [1.41, 0.71, 2.12]]
 DIAGRAMS = {

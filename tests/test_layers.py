@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
-    **dict.fromkeys(["training", "interop", "pages", "plots", "diagrams"], 3),
+    **dict.fromkeys(["training", "interop", "pages", "plots", "drawings"], 3),
     **dict.fromkeys(["exercises", "notebook", "recipes", "widgets"], 4),
     **dict.fromkeys(["lab", "bench", "measurements"], 5),
     "cli": 6,

@@ -10,9 +10,10 @@ import torch
 from course_lib import measurements, reference
 from course_lib.cli import main as course
 from course_lib.corpora import Grade, Part
-from course_lib.data import datasets
+from course_lib.data import datasets, load_text
 from course_lib.data.datasets import CORPORA, Corpus
 from course_lib.errors import CourseError
+from course_lib.models.micro import MicroGPT
 from course_lib.optim import set_lr
 from course_lib.recipes import Recipe, load_recipe, names
 
@@ -149,6 +150,25 @@ def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monk
     assert details["samples"] == {"greedy": greedy[0], "free": free[0]}, "of the first seed"
 
 
+def test_microgpt_is_measured_at_two_lengths(project, monkeypatch):
+    monkeypatch.setattr(measurements.names, "LADDERS", {"short": (1, 4), "long": (1, 3, 8)})
+    monkeypatch.setattr(measurements.names, "INVENTED", 5)
+    seconds, details = measurements.plan("chapter_00", None, 2)[1]()
+    assert len(seconds) == 2
+    assert details["seeds"] == [1, 2]
+    assert details["held_out"] + details["training"] == len(load_text("names").split())
+    assert [len(ladder) for ladder in details["ladder"]] == [2, 2]
+    assert [len(ladder) for ladder in details["long_ladder"]] == [3, 3]
+    assert details["val_loss"] == [ladder[-1] for ladder in details["ladder"]]
+    assert details["long_val_loss"] == [ladder[-1] for ladder in details["long_ladder"]]
+    assert all(0 <= share <= 1 for share in details["new_share"] + details["long_new_share"])
+    # By hand, for the first seed: the held-out names are not among those that are trained on.
+    names = load_text("names").split()
+    model = MicroGPT([name for i, name in enumerate(names) if i % 40], seed=1, engine="vector")
+    model.train(4)
+    assert details["val_loss"][0] == pytest.approx(model.score(names[::40]), abs=1e-4)
+
+
 def test_every_recording_has_a_recipe_that_exists():
     for name, recording in measurements.RECORDINGS.items():
         assert recording.minutes > 0
@@ -165,6 +185,8 @@ def test_every_recording_has_a_recipe_that_exists():
         (("seeds", "number_cpu", 5), "did you mean 'numbers_cpu'"),
         (("tinytales_seeds", "numbers_cpu", 5), "always made with tinytales_cpu"),
         (("tinytales_seeds", None, 0), "seeds should be at least 1"),
+        (("chapter_00", "numbers_cpu", 5), "always made with microGPT, which has no recipe"),
+        (("chapter_00", None, 0), "seeds should be at least 1"),
     ],
 )
 def test_what_does_not_go_together_is_told_at_once(asked, words):

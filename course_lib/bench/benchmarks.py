@@ -1,4 +1,4 @@
-"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe."""
+"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe, micro."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from course_lib import checkpoint
+from course_lib.bench.micro import bench_micro
 from course_lib.bench.peer import (
     PEER_ARGS,
     TRAIN,
@@ -157,6 +158,7 @@ BENCHMARKS = {
     "step": bench_step,
     "recipe": bench_recipe,
     "bpe": bench_bpe,
+    "micro": bench_micro,
 }
 
 

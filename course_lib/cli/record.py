@@ -50,7 +50,7 @@ def _listing() -> str:
     lines = []
     for name, recording in RECORDINGS.items():
         date = f"recorded {reference.recorded(name).content['date']}" if name in there else "not recorded yet"
-        when = date if recording.recipe else "one record for each recipe"
+        when = date if recording.recipe is not None else "one record for each recipe"
         lines.append(f"  {name:<18} about {recording.minutes:g} minutes  {recording.about}; {when}")
     head = (
         "usage: course record NAME [--recipe R] [--seeds N] [--out PATH]\n\nwhat can be recorded, on two CPU cores:\n"

@@ -1,5 +1,6 @@
 """What a dataset's name stands for: the text behind it, and the tokenizer it is meant for."""
 
+import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from course_lib.config import nearest
 from course_lib.corpora import Grade, numbers_text, tinytales
+from course_lib.corpora.names import given_names
 from course_lib.data.reading import absolute, read_bytes, read_text, to_text
 from course_lib.errors import CourseError
 from course_lib.sources import find_source
@@ -49,6 +51,13 @@ def _holmes_bytes() -> bytes:
     return match[1].strip().encode() + b"\n"
 
 
+def _names_bytes() -> bytes:
+    """One name a line. In alphabetical order the last tenth, for validation, would be the names from t to z."""
+    names = given_names()
+    random.Random(0).shuffle(names)
+    return "\n".join(names).encode() + b"\n"
+
+
 CORPORA = {
     "tinytales": Corpus(
         lambda: tinytales.tinytales_text().encode(),
@@ -61,6 +70,8 @@ CORPORA = {
     "numbers": Corpus(
         lambda: numbers_text().encode(), "char", "counting in words, 1.0 MB, made by code: needs no download"
     ),
+    "names": Corpus(_names_bytes, "char", "some 4,000 given names, one a line, bundled: needs no download"),
+    "names_full": Corpus(lambda: _source_bytes("names_full"), "char", "the 32,033 names of makemore, one a line"),
     "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
 }

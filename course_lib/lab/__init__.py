@@ -14,7 +14,6 @@ try:
 except ImportError as error:
     raise ImportError("The lab needs two packages that show sliders: pip install ipywidgets anywidget") from error
 
-from course_lib.lab.buttons import Buttons
 from course_lib.lab.chart import Curve, LossChart
 from course_lib.lab.controls import Choice, Controls
 from course_lib.lab.driver import Driver, drive_here
@@ -22,6 +21,7 @@ from course_lib.lab.lab import Lab
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleView, SampleWriter
 from course_lib.lab.tray import Tray
+from course_lib.widgets.buttons import Buttons
 
 __all__ = [
     "Buttons",

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets
 
-from course_lib.lab.buttons import Buttons
 from course_lib.lab.controls import Controls
 from course_lib.lab.readout import in_numbers, moved_on_the_way, what_differs
 from course_lib.lab.run import Trial
@@ -14,6 +13,7 @@ from course_lib.lab.session import Session
 from course_lib.lab.tray import Tray, TrayRow
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe
+from course_lib.widgets.buttons import Buttons
 from course_lib.widgets.style import run_style
 
 MOST_OVERLAID = 6

@@ -2,16 +2,19 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from course_lib.corpora.names import given_names
 from course_lib.corpora.numbers import numbers_text, spell
 from course_lib.data import load_bytes, load_text
 from course_lib.data.datasets import CORPORA, find_corpus, full_name, short_name
 from course_lib.errors import CourseError
+from course_lib.sources import SOURCES
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -170,6 +173,34 @@ def test_the_nearest_dataset_is_named():
 def test_every_corpus_says_what_it_is(name):
     assert CORPORA[name].about
     assert CORPORA[name].tokenizer in ("char", "byte")
+
+
+# Names ----------------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_names_are_all_there_and_not_in_alphabetical_order(project, monkeypatch):
+    """In order, the last tenth, which is kept for validation, would begin with other letters than the rest."""
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    names = load_text("names").split("\n")
+    assert names.pop() == ""
+    assert sorted(names) == given_names()
+    first_letters = {name[0] for name in names[-len(names) // 10 :]}
+    assert len(first_letters) > 20
+    assert load_text("names") == load_text("names")
+
+
+def test_the_full_names_come_from_their_source(project, tmp_path_factory, monkeypatch):
+    mirror = tmp_path_factory.mktemp("mirror") / "names_full"
+    mirror.mkdir()
+    monkeypatch.setenv("COURSE_DATA", str(mirror.parent))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    with pytest.raises(CourseError, match=r"names_full is not at .*COURSE_OFFLINE=1 forbids"):
+        load_text("names_full")
+    content = b"emma\nolivia\n"
+    (mirror / "names.txt").write_bytes(content)
+    source = replace(SOURCES["names_full"], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(SOURCES, "names_full", source)
+    assert load_text("names_full").split() == ["emma", "olivia"]
 
 
 # Holmes ---------------------------------------------------------------------------------------------------

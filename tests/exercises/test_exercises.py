@@ -196,6 +196,17 @@ def test_an_unknown_exercise_gets_the_nearest():
     assert exercises_of("no such chapter") == ()
 
 
+def test_a_check_loads_no_other_chapters_judges(monkeypatch):
+    """They may need what is not installed: chapter 00 runs in a browser, without torch."""
+    asked = []
+    load = exercises.exercises_of
+    monkeypatch.setattr(exercises, "exercises_of", lambda chapter: asked.append(chapter) or load(chapter))
+    for exercise in EVERY:
+        asked.clear()
+        assert find(exercise.id) == exercise
+        assert asked == [exercise.id[:2]]
+
+
 def test_an_exercise_is_checked_when_it_is_made():
     for wrong in ({"id": "5-1"}, {"id": "05-0"}, {"difficulty": "harsh"}, {"minutes": 0}, {"hints": ()}):
         with pytest.raises(CourseError):

@@ -13,7 +13,6 @@ from course_lib.config import GPTConfig
 from course_lib.corpora import Fault, Grade, Part
 from course_lib.errors import CourseError
 from course_lib.lab import sample
-from course_lib.lab.buttons import Buttons
 from course_lib.lab.chart import MOST_POINTS, Curve, LossChart, thinned
 from course_lib.lab.controls import CHOICES, Choice, Controls, offered
 from course_lib.lab.sample import REST_SECONDS, SampleView, SampleWriter, in_words, marked
@@ -25,6 +24,7 @@ from course_lib.recipes.build import build_trainer
 from course_lib.sampling import generate
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer
 from course_lib.training import StepRecord
+from course_lib.widgets.buttons import Buttons
 from course_lib.widgets.style import DASHES, MARKERS, run_style
 
 pytestmark = pytest.mark.usefixtures("one_thread")

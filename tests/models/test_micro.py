@@ -208,6 +208,25 @@ def test_what_may_follow(engine: str) -> None:
     assert model.probabilities("aba") == before  # looking changes nothing
 
 
+def test_the_score_is_the_mean_over_all_predictions(names: list[str]) -> None:
+    """Against one prediction after another, made from what may follow."""
+    model = MicroGPT(names, engine="vector")
+    model.train(100, stop_after=20)
+    docs = ["ana", " o ", "maximilian"]
+    costs = []
+    for doc in ("ana", "o", "maximilian"):
+        for i in range(min(len(doc) + 1, 8)):
+            costs.append(-math.log(model.probabilities(doc[:i])[doc[i : i + 1]]))
+    assert len(costs) == 4 + 2 + 8
+    assert model.score(docs) == pytest.approx(sum(costs) / len(costs), abs=1e-12)
+    scalar = MicroGPT(names)
+    scalar.train(100, stop_after=20)
+    assert scalar.score(docs) == pytest.approx(model.score(docs), abs=1e-12)
+    losses = model.train(100)
+    scalar_losses = scalar.train(100, stop_after=30)
+    assert losses[:10] == pytest.approx(scalar_losses, abs=1e-9)  # scoring has left no gradients behind
+
+
 REFUSED = {
     "an engine": (lambda: MicroGPT(FEW, engine="gpu"), "'scalar' or 'vector'; it is 'gpu'"),
     "no name of an engine": (lambda: MicroGPT(FEW, engine=[]), r"'scalar' or 'vector'; it is \[\]"),
@@ -224,6 +243,8 @@ REFUSED = {
     "not a number": (lambda: MicroGPT(FEW).probabilities(temperature=math.nan), "temperature should be above 0"),
     "no rate": (lambda: MicroGPT(FEW).train(2, max_lr=0.0), "max_lr should be above 0, such as 0.01; it is 0.0"),
     "one step too many": (lambda: MicroGPT(FEW).train_step(0), "has made 0 steps, and was asked for 0 in all"),
+    "nothing to score": (lambda: MicroGPT(FEW).score([]), "at least one document"),
+    "a letter to score": (lambda: MicroGPT(FEW).score(["a!"]), "'a!' has '!'"),
     "no samples": (lambda: MicroGPT(FEW).generate(0), "count should be at least 1"),
 }
 

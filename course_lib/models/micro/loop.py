@@ -155,6 +155,23 @@ class MicroGPT:
             logits = forward(self.parts, self.weights, self.config, token, cache)
         return dict(zip([*self.letters, ""], self.guess(logits, temperature)))
 
+    def score(self, docs: Iterable[str]) -> float:
+        """The mean loss in nats per prediction over ``docs``; nothing is learned from them.
+
+        Of each document the first ``block_size`` predictions count, as in training.
+
+        Raises:
+            CourseError: for no document, or a letter that the model does not know.
+        """
+        total = 0.0
+        count = 0
+        for doc in clean_documents(docs):
+            tokens = [self.boundary, *self.encode(doc), self.boundary]
+            predictions = min(len(tokens) - 1, self.config.block_size)
+            total += predictions * self.parts.number(document_loss(self.parts, self.weights, self.config, tokens))
+            count += predictions
+        return total / count
+
     def guess(self, logits: Any, temperature: float) -> list[float]:
         """(V,) logits -> (V,) probabilities. Below a temperature of 1 the likely becomes likelier still."""
         if not temperature > 0:

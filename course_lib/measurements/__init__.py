@@ -7,6 +7,7 @@ its record keeps. To add one: a function of that form, and a name in `RECORDINGS
 import dataclasses
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +20,7 @@ from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
+from course_lib.measurements.names import Measured, measure_names
 from course_lib.models.partial import LADDER, WITHOUT_POSITIONS, PartialGPT, Rung
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe, load_recipe
@@ -29,8 +31,6 @@ from course_lib.training import Trainer
 
 SAMPLES, SAMPLE_LENGTH = 8, 1500
 SAMPLE_KEPT = 300
-Measured = tuple[list[float], dict[str, Any]]
-"""The seconds of each run, and the details by name; a list has one entry for each seed."""
 
 
 def measure_seeds(recipe: Recipe, n_seeds: int) -> Measured:
@@ -247,13 +247,15 @@ class Recording:
     about: str
     minutes: float
     """About how long it takes on two CPU cores."""
-    measure: Callable[[Recipe, int], Measured]
+    measure: Callable[[Recipe, int], Measured] | Callable[[int], Measured]
+    """Takes the recipe and the number of seeds, or where ``recipe`` is "" the number alone."""
     recipe: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings in which it differs from the recipe."""
 
 
 RECORDINGS = {
+    "chapter_00": Recording("microGPT on the bundled names, 500 and 5,000 steps", 4, measure_names, recipe=""),
     "chapter_03": Recording(
         "the ladder of chapter 03: what each part of a GPT is worth", 6, measure_ladder, "tinytales_cpu",
         {
@@ -302,7 +304,10 @@ def plan(name: str, recipe: str | None, n_seeds: int) -> tuple[str, Callable[[],
     if recording.recipe is None and recipe is None:
         raise CourseError(f"course record {name} also needs --recipe: a recipe by name, or a .toml file.")
     if recording.recipe is not None and recipe is not None:
-        raise CourseError(f"{name} is always made with {recording.recipe}. For another: course record seeds --recipe R")
+        made_with = recording.recipe or "microGPT, which has no recipe"
+        raise CourseError(f"{name} is always made with {made_with}. For another: course record seeds --recipe R")
+    if not recording.recipe and recipe is None:
+        return name, lambda: recording.measure(n_seeds)  # type: ignore[call-arg, arg-type]
     chosen = load_recipe(recording.recipe or str(recipe)).replace(**recording.changes)
     title = name if recording.recipe else f"{chosen.name}_{name}"
-    return title, lambda: recording.measure(chosen, n_seeds)
+    return title, lambda: recording.measure(chosen, n_seeds)  # type: ignore[call-arg, arg-type]
