@@ -160,7 +160,7 @@ def problems_of_guesses(notebook: dict) -> list[str]:
         if cell["cell_type"] == "markdown":
             text = source(cell)
         elif FOLDED in cell["metadata"].get("tags", []):
-            asked = re.search(r"\bguess", text + source(cell), re.IGNORECASE)
+            asked = re.search(r"\bguess|\bon paper\b", text + source(cell), re.IGNORECASE)
             if not asked:
                 found.append(f"{cell['id']}: its output is folded, and no guess is asked for before it")
             if not cell["outputs"]:

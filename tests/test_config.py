@@ -61,7 +61,7 @@ def test_an_unknown_setting_is_told_the_nearest(typed, meant):
 
 
 def test_a_setting_like_no_other_is_told_all():
-    known = r"no setting 'zzz': known are dataset, sha256, start, tokenizer, val_fraction\."
+    known = r"no setting 'zzz': known are bpe_vocab_size, dataset, sha256, start, tokenizer, val_fraction\."
     with pytest.raises(CourseError, match=known):
         DataConfig.from_dict({"zzz": 1})
 

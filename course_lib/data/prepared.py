@@ -81,10 +81,9 @@ def prepare(
     sha256 = hashlib.sha256(content).hexdigest()
     known: dict[str, Any] = {"corpus": name, "sha256": sha256, "val_fraction": val_fraction}
     folders = Path(data or data_dir()) / "prepared"
-    if kind == "bpe":
-        known["bpe_vocab_size"] = bpe_vocab_size
-        if found := _learned_before(folders, known):
-            return found
+    known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
+    if kind == "bpe" and (found := _learned_before(folders, known)):
+        return found
     if isinstance(kind, str):
         kind = _make_tokenizer(kind, text, name, val_fraction, bpe_vocab_size)
     if text is None and not isinstance(kind, ByteTokenizer):

@@ -182,8 +182,7 @@ def ladder(
 
     base, middle = y(lowest), y((lowest + highest) / 2)
     parts = [f"<path d='M{left} {top}V{base:.1f}H{x(n):.1f}' fill='none' stroke='{LINE}'/>"]
-    for tick in range(lowest, highest + 1):
-        parts.append(text(left - 8, y(tick) + 4, str(tick), 12, "end"))
+    parts += [text(left - 8, y(tick) + 4, str(tick), 12, "end") for tick in range(lowest, highest + 1)]
     parts += [text(x(tick), base + 17, str(tick), 12) for tick in range(0, n + 1, max(1, n // 5))]
     parts.append(text(x(n / 2), height - 8, "completed steps"))
     parts.append(text(14, middle, "loss (nats)", more=f"transform='rotate(-90 14 {middle:.1f})'"))
@@ -200,13 +199,16 @@ def ladder(
     for step, score in scores.items():
         parts.append(f"<path d='M{x(step):.1f} {y(score) - 5:.1f}l5 5l-5 5l-5 -5z' fill='{MARK}' stroke='{INK}'/>")
     parts += _key(left + 16, height - bottom - 36)
+    return Drawing(width, height, parts, _ladder_in_words(losses, scores, knowing_nothing))
+
+
+def _ladder_in_words(losses: Sequence[float], scores: Mapping[int, float], knowing_nothing: float) -> str:
     ends = [f"{score:.2f} after {step}" for step, score in scores.items()]
-    alt = (
-        f"{n} losses, one for each step, scatter between {min(losses):.1f} and {max(losses):.1f}. The score on names "
-        f"that are held out: {', '.join(ends)} steps. Gray boxes show where other seeds' scores lay. A dashed line "
-        f"marks {knowing_nothing:.2f}, knowing nothing."
+    return (
+        f"{len(losses)} losses, one for each step, scatter between {min(losses):.1f} and {max(losses):.1f}. The score "
+        f"on names that are held out: {', '.join(ends)} steps. Gray boxes show where other seeds' scores lay. A dashed "
+        f"line marks {knowing_nothing:.2f}, knowing nothing."
     )
-    return Drawing(width, height, parts, alt)
 
 
 def _key(x: float, y: float) -> list[str]:

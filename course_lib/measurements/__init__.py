@@ -7,7 +7,6 @@ its record keeps. To add one: a function of that form, and a name in `RECORDINGS
 import dataclasses
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise

@@ -370,7 +370,11 @@ def test_a_text_in_memory_needs_no_thread():
     assert set(reading_threads()) == before
 
 
-@pytest.mark.parametrize("copied", [lambda b: pickle.loads(pickle.dumps(b)), copy.deepcopy, copy.copy], ids=str)
+@pytest.mark.parametrize(
+    "copied",
+    [lambda b: pickle.loads(pickle.dumps(b)), copy.deepcopy, copy.copy],
+    ids=["pickle", "deepcopy", "copy"],
+)
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_copy_draws_what_the_first_one_draws(path, resident, copied):
     first = Batcher(path, 3, 16, seed=2, grad_accum=2, resident=resident)

@@ -16,7 +16,7 @@ import pytest
 from course_lib.data import datasets, load_prepared, prepare, prepared
 from course_lib.data.prepared import open_tokens, token_dtype
 from course_lib.errors import CourseError
-from course_lib.tokenizers import ByteTokenizer, CharTokenizer, load_tokenizer
+from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
 
 TEXT = "Ö the quick brown fox jumps over the lazy dog. " * 20
 
@@ -121,8 +121,33 @@ def test_the_tokenizer_can_be_chosen(text):
     assert by_bytes.tokenizer == ByteTokenizer()
     assert sum(by_bytes.manifest["counts"].values()) == len(TEXT.encode())
     assert prepare("text:a.txt", "auto") == prepare("text:a.txt", "char") != by_bytes.folder
-    with pytest.raises(CourseError, match="should be 'auto', 'char', 'byte' or a Tokenizer; it is 'bpe'"):
-        prepare("text:a.txt", "bpe")
+    with pytest.raises(CourseError, match="should be 'auto', 'char', 'byte', 'bpe', 'gpt2' or a Tokenizer; it is 'x'"):
+        prepare("text:a.txt", "x")
+
+
+@pytest.mark.filterwarnings("ignore:The text has only")
+def test_byte_pairs_are_learned_once_from_the_training_part_alone(text, monkeypatch):
+    folder = prepare("text:a.txt", "bpe", bpe_vocab_size=300)
+    prepared = load_prepared(folder)
+    cut = int(len(TEXT) * 0.9)
+    assert prepared.tokenizer == BPETokenizer.train(TEXT[:cut], 300)
+    val = np.fromfile(prepared.path("val"), dtype=prepared.manifest["dtype"])
+    assert prepared.tokenizer.decode(val) == TEXT[cut:]
+    assert prepared.manifest["bpe_vocab_size"] == 300
+    assert prepared.bytes_per_token("val") == len(TEXT[cut:].encode()) / len(val)
+    assert prepare("text:a.txt", prepared.tokenizer) == folder  # as a resumed run asks for it
+    monkeypatch.setattr(BPETokenizer, "train", None)
+    assert prepare("text:a.txt", "bpe", bpe_vocab_size=300) == folder
+    with pytest.raises(TypeError):  # another size, another split, another text have to be learned
+        prepare("text:a.txt", "bpe", bpe_vocab_size=301)
+    with pytest.raises(TypeError):
+        prepare("text:a.txt", "bpe", 0.2, bpe_vocab_size=300)
+
+
+def test_raw_bytes_take_no_tokenizer_of_texts(text):
+    for kind in ("char", "bpe", "gpt2"):
+        with pytest.raises(CourseError, match="only the byte tokenizer reads them"):
+            prepare("bytes:a.txt", kind)
 
 
 def test_a_tokenizer_of_another_text(text):

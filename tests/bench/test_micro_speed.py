@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.bench import micro
-from course_lib.cli import run as course
+from course_lib.cli import main as course
 from course_lib.data import load_text
 from course_lib.errors import CourseError
 from course_lib.models.micro import MicroGPT

@@ -9,8 +9,8 @@ import pytest
 
 from course_lib.corpora.names import given_names
 from course_lib.errors import CourseError
-from course_lib.lab import names as module
 from course_lib.models.micro import MicroGPT
+from course_lib.widgets import names as module
 from course_lib.widgets.names import BEGUN, NameLab
 
 NAMES = given_names()[::20]
