@@ -1,4 +1,4 @@
-"""One machine that plays several: the settings under which a processor adds in another order.
+"""Environment settings that make one machine round like several others: vector width, kernels, threads.
 
 A sum of floating-point numbers depends on the order in which they are added, and that depends on how many
 numbers one instruction takes, on the library's kernels, and on the number of threads. A result that holds under

@@ -1,4 +1,4 @@
-"""Other programs: run to their end, and heard afterwards."""
+"""Runs another program to its end, and returns what it said."""
 
 import os
 import shlex

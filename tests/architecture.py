@@ -23,13 +23,13 @@ BEGIN, END = "<!-- {}: drawn by `make architecture`, not by hand -->", "<!-- her
 FLOOR_NAMES = {
     7: "the front door",
     6: "the command line",
-    5: "lab, measurements",
-    4: "what chapters use",
-    3: "training, export",
+    5: "lab, benchmarks, measurements",
+    4: "chapters' tools and recipes",
+    3: "training, export, pictures",
     2: "data, saves, sampling",
     1: "the parts",
-    0: "settings, machine",
-    -1: "files and locks",
+    0: "settings, machine, downloads",
+    -1: "files, locks, programs",
     -2: "errors",
 }
 UNNAMED = -1
@@ -116,8 +116,16 @@ def files(rooms: dict[str, list[str]], floors: dict[str, int], sources: dict[str
         told = [path for path in inside if path.removesuffix("/__init__.py").count("/") == 2]
         if len(rooms[name]) > 1:
             lines += ["", f"### {name}", ""]
+            lines += own_names(f"{PACKAGE}/{name}/__init__.py", sources)
             lines += [f"- `{path.removesuffix('__init__.py')}`: {first_sentence(sources[path])}" for path in told]
     return lines
+
+
+def own_names(path: str, sources: dict[str, str]) -> list[str]:
+    """A line for the functions and classes that stand in a package's ``__init__.py`` itself, if any do."""
+    defined = [node for node in parsed(sources[path]).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    public = [f"`{node.name}`" for node in defined if not node.name.startswith("_")]
+    return [f"- `{path}`: {', '.join(public)}"] if public else []
 
 
 def drawings(sources: dict[str, str], floors: dict[str, int]) -> dict[str, str]:

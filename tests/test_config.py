@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from course_lib.config import DataConfig, GPTConfig, OwnModel, RunConfig, TrainConfig, nearest, read_toml
-from course_lib.errors import CourseError
+from course_lib.config import DataConfig, GPTConfig, OwnModel, RunConfig, TrainConfig, read_toml
+from course_lib.errors import CourseError, nearest
 from course_lib.recipes import Recipe
 
 SHAPE = dict(block_size=8, vocab_size=5, n_layer=2, n_head=2, n_embd=8)

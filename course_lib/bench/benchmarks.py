@@ -24,9 +24,9 @@ from course_lib.bench.peer import (
 )
 from course_lib.bench.reporting import Measure, report, take_turns, timed
 from course_lib.bench.tokenizing import bench_bpe
-from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig, nearest
+from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.device import find, select
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.interop import compile_cpp, export_cpp
 from course_lib.models import GPT
 from course_lib.programs import run_program

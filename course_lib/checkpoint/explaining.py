@@ -1,4 +1,4 @@
-"""What the operating system says while a run is written, and what to do about a file that is damaged, in words."""
+"""Turns failures to read or write a run into words that say what to do."""
 
 import contextlib
 from collections.abc import Iterator

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from course_lib import __version__
 from course_lib.cli.failing import complain, give_way
-from course_lib.config import nearest
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 
 Command = Callable[[list[str]], int | None]
 """Takes the words after its name; returns the exit status, None for 0."""

@@ -1,4 +1,4 @@
-"""The flags of ``course train``, in groups: those of the settings' own dataclasses, and what else it asks."""
+"""The dataclasses behind the flags of ``course train``; `course_lib.cli.parse` reads them."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Flags from dataclasses, by tyro: ``--block-size`` and ``--block_size``, ``--x 1`` and ``--x=1``, ``--yes``, ``--yes
-true`` and ``--no-yes``."""
+"""Parses a command's flags into dataclasses, by tyro, with all usual spellings and errors in words."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""How fast a training goes, where its time is spent, and what is kept out of its way on a card."""
+"""Tokens per second in the lines of ``course train``, ``--profile``'s trace, garbage collection held off."""
 
 import contextlib
 import gc

@@ -5,7 +5,7 @@ Every setting has one name and one meaning, whether it stands in a recipe (TOML)
 torch.
 """
 
-from course_lib.config.base import ALIASES, Config, by_own_names, described, nearest, read_toml
+from course_lib.config.base import ALIASES, Config, by_own_names, described, read_toml
 from course_lib.config.run import MODEL_KINDS, ModelKind, OwnModel, RunConfig, kind_of
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 
@@ -22,6 +22,5 @@ __all__ = [
     "by_own_names",
     "described",
     "kind_of",
-    "nearest",
     "read_toml",
 ]

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.config import nearest
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
 from course_lib.data.reading import absolute, read_bytes, read_text, to_text
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.sources import find_source
 
 

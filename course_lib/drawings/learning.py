@@ -1,4 +1,4 @@
-"""Small drawings as SVG, made with the standard library alone: they need no matplotlib, and run in a browser.
+"""The drawings of chapter 00, as SVG, with the standard library alone.
 
 Like the figures of `plots` they stand on white, so that they can be read on a dark page too, and no two things
 differ by color alone.

@@ -1,4 +1,4 @@
-"""Diagrams drawn by code: boxes with words in them, and arrows between, as SVG.
+"""The diagrams of chapter 03: a transformer's boxes and arrows, as SVG.
 
 Pure strings: no torch, no matplotlib. A diagram has no background, so it stands on a light page and on a dark one:
 every word is dark on a light box of its own, and lines have a gray that shows on both.

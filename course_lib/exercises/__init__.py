@@ -12,8 +12,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from course_lib.config import nearest
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.exercises.judge.exercise import Exercise, Folded, Unattempted, Verdict, Wrong
 from course_lib.exercises.judge.judging import judged
 

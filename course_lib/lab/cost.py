@@ -1,4 +1,4 @@
-"""What the lab costs: training driven by it, with chart and sample, against a plain loop over the trainer."""
+"""The lab's own benchmark, `course bench lab`: training driven by it against a plain loop over the trainer."""
 
 import json
 import statistics

@@ -1,4 +1,4 @@
-"""How long a run will take and how much memory it will need, said before it starts.
+"""Forecasts a run's time and memory: counts of `course_lib.lab.counting`, times this machine's speed.
 
 Time is counted work over measured speed: multiplications, and the moment that each layer costs however small it is.
 Short trials on this machine give the speed of both. Work and memory are counted in `course_lib.lab.counting`.

@@ -1,4 +1,4 @@
-"""What a run in the lab leaves behind."""
+"""`Trial`: one run of the lab, with its settings, its records, and the command that repeats it."""
 
 from dataclasses import dataclass, field
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 
-from course_lib.config import nearest
 from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
 from course_lib.data.datasets import find_corpus
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.measurements.names import Measured, measure_names
 from course_lib.models.partial import LADDER, WITHOUT_POSITIONS, PartialGPT, Rung
 from course_lib.progress import progress_bar

@@ -1,4 +1,4 @@
-"""The models. A model knows no loss, no device and no file: ids in, logits out.
+"""The models: ids in, logits out. They know no loss, device or file, but for `micro`, a whole program by itself.
 
 torch is loaded when the first torch model is asked for, not before.
 """

@@ -1,4 +1,4 @@
-"""From settings to a model: where each kind of model is named."""
+"""From settings to a model: looks up the kind in `course_lib.config.MODEL_KINDS`, and builds it."""
 
 import importlib
 from typing import Any

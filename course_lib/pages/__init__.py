@@ -5,8 +5,7 @@ They use no more of the library than they say, and compute what it computes. Not
 
 from pathlib import Path
 
-from course_lib.config import nearest
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 
 FOLDER = Path(__file__).parent
 

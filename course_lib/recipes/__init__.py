@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from course_lib.config import DataConfig, GPTConfig, TrainConfig, by_own_names, nearest, read_toml
-from course_lib.errors import CourseError
+from course_lib.config import DataConfig, GPTConfig, TrainConfig, by_own_names, read_toml
+from course_lib.errors import CourseError, nearest
 from course_lib.paths import runs_dir, user_path
 
 GROUPS = (DataConfig, GPTConfig, TrainConfig)

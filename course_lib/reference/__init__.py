@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_lib.config import nearest
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, nearest
 from course_lib.paths import data_dir, replace_file
 
 BUNDLED = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""What goes into a trainer and what comes out of it."""
+"""`StepRecord`, what a step did; `Batches`, what a trainer draws from; what is owed after a step; seeds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

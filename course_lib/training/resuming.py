@@ -1,4 +1,4 @@
-"""From a save back to a trainer."""
+"""Reads a save, and puts a trainer back into the state that it holds."""
 
 import math
 from dataclasses import dataclass

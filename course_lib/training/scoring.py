@@ -1,4 +1,4 @@
-"""The loss on text that the model was not trained on."""
+"""The default loss of a trainer, its mean over text that was not trained on, and what to tell of a failure."""
 
 import math
 import traceback

@@ -1,4 +1,4 @@
-"""What is set up around a model before the loop begins."""
+"""What is set up before the loop: settings taken from the batches, precision, compiling, several processes."""
 
 from typing import Any
 

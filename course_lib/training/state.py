@@ -1,4 +1,4 @@
-"""What a save's ``state.json`` holds of a trainer; the way back is `course_lib.training.resuming`."""
+"""What a trainer is at one moment: what `state.json` keeps of it, and settings that move between two steps."""
 
 import math
 from typing import Any
