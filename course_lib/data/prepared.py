@@ -103,16 +103,19 @@ def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any]
     cut = _cut(whole, known["val_fraction"])
     parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
     ids = {split: tokenizer.encode_array(p) if isinstance(p, str) else p for split, p in parts.items()}
-    manifest = known | {
+    manifest = {
         "format": FORMAT,
         "version": 1,
+        "corpus": known["corpus"],
+        "sha256": known["sha256"],
         "tokenizer": tokenizer.fingerprint(),
         "vocab_size": tokenizer.vocab_size,
         "dtype": token_dtype(tokenizer.vocab_size).name,
+        "val_fraction": known["val_fraction"],
         "counts": {split: len(row) for split, row in ids.items()},
         "bytes": {split: len(p.encode() if isinstance(p, str) else p) for split, p in parts.items()},
     }
-    _write(folder, manifest, ids, tokenizer)
+    _write(folder, manifest | known, ids, tokenizer)  # what else is known comes last
 
 
 @contextlib.contextmanager
