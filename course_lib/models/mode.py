@@ -18,5 +18,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             model.eval()
         yield
     finally:
-        for module in training:
+        # The model itself comes last: who is interrupted on the way leaves one that is seen not to be training.
+        for module in reversed(training):
             module.training = True

@@ -172,8 +172,9 @@ class Trainer:
         start, self.has_begun = time.perf_counter(), True
         lr = scheduled_lr(self.config, self.step)
         set_lr(self.optimizer, lr)
-        if not self.model.training:  # it walks over all modules
-            self.model.train()
+        if not self.model.training:  # it walks over all modules, the outermost first
+            with holding_signals():
+                self.model.train()
         total = torch.zeros((), device=self.compute.device)
         targets = 0
         self.optimizer.zero_grad(set_to_none=True)

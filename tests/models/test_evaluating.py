@@ -2,13 +2,14 @@
 
 import contextlib
 import itertools
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 from course_lib.data import Batcher
-from course_lib.models import GPT, GPTConfig, evaluating
+from course_lib.models import GPT, GPTConfig, evaluating, mode
 from course_lib.sampling import generate
 from course_lib.training import mean_loss
 from course_lib.widgets.heads import look
@@ -64,3 +65,37 @@ def test_it_is_put_back_where_an_error_ends_it(number):
         assert not any(module.training for module in model.modules())
         _ = 1 / 0
     assert {name: module.training for name, module in model.named_modules()} == modes
+
+
+def test_whoever_is_interrupted_on_the_way_back_leaves_a_model_that_is_seen_not_to_be_training():
+    """At any line: the trainer looks at the model itself, and puts all of it into training mode where that is not."""
+
+    def interrupted_at(number: int) -> bool:
+        seen = 0
+
+        def trace(frame, event, arg):
+            nonlocal seen
+            if frame.f_code.co_filename != mode.__file__:
+                return trace
+            seen += event == "line"
+            if seen == number:
+                seen += 1
+                raise KeyboardInterrupt
+            return trace
+
+        model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(), nn.Sequential(nn.Dropout(), nn.Dropout()))
+        sys.settrace(trace)
+        try:
+            with mode.evaluating(model):
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        assert not model.training or all(module.training for module in model.modules()), number
+        return seen > number
+
+    tried = 1
+    while interrupted_at(tried):
+        tried += 1
+    assert tried > 8

@@ -39,7 +39,10 @@ FORMS = {
     "one's own": BASE | dict(max_lr=0.05),
 }
 OWN = {"one's own": lambda model: torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)}
-WATCHED = ("course_lib/training", "course_lib/checkpoint", "course_lib/optim.py", "course_lib/paths.py")
+WATCHED = (
+    "course_lib/training", "course_lib/checkpoint", "course_lib/optim.py", "course_lib/paths.py",
+    "course_lib/models/mode.py",
+)  # fmt: skip
 BELOW = (
     "course_lib/device.py", "torch/optim", "torch/amp", "torch/autograd/grad_mode.py", "torch/nn/utils/clip_grad.py",
 )  # fmt: skip

@@ -161,7 +161,7 @@ if os.environ.get("RANK") == "1":
     from course_lib.errors import CourseError
     def failing(*args, **how):
         raise CourseError("The disk of this machine is full.")
-    data.prepare = failing
+    data.prepared_for = failing
 """)
     code, _, err = finish(start(2, "quiet.toml", "--out-dir", "out-other"))
     assert code != 0
