@@ -10,28 +10,34 @@ import pytest
 ERROR = ", ".join(f"[data-mime-type='application/vnd.jupyter.{kind}']" for kind in ("error", "stderr"))
 
 # The lightness of what a chart draws, against the page behind it (WCAG 2.1: relative luminance, contrast ratio).
-CONTRASTS = """
-(chart) => {
+AGAINST = """
+frame => {
     const channels = (color) => color.match(/[\\d.]+/g).map(Number);
     const luminance = (color) => {
         const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
-    let behind = chart;
+    let behind = frame;
     while (["rgba(0, 0, 0, 0)", "transparent"].includes(getComputedStyle(behind).backgroundColor)) {
         behind = behind.parentElement;
     }
     const page = luminance(getComputedStyle(behind).backgroundColor);
     const against = (selector, property) => {
-        const ink = luminance(getComputedStyle(chart.querySelector(selector))[property]);
+        const ink = luminance(getComputedStyle(frame.querySelector(selector))[property]);
         return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
     };
-    return {
+"""
+
+
+def contrasts(measured: str) -> str:
+    """A function of a frame in JavaScript; ``measured`` names entries, each ``against(selector, property)``."""
+    return f"{AGAINST}    return {{{measured}}};\n}}\n"
+
+
+CONTRASTS = contrasts("""
         text: against("svg text", "fill"), status: against(".course-lab-status", "color"),
         reference: against(".reference", "stroke"), curve: against(".curve", "stroke"), dot: against(".dot", "fill"),
-    };
-}
-"""
+    """)
 
 
 def write_notebook(path: Path, *cells: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 from jupyter_page import (
     ERROR,
     assert_no_errors,
+    contrasts,
     move,
     open_notebook,
     press,
@@ -16,29 +17,11 @@ from jupyter_page import (
 
 pytestmark = pytest.mark.browser
 
-INK = """
-frame => {
-    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-    const luminance = (color) => {
-        const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let behind = frame;
-    while (["rgba(0, 0, 0, 0)", "transparent"].includes(getComputedStyle(behind).backgroundColor)) {
-        behind = behind.parentElement;
-    }
-    const page = luminance(getComputedStyle(behind).backgroundColor);
-    const against = (selector, property) => {
-        const ink = luminance(getComputedStyle(frame.querySelector(selector))[property]);
-        return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
-    };
-    return {
+INK = contrasts("""
         words: against("svg.course-lab-bars text", "fill"), axis: against("svg.course-lab-curve text", "fill"),
         status: against(".course-lab-status", "color"), writes: against(".course-lab-writes", "color"),
         bar: against("rect.guess", "fill"), truth: against("line.truth", "stroke"), curve: against(".curve", "stroke"),
-    };
-}
-"""
+    """)
 
 
 def assert_readable(frame) -> None:

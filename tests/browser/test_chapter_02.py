@@ -3,33 +3,24 @@
 import re
 
 import pytest
-from jupyter_page import ERROR, assert_no_errors, move, open_notebook, run_cells_until, switch_to_dark, wait_until
+from jupyter_page import (
+    ERROR,
+    assert_no_errors,
+    contrasts,
+    move,
+    open_notebook,
+    run_cells_until,
+    switch_to_dark,
+    wait_until,
+)
 
 pytestmark = pytest.mark.browser
 
-INK = """
-frame => {
-    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-    const luminance = (color) => {
-        const [r, g, b] = channels(color).map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let behind = frame;
-    while (["rgba(0, 0, 0, 0)", "transparent"].includes(getComputedStyle(behind).backgroundColor)) {
-        behind = behind.parentElement;
-    }
-    const page = luminance(getComputedStyle(behind).backgroundColor);
-    const against = (selector, property) => {
-        const ink = luminance(getComputedStyle(frame.querySelector(selector))[property]);
-        return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
-    };
-    return {
+INK = contrasts("""
         words: against("svg text", "fill"), status: against(".course-lab-status", "color"),
         letters: against(".course-lab-letters td", "color"), rows: against(".course-lab-rows button", "color"),
         mark: against(".mark path", "fill"), chosen: against(".mark.chosen path", "fill"),
-    };
-}
-"""
+    """)
 IN_VIEW = """
 frame => {
     const rows = frame.querySelector(".course-lab-rows").getBoundingClientRect();
