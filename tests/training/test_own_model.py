@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from kept_run import kept
 from torch import Tensor, nn
 
 from course_lib import checkpoint
@@ -75,15 +76,6 @@ def make(model: nn.Module, run: Path, config: TrainConfig = TRAINED, **more: Any
 
 def resume(run: Path, model: nn.Module | None = None, **more: Any) -> Trainer:
     return Trainer.resume(run, Batcher(TRAIN, 4, T, 1337), Batcher(VAL, 3, T), model=model, **more)
-
-
-def kept(run: Path) -> dict[str, Any]:
-    """All that a run leaves, but for the time it took."""
-    folder = checkpoint.find_save(run)
-    found: dict[str, Any] = {part.name: part.read_bytes() for part in folder.glob("*.safetensors")}
-    found["state"] = {k: v for k, v in checkpoint.read_state(folder).items() if k != "seconds"}
-    found["rows"] = [{k: v for k, v in row.items() if k != "seconds"} for row in checkpoint.read_metrics(run)]
-    return found
 
 
 # ---- gone on with ------------------------------------------------------------------------------------
