@@ -93,7 +93,8 @@ class _Graphed:
 
     def __init__(self, model: nn.Module, run: Run, idx: Tensor, cache: Any) -> None:
         self._idx, static = idx.clone(), None if cache is None else cache.static()
-        # Aliases: a graph reads by address, so this memory must live as long as it does.
+        # A graph reads by address: the memory of all that it reads must live as long as it does.
+        self._static = static
         self._weights = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
 
         def rewind() -> None:
@@ -157,7 +158,7 @@ def capture(
         RuntimeError: where it cannot be captured, from CUDA.
     """
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream()  # of this device; the one that torch keeps for captures is of the first
+        aside = _aside(torch.cuda.current_device())
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside), Watchful():
             for _ in range(WARM):
@@ -171,6 +172,13 @@ def capture(
             result = step()
         rewind()
     return graph.replay, result
+
+
+@functools.cache
+def _aside(device: int) -> torch.cuda.Stream:
+    """Where a card's captures are made, one after another: the libraries keep memory of their own for each stream that
+    they have seen, 64 MiB on an H100, for ever. The stream that torch keeps for captures is the first card's."""
+    return torch.cuda.Stream(device)
 
 
 @functools.cache

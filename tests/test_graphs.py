@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -134,6 +135,45 @@ def test_the_static_cache_gives_what_the_growing_one_gives(form: str, rows: int)
 
 
 # Captured steps -------------------------------------------------------------------------------------------
+
+
+class Outside(TorchDispatchMode):
+    """The memory that was there before what is done within it, without holding on to it: a graph does not either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[UntypedStorage] = []
+        self.read: list[StorageWeakRef] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        inside = {storage.data_ptr() for storage in self.made}
+        given = [leaf.untyped_storage() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self.read += [StorageWeakRef(storage) for storage in given if storage.data_ptr() not in inside]
+        known = {storage.data_ptr() for storage in given}
+        result = func(*args, **(kwargs or {}))
+        made = [leaf.untyped_storage() for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.made += [storage for storage in made if storage.data_ptr() not in known]
+        return result
+
+
+@pytest.mark.parametrize("with_cache", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+@torch.inference_mode()
+def test_what_a_graph_reads_lives_as_long_as_it(form: str, with_cache: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads by address. Freed, the memory would hold whatever comes next: so it was with the number of the place."""
+    outside = Outside()
+
+    def capture(step: Callable[[], Tensor], rewind: Callable[[], None], device: torch.device) -> Any:
+        with outside:
+            return (lambda: None), step()
+
+    monkeypatch.setattr(graphs, "capture", capture)
+    model = build(form)
+    cache = model.new_cache(1) if with_cache else None
+    graphed = graphs._Graphed(model, lambda idx, cache: model(idx, cache)[:, -1], torch.tensor([[1]]), cache)
+    assert len(outside.read) > 10
+    assert not any(storage.expired() for storage in outside.read)
+    assert graphed.is_still_of(model)
 
 
 @pytest.mark.parametrize("how", SETTINGS, ids=str)

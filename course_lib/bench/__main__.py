@@ -31,11 +31,13 @@ def run(argv: list[str], prog: str) -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="the budget; a row that would not fit is left out")
     parser.add_argument("--out", type=user_path, required=True, help="the JSON file, written after every row")
     parser.add_argument("--tiny", action="store_true", help="toys on the CPU: whether the list runs, not how fast")
+    parser.add_argument("--go-on", action="store_true", help="keep the rows that FILE has from an earlier run here")
     given = parser.parse_args(argv)
     peer: Path | None = given.peer
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit's signal; the table is printed
     try:
-        run_gpu(given.out.resolve(), None if peer is None else peer.resolve(), given.minutes, given.tiny)
+        folder = None if peer is None else peer.resolve()
+        run_gpu(given.out.resolve(), folder, given.minutes, given.tiny, given.go_on)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -269,6 +269,29 @@ def test_the_list_without_a_peer(project: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
+def test_a_list_goes_on_with_the_rows_that_are_missing(project: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    file = project / "list.json"
+    monkeypatch.setattr(gpu, "SECONDS", {"generation, 1 stream": 20, "generation, many streams": 1e9})
+    first = run_gpu(file, None, tiny=True)
+    assert gpu.is_measured(first["rows"]["generation, 1 stream"])
+    assert "left_out" in first["rows"]["generation, many streams"]
+    monkeypatch.setattr(gpu, "SECONDS", dict.fromkeys(first["rows"], 20))
+    capsys.readouterr()
+    second = run_gpu(file, None, tiny=True, go_on=True)
+    assert capsys.readouterr().out.splitlines()[0] == "generation, many streams ..."
+    assert second["rows"]["generation, 1 stream"] == first["rows"]["generation, 1 stream"]
+    assert gpu.is_measured(second["rows"]["generation, many streams"])
+    assert second["minutes"] >= first["minutes"]
+    file.write_text(json.dumps(second | {"versions": {"torch": "0.1"}}))
+    with pytest.raises(CourseError, match="another machine or with other versions"):
+        run_gpu(file, None, tiny=True, go_on=True)
+    assert json.loads(file.read_text())["versions"] == {"torch": "0.1"}
+    file.write_text("[]")
+    with pytest.raises(CourseError, match="Leave --go-on out"):
+        run_gpu(file, None, tiny=True, go_on=True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM])
 def test_a_list_that_is_stopped_leaves_its_results_and_no_process(project: Path, what: signal.Signals):
     words = [sys.executable, "-u", "-m", "course_lib.bench", "gpu", "--tiny", "--out", "list.json"]

@@ -3,7 +3,8 @@
 import dataclasses
 import gc
 import types
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, one_
     gc.collect()
     if name != "cpu":
         getattr(torch, name).empty_cache()
+
+
+@pytest.fixture
+def refusing(device: str) -> Iterator[Callable[[bool], None]]:
+    """Switches on and off that waiting for the card is an error; in the end off, for the tests after it."""
+
+    def switch(wanted: bool) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+            torch.cuda.set_sync_debug_mode("error" if wanted else "default")
+
+    yield switch
+    switch(False)
 
 
 @pytest.fixture

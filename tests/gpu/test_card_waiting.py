@@ -6,7 +6,7 @@ that is kept busy with something else shows any waiting at all: the host must be
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -85,16 +85,6 @@ def test_a_sampler_looks_at_its_scores_now_and_then(
 
 
 # CUDA's debug mode ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def refusing(device: str) -> Iterator[Callable[[bool], None]]:
-    """Switches on and off that waiting for the card is an error."""
-    yield lambda wanted: torch.cuda.set_sync_debug_mode("error" if wanted else "default")
-    torch.cuda.set_sync_debug_mode("default")
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 
 
 @on("cuda")
