@@ -1,4 +1,4 @@
-"""``course train``: a recipe, or a run to go on with."""
+"""``course train``: a recipe, or a run to go on with, and which settings a run keeps to its end (`FIXED`)."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""All settings of one run."""
+"""All settings of one run, and `MODEL_KINDS`: the kinds of model that run folders can keep."""
 
 import dataclasses
 import json

@@ -1,7 +1,7 @@
-"""Forecasts a run's time and memory: counts of `course_lib.lab.counting`, times this machine's speed.
+"""Forecasts a run's time by this machine's speed; its work and memory are counted in `course_lib.lab.counting`.
 
 Time is counted work over measured speed: multiplications, and the moment that each layer costs however small it is.
-Short trials on this machine give the speed of both. Work and memory are counted in `course_lib.lab.counting`.
+Short trials on this machine give the speed of both.
 """
 
 import time
