@@ -60,7 +60,7 @@ def seconds_for(recipe: Recipe, vocab_size: int, val_tokens: int, speed: Speed) 
 
 
 def memory_for(recipe: Recipe, vocab_size: int) -> float:
-    """Bytes that training adds to what Python and torch take: a count, a little below what the system shows."""
+    """Bytes that training adds to what Python and torch take, as `counted` has them; the system shows a little more."""
     return _count(recipe, vocab_size).memory
 
 
