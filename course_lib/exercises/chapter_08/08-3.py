@@ -1,0 +1,2 @@
+def best_pair(counts):
+    return max(counts, key=lambda pair: (counts[pair], pair))
