@@ -18,9 +18,8 @@ def ask(function: Callable[..., Any], *args: Any, shown: str) -> Any:
         returned = call(function, *given, shown=shown)
     for mine, theirs in zip(args, given):
         if isinstance(mine, (list, dict)) and (mine != theirs or list(mine) != list(theirs)):
-            raise Wrong(
-                f"{shown} changed the {type(mine).__name__} that it was given. Leave it as it is and make one of your own."
-            )
+            kind = type(mine).__name__
+            raise Wrong(f"{shown} changed the {kind} that it was given. Leave it as it is and make one of your own.")
     return returned
 
 
