@@ -132,11 +132,11 @@ def _why_another(template: str, texts: Sequence[str], got: list[int], expected: 
         words = "yours made plain text of it" if plain else "in yours it is lost"
         return f"{missing[0]} of the template should be one id, {tokenizer().special_tokens[missing[0]]}; {words}."
     whole, typed_slots = "".join(text for text, _ in mine), sum(text.count("{}") for text in texts)
-    if whole.count("{}") < typed_slots:
-        return "A {} in a text is no slot; only the template has slots."
     if whole.count("{}") > typed_slots:
         return "A slot of the template is still empty."
     if lost := [text for text in texts if text not in whole]:
+        if "{}" in lost[0]:
+            return "A {} in a text is no slot; only the template has slots."
         return f"The text {lost[0]!r} has changed. What a user types stays as it is, and it is plain."
     return ""
 

@@ -27,8 +27,8 @@ def merged(pieces: Sequence[bytes], pair: Pair) -> Pieces:
 
 
 MERGES: tuple[tuple[Pieces, Pair], ...] = (
-    (cut("hugs"), (b"u", b"g")),
     (cut("thethe"), (b"t", b"h")),
+    (cut("hugs"), (b"u", b"g")),
     (cut("aaa"), (b"a", b"a")),
     (cut("aaaa"), (b"a", b"a")),
     (cut("baaab"), (b"a", b"a")),
@@ -73,6 +73,8 @@ def _why_not_merged(pieces: Pieces, pair: Pair, got: Pieces) -> str:
     backwards = [piece[::-1] for piece in merged([p[::-1] for p in pieces[::-1]], (pair[1][::-1], pair[0][::-1]))][::-1]
     if got == backwards:
         return "Go from left to right: the first two are merged first."
+    if got.count(both) > merged(pieces, pair).count(both):
+        return "It is the two pieces that count, not what they spell."
     first = [*pieces[: places[0]], both, *pieces[places[0] + 2 :]]
     if got == first:
         return "Only the first place was merged; the pair stands there again."
@@ -125,9 +127,9 @@ LEARNED: tuple[tuple[dict[str, int], list[Pair]], ...] = (
 )
 """Words with their counts, and the merges that they teach (the tests learn them anew)."""
 WORDS: tuple[tuple[str, list[Pair]], ...] = (
-    ("west", LOW[:2]), ("lowest", LOW), ("newnew", LOW), ("abce", BCD), ("abcd", BCD[:4]), ("abcbcd", BCD),
-    ("banan", BANANA), ("ananas", BANANA), ("bandanabanana", BANANA), ("nanana", BANANA[:3]), ("widelow", LOW),
-    ("xyz", LOW), ("é", LOW), ("b", BCD), ("", BCD), ("low", []),
+    ("west", LOW[:5]), ("newnew", LOW), ("bana", BANANA), ("ananas", BANANA), ("danas", BANANA), ("abcd", BCD[:4]),
+    ("abcabcd", BCD), ("bandanabanana", BANANA), ("nanana", BANANA[:3]), ("lowest", LOW), ("xyz", LOW), ("é", LOW),
+    ("b", BCD), ("", BCD), ("low", []),
 )  # fmt: skip
 
 
@@ -162,17 +164,17 @@ def _judge_encode_word(attempt: Any) -> str:
 def _why_not_encoded(word: bytes, merges: list[Pair], got: Pieces) -> str:
     if b"".join(got) != word:
         return "Joined, the pieces should be the word again."
-    if got == _leftmost(word, merges):
-        return "You merge whatever comes first in the word. It is the pair that was learned first that is merged first."
     if got == _longest(word, merges):
         return (
             "You take the longest piece that fits. BPE does not look for long pieces: it repeats the merges, in order."
         )
+    if got == _leftmost(word, merges):
+        return "You merge whatever comes first in the word. It is the pair that was learned first that is merged first."
     if got == encoded(word, merges, max):
         return "You merge the pair that was learned last. Training merged the first one first, and so must you."
     if len(word) > 1 and not any(len(piece) > 1 for piece in got):
         return "Nothing was merged. Pairs of neighbors are itertools.pairwise(pieces); which of them are in merges?"
-    if got == _by_rank(word, merges, every=False):
+    if got == _one_place_each(word, merges):
         return "The pair stands there more than once, and every place is merged."
     if got == encoded(word, merges, rounds=1):
         return "You stop after one merge. Look again: the new piece has new neighbors."
@@ -202,14 +204,12 @@ def _longest(word: bytes, merges: Sequence[Pair]) -> Pieces:
     return pieces
 
 
-def _by_rank(word: bytes, merges: Sequence[Pair], every: bool = True) -> Pieces:
-    """Once through the merges in their order; without ``every`` only one place of each, which is wrong."""
+def _one_place_each(word: bytes, merges: Sequence[Pair]) -> Pieces:
+    """Wrong: once through the merges, and only one place of each."""
     pieces = [bytes([byte]) for byte in word]
     for pair in merges:
         places = [i for i, two in enumerate(pairwise(pieces)) if two == pair]
-        if every:
-            pieces = merged(pieces, pair)
-        elif places:
+        if places:
             pieces[places[0] : places[0] + 2] = [b"".join(pair)]
     return pieces
 

@@ -36,7 +36,7 @@ def _judge_best_run(attempt: Any) -> str:
         if name != best:
             told = ", ".join(f"{run} {number(score)}" for run, score in scores.items())
             raise Wrong(
-                f"{shown} should name {best!r}; it named {name!r}. In bits per byte they have: {told}. "
+                f"{shown} should name {best!r}; it named {name!r}. In bits per byte they have: {told}. Lowest is best. "
                 f"{_why_another(name, runs)}".rstrip()
             )
         got = need_number(value, f"The bits per byte that {shown} returned")
@@ -73,9 +73,8 @@ def _why_another(name: str, runs: Runs) -> str:
     ways = (
         (min, lambda nats, tokens, n_bytes: nats, "Yours has the fewest nats per token, but it needs more tokens for "
          "the same text."),
-        (max, _score, "The fewer bits per byte, the better: yours has the most."),
-        (min, lambda nats, tokens, n_bytes: nats * tokens, "Yours has the fewest nats in all, but it was scored on "
-         "another text: per byte counts."),
+        (min, lambda nats, tokens, n_bytes: nats * tokens, "Yours has the fewest nats in all, but it was not scored on "
+         "the same text: per byte is what counts."),
         (min, lambda nats, tokens, n_bytes: tokens, "Yours has the fewest tokens; what they cost counts too."),
         (min, lambda nats, tokens, n_bytes: nats * n_bytes / tokens, "The fraction stands on its head: times tokens, "
          "over bytes."),
