@@ -65,6 +65,17 @@ def then(right, change):
     return changed
 
 
+def slow(right):
+    """It would come to an end, tomorrow."""
+
+    def waits(*args):
+        for _ in range(10**11):
+            pass
+        return right(*args)
+
+    return waits
+
+
 # 08-1 -----------------------------------------------------------------------------------------------------
 
 
@@ -123,12 +134,12 @@ WRONG_1 = {
     "joined": (counts_01(key=b"".join), "could not be told apart"),
     "texts": (counts_01(key=lambda pair: tuple(p.decode() for p in pair)), "should be a byte string"),
     "pieces counted": (counts_01(lambda pieces: [(p,) for p in pieces]), "a tuple of two byte strings"),
-    "squared": (counts_01(weight=lambda count: count**2), "stands there 7 times; you counted 29"),
+    "squared": (counts_01(weight=lambda count: count**2), "occurs 7 times; you counted 29"),
     "shares": (counts_01(weight=lambda count: count / 2), "should be a whole number"),
     "a list": (then(solved("08-1"), lambda counts: list(counts.items())), "a dict from pair to count; it is a list"),
     "empties the dict": (empties_it, "changed the dict"),
     "raises": (raises, "raised IndexError: list index out of range"),
-    "no end": (endless(solved("08-1")), ("does not come to an end", "of your cell: ")),
+    "no end": (endless(solved("08-1")), ("had not come to an end after 200,000 lines", "of your cell: ")),
     "nothing returned": (nothing(solved("08-1")), "Does the function end with return?"),
     "called": (Counter({(A, B): 1}), "without parentheses after it"),
 }
@@ -226,7 +237,7 @@ WRONG_2 = {
     "nothing merged": (lambda pieces, pair: list(pieces), "Nothing was merged"),
     "everything joined": (lambda pieces, pair: [b"".join(pieces)], "More than that has been joined"),
     "dropped": (lambda pieces, pair: [p for p in pieces if p not in pair], "Some bytes are lost"),
-    "one too far": (looks_one_too_far, "raised IndexError: list index out of range"),
+    "one too far": (looks_one_too_far, ("The last piece has no neighbor after it", "raised IndexError")),
     "in place": (in_place, "changed the list"),
     "the very list": (the_same_where_nothing_is_merged, "Return a new list, also where nothing is merged"),
     "one byte string": (lambda pieces, pair: b"".join(pieces), "it is one byte string, b'thethe'"),
@@ -235,7 +246,7 @@ WRONG_2 = {
     "numbers": (lambda pieces, pair: list(b"".join(pieces)), "bytes([number]) is a piece again"),
     "a generator": (lambda pieces, pair: (p for p in pieces), "an object of the kind generator"),
     "raises": (raises, "raised IndexError"),
-    "no end": (never_goes_on, ("does not come to an end", "of your cell")),
+    "no end": (never_goes_on, ("had not come to an end after 200,000 lines", "of your cell")),
     "nothing returned": (nothing(solved("08-2")), "Does the function end with return?"),
     "called": ([b"aa", b"a"], "It got a list of 2"),
 }
@@ -279,8 +290,8 @@ WRONG_3 = {
     "by the second first": (best_by(lambda n, pair: (n, pair[::-1])), "the greater one is wanted"),
     "the second the other way": (lambda c: min((p for p in most(c) if p[0] == max(most(c))[0]), key=lambda p: p[1]),
                                  "the first pieces are equal, and b'c' is greater than b'a'"),
-    "the greatest, however often": (max, "It stands there once, and the most frequent 4 times"),
-    "the rarest": (best_by(lambda n, pair: (n, pair), min), "It stands there 3 times, and the most frequent 8 times"),
+    "the greatest, however often": (max, "It occurs once, and the most frequent one 4 times"),
+    "the rarest": (best_by(lambda n, pair: (n, pair), min), "It occurs 3 times, and the most frequent one 8 times"),
     "with its count": (lambda counts: counts.most_common(1)[0], "the pair and its count"),
     "joined": (lambda counts: b"".join(solved("08-3")(counts)), "The pair itself is wanted, not yet merged"),
     "all that are equal": (lambda counts: sorted(most(counts)), "should be a pair, a tuple of two byte strings"),
@@ -288,7 +299,7 @@ WRONG_3 = {
     "made up": (lambda counts: (b"u", b"u"), "That pair is not among those counted"),
     "takes it out": (pops_it, "changed the Counter"),
     "raises": (raises, "raised IndexError"),
-    "no end": (endless(solved("08-3")), "does not come to an end"),
+    "no end": (endless(solved("08-3")), "had not come to an end after 200,000 lines"),
     "nothing returned": (nothing(solved("08-3")), "Does the function end with return?"),
     "called": ((b"u", b"g"), "It got a tuple of 2"),
 }  # fmt: skip
@@ -398,7 +409,8 @@ WRONG_4 = {
     "ids": (lambda word, merges: list(range(len(word))), "it is the number 0"),
     "uses up the merges": (takes_the_merges, "changed the list"),
     "raises": (raises, "raised IndexError"),
-    "no end": (never_ends, ("does not come to an end", "of your cell")),
+    "slow": (slow(solved("08-4")), "200,000 lines"),
+    "no end": (never_ends, ("had not come to an end after 200,000 lines", "of your cell")),
     "nothing returned": (nothing(solved("08-4")), "Does the function end with return?"),
     "called": ([b"we", b"st"], "It got a list of 2"),
 }  # fmt: skip
@@ -483,7 +495,8 @@ WRONG_5 = {
     "a text for the number": (lambda runs: (best_05()(runs)[0], "1.31"), "should be a number; it is the text '1.31'"),
     "sorts them out": (sorts_out, "changed the dict"),
     "raises": (raises, "raised IndexError"),
-    "no end": (endless(best_05()), "does not come to an end"),
+    "slow": (slow(best_05()), "200,000 lines"),
+    "no end": (endless(best_05()), "had not come to an end after 200,000 lines"),
     "nothing returned": (nothing(best_05()), "Does the function end with return?"),
     "called": (("byte pairs", 1.3129), "It got a tuple of 2"),
 }
@@ -628,8 +641,8 @@ def by_bytes(ids, vocab):
 
 WRONG_6 = {
     "each token by itself": (by_token(errors="replace"), "stands for half a character there"),
-    "ignoring": (by_token(errors="ignore"), "Something is lost"),
-    "each token, strictly": (by_token(), "raised UnicodeDecodeError"),
+    "ignoring": (by_token(errors="ignore"), "have to be kept until the others come"),
+    "each token, strictly": (by_token(), ("A token may end in the middle of a character", "raised UnicodeDecodeError")),
     "latin-1": (by_token(encoding="latin-1"), "became a character by itself"),
     "chr": (by_bytes, "became a character by itself"),
     "the whole each time": (whole_each_time, "Give out only what is new"),
@@ -641,16 +654,16 @@ WRONG_6 = {
     "stuck at what is broken": (stuck, "Those bytes can never become a character"),
     "holds whole ones back": (holds_whole_ones_back, "The rest comes too late"),
     "drops the broken": (drops_the_broken, "there should be �"),
-    "strict": (strict, "raised UnicodeDecodeError"),
-    "no repeats": (no_repeats, "Something is lost"),
+    "strict": (strict, ("Some bytes can never become a character", "raised UnicodeDecodeError")),
+    "no repeats": (no_repeats, "however often it came before"),
     "stops too early": (the_first_two, "ends before the ids do: it asked for 2 of 3"),
-    "next past the end": (asks_without_end, "raised RuntimeError: generator raised StopIteration"),
-    "no end": (yields_without_end, ("does not come to an end", "of your cell")),
+    "next past the end": (asks_without_end, ("A loop, for i in ids, ends by itself", "raised RuntimeError")),
+    "no end": (yields_without_end, ("had not come to an end after 200,000 lines", "of your cell")),
     "ids": (ids_only, "should give out text; it gave out the number 7"),
     "bytes": (encoded_again, "it gave out bytes, b'Hel'"),
     "None": (nones, "Where nothing is certain yet, give out nothing"),
     "uses up the vocabulary": (uses_up, "changed the dict vocab"),
-    "ids as a list": (looks_into_ids, "raised TypeError"),
+    "ids as a list": (looks_into_ids, ("ids is not a list", "raised TypeError")),
     "raises": (raises, "raised IndexError"),
     "nothing returned": (nothing(solved("08-6")), "should give out texts with yield; it returned None"),
     "called": (iter(["Hel"]), "Expected is your function stream itself"),
@@ -814,7 +827,7 @@ WRONG_7 = {
     "ids that there are not": (lambda t, texts, s, e: [999], "holds 999; the ids go from 0 to"),
     "uses up the texts": (pops_them, "changed the list"),
     "raises": (raises, "raised IndexError"),
-    "no end": (endless(solved("08-7")), "does not come to an end"),
+    "no end": (endless(solved("08-7")), "had not come to an end after 200,000 lines"),
     "nothing returned": (nothing(solved("08-7")), "Does the function end with return?"),
     "called": ([1, 2], "It got a list of 2"),
 }

@@ -32,7 +32,7 @@ def _judge_pair_counts(attempt: Any) -> str:
     pair_counts = need_function(attempt, "pair_counts(words)")
     for words in WORDS:
         shown = f"pair_counts({words})"
-        got = _need_counts(ask(pair_counts, words, shown=shown), f"What {shown} returned")
+        got = _need_counts(ask(pair_counts, words, shown=shown), shown)
         expected = _counted(words)
         if got == expected:
             continue
@@ -43,13 +43,14 @@ def _judge_pair_counts(attempt: Any) -> str:
             raise Wrong(f"{shown}: {_stranger(pair, words)}")
         raise Wrong(f"{shown}: {_difference(got, expected)}")
     return (
-        "Each word counts as often as it stands in the text, so a text of a million words needs only its few thousand "
+        "Each word counts as often as it occurs in the text, so a text of a million words needs only its few thousand "
         "different ones to be looked at. Whichever pair is merged, no piece will ever reach over the end of a word."
     )
 
 
-def _need_counts(value: Any, what: str) -> dict[Pair, int]:
-    """The counts that are not 0."""
+def _need_counts(value: Any, shown: str) -> dict[Pair, int]:
+    """Of what the call ``shown`` returned, the counts that are not 0."""
+    what = f"What {shown} returned"
     if not isinstance(value, Mapping):
         hint = " Does the function end with return?" if value is None else ""
         raise Wrong(f"{what} should be a Counter, or a dict from pair to count; it is {described(value)}.{hint}")
@@ -60,7 +61,7 @@ def _need_counts(value: Any, what: str) -> dict[Pair, int]:
                 f"{what} should have pairs as keys, tuples of two pieces; one key is {key!r}. Joined, (b'a', b'bc') "
                 "and (b'ab', b'c') could not be told apart."
             )
-        pair = need_pair(key, f"{what}: a key")
+        pair = need_pair(key, f"A key of what {shown} returned")
         if isinstance(count, bool) or not isinstance(count, int):
             raise Wrong(f"{what}: the count of {pair} should be a whole number; it is {described(count)}.")
         counts[pair] = count
@@ -76,7 +77,7 @@ def _difference(got: Mapping[Pair, int], expected: Mapping[Pair, int]) -> str:
     for pair in [*expected, *got]:
         if got.get(pair, 0) != expected.get(pair, 0):
             times = _times(expected.get(pair, 0))
-            return f"the pair {pair} stands there {times}; you counted {number(got.get(pair, 0))}."
+            return f"the pair {pair} occurs {times}; you counted {number(got.get(pair, 0))}."
     return ""
 
 
@@ -100,9 +101,9 @@ def _known_slips(words: Words) -> list[tuple[dict[Pair, int], str]]:
         for pair in pairwise(pieces):
             never_twice[pair] = count
     return [
-        (once, "Each word counts as often as it stands in the text: add its count, not 1."),
-        (_without_overlap(words), "Overlapping pairs count as they stand: in aaa there are two."),
-        (each_word_once, "A pair may stand in one word more than once, and every place counts."),
+        (once, "Each word counts as often as it occurs in the text: add its count, not 1."),
+        (_without_overlap(words), "Overlapping pairs count too: in aaa there are two."),
+        (each_word_once, "A pair may occur in one word more than once, and every place counts."),
         (apart, "You went on by two pieces; after (first, second) comes (second, third)."),
         (last_lost, "The last pair of each word is missing: of n pieces there are n - 1 pairs."),
         (never_twice, "A pair that came before was counted anew: add to its count, with +=."),
@@ -135,10 +136,10 @@ def _stranger(pair: Pair, words: Words) -> str:
     ends, starts = {word[-1] for word in words}, {word[0] for word in words}
     if pair[0] in ends and pair[1] in starts:
         return (
-            f"you counted the pair {pair}, which stands in no word. It reaches from the end of one word into the next: "
+            f"you counted the pair {pair}, which occurs in no word. It reaches from the end of one word into the next: "
             "count each word by itself."
         )
-    return f"you counted the pair {pair}, which stands in no word: a pair is two pieces, one right after the other."
+    return f"you counted the pair {pair}, which occurs in no word: a pair is two pieces, one right after the other."
 
 
 PAIR_COUNTS = Exercise(
@@ -195,9 +196,9 @@ def _why_another(got: Pair, expected: Pair, counts: Mapping[Pair, int]) -> str:
     if got not in counts:
         return "That pair is not among those counted."
     if counts[got] < max(counts.values()):
-        return f"It stands there {_times(counts[got])}, and the most frequent {_times(max(counts.values()))}."
+        return f"It occurs {_times(counts[got])}, and the most frequent one {_times(max(counts.values()))}."
     equals = [pair for pair in counts if counts[pair] == counts[got]]
-    words = f"Both stand there {_times(counts[got])}, and the greater one is wanted: "
+    words = f"Both occur {_times(counts[got])}, and the greater one is wanted: "
     if got[0] == expected[0]:
         return f"{words}the first pieces are equal, and {expected[1]!r} is greater than {got[1]!r}."
     if got == min(equals) and got != equals[0]:

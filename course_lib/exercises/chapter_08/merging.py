@@ -46,7 +46,7 @@ def _judge_merge(attempt: Any) -> str:
     merge = need_function(attempt, "merge(pieces, pair)")
     for pieces, pair in MERGES:
         shown = f"merge({pieces}, {pair})"
-        got, expected = need_pieces(ask(merge, pieces, pair, shown=shown), shown), merged(pieces, pair)
+        got, expected = need_pieces(_asked(merge, pieces, pair, shown), shown), merged(pieces, pair)
         if got != expected:
             words = _why_not_merged(pieces, pair, got)
             raise Wrong(f"{shown} should return {expected}; it returned {got}. {words}".rstrip())
@@ -55,6 +55,16 @@ def _judge_merge(attempt: Any) -> str:
         "What was merged is passed over, so no byte is in two pieces, and the pieces joined are still the text. Pieces "
         "are compared, not what they spell: (b'ab', b'c') and (b'a', b'bc') spell the same and are two pairs."
     )
+
+
+def _asked(merge: Callable[..., Any], pieces: Pieces, pair: Pair, shown: str) -> Any:
+    """What it returns; the error that this task leads to is told with its reason."""
+    try:
+        return ask(merge, pieces, pair, shown=shown)
+    except Wrong as told:
+        if isinstance(told.__cause__, IndexError):
+            raise Wrong(f"The last piece has no neighbor after it: pieces[i + 1] is not there.\n{told}") from told
+        raise
 
 
 def _why_not_merged(pieces: Pieces, pair: Pair, got: Pieces) -> str:
@@ -68,7 +78,7 @@ def _why_not_merged(pieces: Pieces, pair: Pair, got: Pieces) -> str:
         return "Some bytes are lost: the pieces joined should be the same as before."
     if not places:
         return (
-            "The pair stands nowhere in it, so nothing is merged: it is the two pieces that count, not what they spell."
+            "The pair does not occur in it, so nothing is merged: it is the two pieces that count, not what they spell."
         )
     backwards = [piece[::-1] for piece in merged([p[::-1] for p in pieces[::-1]], (pair[1][::-1], pair[0][::-1]))][::-1]
     if got == backwards:
@@ -77,7 +87,7 @@ def _why_not_merged(pieces: Pieces, pair: Pair, got: Pieces) -> str:
         return "It is the two pieces that count, not what they spell."
     first = [*pieces[: places[0]], both, *pieces[places[0] + 2 :]]
     if got == first:
-        return "Only the first place was merged; the pair stands there again."
+        return "Only the first place was merged; the pair occurs again later."
     if got == pieces:
         return "Nothing was merged. A pair of neighbors is (pieces[i], pieces[i + 1])."
     if any(len(piece) > len(both) and both in piece for piece in got):
@@ -175,12 +185,12 @@ def _why_not_encoded(word: bytes, merges: list[Pair], got: Pieces) -> str:
     if len(word) > 1 and not any(len(piece) > 1 for piece in got):
         return "Nothing was merged. Pairs of neighbors are itertools.pairwise(pieces); which of them are in merges?"
     if got == _one_place_each(word, merges):
-        return "The pair stands there more than once, and every place is merged."
+        return "The pair occurs more than once, and every place is merged."
     if got == encoded(word, merges, rounds=1):
         return "You stop after one merge. Look again: the new piece has new neighbors."
     left = [pair for pair in pairwise(got) if pair in merges]
     if left:
-        return f"You stop too early: the pair {left[0]} was learned too, and both pieces stand there side by side."
+        return f"You stop too early: the pair {left[0]} was learned too, and its pieces are still side by side."
     return _first_departure(word, merges)
 
 
@@ -220,7 +230,7 @@ def _first_departure(word: bytes, merges: Sequence[Pair]) -> str:
     known = [pair for pair in pairwise([bytes([byte]) for byte in word]) if pair in rank]
     if not known:
         return "None of its pairs was ever learned, so it stays in single bytes."
-    return f"Of the pairs that stand in it at first, {min(known, key=rank.__getitem__)} was learned first."
+    return f"Of the pairs in it at first, {min(known, key=rank.__getitem__)} was learned first."
 
 
 ENCODE_WORD = Exercise(

@@ -68,8 +68,8 @@ def _judge_stream(attempt: Any) -> str:
             )
     return (
         "Whatever is certain is shown at once, and half a character waits for its other half. Python's incremental "
-        "decoder does just that; every program that shows a model's text as it comes needs it, or an emoji begins as "
-        "three question marks."
+        "decoder does just that; every program that shows a model's text as it comes needs it, or an emoji begins "
+        "as a row of �."
     )
 
 
@@ -95,11 +95,29 @@ def _play(stream: Callable[..., Any], tokens: Tokens) -> Played:
         for piece in _need_iterator(stream(ids(), given), shown):
             played.text += _need_text(piece, shown)
 
-    with patience(stream, shown):
-        call(run, shown=shown)
+    try:
+        with patience(stream, shown):
+            call(run, shown=shown)
+    except Wrong as told:
+        if words := _reason(told.__cause__):
+            raise Wrong(f"{words}\n{told}") from told
+        raise
     if given != vocab:
         raise Wrong(f"{shown} changed the dict vocab that it was given.")
     return played
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why the errors come that this task leads to; empty for others."""
+    if isinstance(error, UnicodeDecodeError) and error.reason == "unexpected end of data":
+        return "A token may end in the middle of a character: keep its bytes, and decode them with those that follow."
+    if isinstance(error, UnicodeDecodeError):
+        return "Some bytes can never become a character, and decoding them is an error unless you say errors='replace'."
+    if isinstance(error, RuntimeError) and "StopIteration" in str(error):
+        return "After the last id there is no next one. A loop, for i in ids, ends by itself."
+    if isinstance(error, TypeError) and "generator" in str(error):
+        return "ids is not a list: it has no length and no places, and gives one id after another, as in for i in ids."
+    return ""
 
 
 def _need_iterator(value: Any, shown: str) -> Iterator[Any]:
@@ -159,6 +177,8 @@ def _why(text: str, final: str, seen: Tokens) -> str:
         return "The rest comes too late: give out all that is certain before you ask for the next id."
     if BROKEN in certain:
         return "Those bytes can never become a character, however many come after them: go on, and show what follows."
+    if all(sure([token]) == token.decode("utf-8", "replace") for token in seen):
+        return "Something is lost: the text of every token has to come, however often it came before."
     return "Something is lost: the first bytes of a character have to be kept until the others come."
 
 

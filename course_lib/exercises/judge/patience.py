@@ -48,7 +48,9 @@ def patience(function: Callable[..., Any], shown: str, most: int = MOST_LINES) -
         yield
     except _Enough:
         sys.settrace(before)
-        raise Wrong(f"{shown} does not come to an end: a loop in it goes round for ever.{place}") from None
+        raise Wrong(
+            f"{shown} had not come to an end after {most:,} lines of Python: a loop in it goes round and round.{place}"
+        ) from None
     finally:
         sys.settrace(before)
 
