@@ -237,7 +237,7 @@ WRONG_2 = {
     "nothing merged": (lambda pieces, pair: list(pieces), "Nothing was merged"),
     "everything joined": (lambda pieces, pair: [b"".join(pieces)], "More than that has been joined"),
     "dropped": (lambda pieces, pair: [p for p in pieces if p not in pair], "Some bytes are lost"),
-    "one too far": (looks_one_too_far, ("The last piece has no neighbor after it", "raised IndexError")),
+    "one too far": (looks_one_too_far, ("Was it pieces[i + 1]? The last piece has no neighbor", "raised IndexError")),
     "in place": (in_place, "changed the list"),
     "the very list": (the_same_where_nothing_is_merged, "Return a new list, also where nothing is merged"),
     "one byte string": (lambda pieces, pair: b"".join(pieces), "it is one byte string, b'thethe'"),

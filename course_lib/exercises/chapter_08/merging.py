@@ -5,14 +5,15 @@ from itertools import pairwise
 from typing import Any
 
 from course_lib.exercises.chapter_08.pieces import Pair, ask, need_pieces
-from course_lib.exercises.judge.calling import need_function
+from course_lib.exercises.judge.calling import call, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.patience import patience
 
 Pieces = list[bytes]
 
 
 def cut(word: str) -> Pieces:
-    """A word in single bytes; a space in it is where pieces end, if it has any."""
+    """A word in its letters; where it has spaces, in what stands between these."""
     return [piece.encode() for piece in (word.split() if " " in word else word)]
 
 
@@ -63,7 +64,7 @@ def _asked(merge: Callable[..., Any], pieces: Pieces, pair: Pair, shown: str) ->
         return ask(merge, pieces, pair, shown=shown)
     except Wrong as told:
         if isinstance(told.__cause__, IndexError):
-            raise Wrong(f"The last piece has no neighbor after it: pieces[i + 1] is not there.\n{told}") from told
+            raise Wrong(f"Was it pieces[i + 1]? The last piece has no neighbor after it.\n{told}") from told
         raise
 
 
@@ -96,11 +97,14 @@ def _why_not_merged(pieces: Pieces, pair: Pair, got: Pieces) -> str:
 
 
 def _is_new(merge: Callable[..., Any]) -> None:
-    given = [b"a", b"b"]
-    if merge(given, (b"x", b"y")) is given:
+    given, pair = [b"a", b"b"], (b"x", b"y")
+    shown = f"merge({given}, {pair})"
+    with patience(merge, shown):
+        returned = call(merge, given, pair, shown=shown)
+    if returned is given:
         raise Wrong(
-            "merge([b'a', b'b'], (b'x', b'y')) returned the very list that it was given: whoever changes one of them "
-            "changes the other. Return a new list, also where nothing is merged."
+            f"{shown} returned the very list that it was given: whoever changes one of them changes the other. Return "
+            "a new list, also where nothing is merged."
         )
 
 
