@@ -5,15 +5,21 @@ import itertools
 import math
 import random
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from course_lib.exercises import check, find
+from course_lib.exercises.chapter_08.by_hand import WORDS, cut
+from course_lib.exercises.chapter_08.by_hand import tokens as first_tokens
 from course_lib.exercises.chapter_08.chat import CASES as CHATS
 from course_lib.exercises.chapter_08.chat import encode, filled, read, tokenizer
-from course_lib.exercises.chapter_08.merging import LEARNED
+from course_lib.exercises.chapter_08.cutting import CASES as CUTS
+from course_lib.exercises.chapter_08.cutting import cuts
+from course_lib.exercises.chapter_08.merging import BCD, LEARNED, encoded, merged
+from course_lib.exercises.chapter_08.merging import pieces_to_ids as encode_pieces
+from course_lib.exercises.chapter_08.recovering import vocabulary
 from course_lib.exercises.chapter_08.streaming import CUT, NEVER, WHOLE, sure
 from course_lib.tokenizers.bpe.learning import learn_merges
 from course_lib.tokenizers.bpe.merging import merged as merged_by_the_library
@@ -76,348 +82,8 @@ def slow(right):
     return waits
 
 
-# 08-1 -----------------------------------------------------------------------------------------------------
-
-
-def counts_01(pairs=pairwise, weight=lambda count: count, key=lambda pair: pair):
-    def pair_counts(words):
-        counts = Counter()
-        for pieces, count in words.items():
-            for pair in pairs(pieces):
-                counts[key(pair)] += weight(count)
-        return counts
-
-    return pair_counts
-
-
-def of_all_words_in_a_row(words):
-    pieces = [piece for word, count in words.items() for piece in word * count]
-    return Counter(pairwise(pieces))
-
-
-def set_anew(words):
-    counts = {}
-    for pieces, count in words.items():
-        for pair in pairwise(pieces):
-            counts[pair] = count
-    return counts
-
-
-def by_places(pieces):
-    """Each piece belongs to one place of a pair only."""
-    taken = defaultdict(lambda: -2)
-    for i, pair in enumerate(pairwise(pieces)):
-        if taken[pair] < i - 1:
-            taken[pair] = i
-            yield pair
-
-
-def empties_it(words):
-    counts = Counter()
-    while words:
-        pieces, count = words.popitem()
-        for pair in pairwise(pieces):
-            counts[pair] += count
-    return counts
-
-
-WRONG_1 = {
-    "not weighted": (counts_01(weight=lambda count: 1), "add its count, not 1"),
-    "across words": (of_all_words_in_a_row, "from the end of one word into the next"),
-    "once in each word": (counts_01(lambda pieces: set(pairwise(pieces))), "every place counts"),
-    "without overlap": (counts_01(by_places), "in aaa there are two"),
-    "two steps at once": (counts_01(lambda pieces: list(pairwise(pieces))[::2]), "after (first, second) comes"),
-    "the last lost": (counts_01(lambda pieces: list(pairwise(pieces))[:-1]), "of n pieces there are n - 1 pairs"),
-    "set anew": (set_anew, "with +="),
-    "sorted pairs": (counts_01(key=lambda pair: tuple(sorted(pair))), "are two pairs"),
-    "pairs of all pieces": (counts_01(lambda p: itertools.combinations(p, 2)), "one right after the other"),
-    "joined": (counts_01(key=b"".join), "could not be told apart"),
-    "texts": (counts_01(key=lambda pair: tuple(p.decode() for p in pair)), "should be a byte string"),
-    "pieces counted": (counts_01(lambda pieces: [(p,) for p in pieces]), "a tuple of two byte strings"),
-    "squared": (counts_01(weight=lambda count: count**2), "occurs 7 times; you counted 29"),
-    "shares": (counts_01(weight=lambda count: count / 2), "should be a whole number"),
-    "a list": (then(solved("08-1"), lambda counts: list(counts.items())), "a dict from pair to count; it is a list"),
-    "empties the dict": (empties_it, "changed the dict"),
-    "raises": (raises, "raised IndexError: list index out of range"),
-    "no end": (endless(solved("08-1")), ("had not come to an end after 200,000 lines", "of your cell: ")),
-    "nothing returned": (nothing(solved("08-1")), "Does the function end with return?"),
-    "called": (Counter({(A, B): 1}), "without parentheses after it"),
-}
-
-
-def test_a_dict_and_counts_of_zero_are_right_too():
-    right = solved("08-1")
-    assert check("08-1", lambda words: dict(right(words))).passed
-    assert check("08-1", lambda words: dict.fromkeys(itertools.product([A, B], repeat=2), 0) | right(words)).passed
-    assert check("08-1", lambda words: right(words)).passed
-
-
-# 08-2 -----------------------------------------------------------------------------------------------------
-
-
-def merge_02(step=2, to=lambda n: n, more=lambda found: True):
-    """Goes through the pieces; ``to`` says up to which place, ``more`` whether to merge again."""
-
-    def merge(pieces, pair):
-        done, i, found = [], 0, 0
-        while i < to(len(pieces)):
-            if tuple(pieces[i : i + 2]) == pair and more(found):
-                done.append(pair[0] + pair[1])
-                i, found = i + step, found + 1
-            else:
-                done.append(pieces[i])
-                i += 1
-        return done
-
-    return merge
-
-
-def from_the_right(pieces, pair):
-    done = list(pieces)
-    for i in range(len(done) - 2, -1, -1):
-        if tuple(done[i : i + 2]) == pair:
-            done[i : i + 2] = [b"".join(pair)]
-    return done
-
-
-def in_place(pieces, pair):
-    i = 0
-    while i < len(pieces) - 1:
-        if tuple(pieces[i : i + 2]) == pair:
-            pieces[i : i + 2] = [b"".join(pair)]
-        i += 1
-    return pieces
-
-
-def as_they_spell(pieces, pair):
-    done, i = [], 0
-    while i < len(pieces):
-        if b"".join(pieces[i : i + 2]) == b"".join(pair) and i + 1 < len(pieces):
-            done.append(b"".join(pair))
-            i += 2
-        else:
-            done.append(pieces[i])
-            i += 1
-    return done
-
-
-def looks_one_too_far(pieces, pair):
-    done, i = [], 0
-    while i < len(pieces):
-        if (pieces[i], pieces[i + 1]) == pair:
-            done.append(pair[0] + pair[1])
-            i += 2
-        else:
-            done.append(pieces[i])
-            i += 1
-    return done
-
-
-def never_goes_on(pieces, pair):
-    done, i = [], 0
-    while i < len(pieces):
-        if tuple(pieces[i : i + 2]) == pair:
-            i += 2
-            continue
-        done = pieces[:i]
-    return done
-
-
-def the_same_where_nothing_is_merged(pieces, pair):
-    return solved("08-2")(pieces, pair) if pair in pairwise(pieces) else pieces
-
-
-WRONG_2 = {
-    "with overlap": (merge_02(step=1), "go on behind both of its pieces"),
-    "from the right": (from_the_right, "Go from left to right"),
-    "the first place only": (merge_02(more=lambda found: not found), "Only the first place was merged"),
-    "the last piece lost": (merge_02(to=lambda n: n - 1), "The last piece is lost"),
-    "skips what follows": (merge_02(step=3), "Some bytes are lost"),
-    "as they spell": (as_they_spell, "not what they spell"),
-    "nothing merged": (lambda pieces, pair: list(pieces), "Nothing was merged"),
-    "everything joined": (lambda pieces, pair: [b"".join(pieces)], "More than that has been joined"),
-    "dropped": (lambda pieces, pair: [p for p in pieces if p not in pair], "Some bytes are lost"),
-    "one too far": (looks_one_too_far, ("Was it pieces[i + 1]? The last piece has no neighbor", "raised IndexError")),
-    "in place": (in_place, "changed the list"),
-    "the very list": (the_same_where_nothing_is_merged, "Return a new list, also where nothing is merged"),
-    "one byte string": (lambda pieces, pair: b"".join(pieces), "it is one byte string, b'thethe'"),
-    "a pair in it": (lambda pieces, pair: [pair, *pieces], "become one piece with first + second"),
-    "texts": (lambda pieces, pair: [p.decode() for p in pieces], "A byte string has a b in front"),
-    "numbers": (lambda pieces, pair: list(b"".join(pieces)), "bytes([number]) is a piece again"),
-    "a generator": (lambda pieces, pair: (p for p in pieces), "an object of the kind generator"),
-    "raises": (raises, "raised IndexError"),
-    "no end": (never_goes_on, ("had not come to an end after 200,000 lines", "of your cell")),
-    "nothing returned": (nothing(solved("08-2")), "Does the function end with return?"),
-    "called": ([b"aa", b"a"], "It got a list of 2"),
-}
-
-
-def test_a_tuple_and_a_recursion_are_right_too():
-    def merge(pieces, pair):
-        if len(pieces) < 2:
-            return list(pieces)
-        size = 2 if tuple(pieces[:2]) == pair else 1
-        return [b"".join(pieces[:size]), *merge(pieces[size:], pair)]
-
-    assert check("08-2", merge).passed
-    assert check("08-2", lambda pieces, pair: tuple(merge(pieces, pair))).passed
-
-
-# 08-3 -----------------------------------------------------------------------------------------------------
-
-
-def best_by(key, pick=max):
-    return lambda counts: pick(counts, key=lambda pair: key(counts[pair], pair))
-
-
-def most(counts):
-    return [pair for pair in counts if counts[pair] == max(counts.values())]
-
-
-def pops_it(counts):
-    best = solved("08-3")(counts)
-    del counts[best]
-    return best
-
-
-WRONG_3 = {
-    "the first of equals": (best_by(lambda n, pair: n), "keeps the one that comes first"),
-    "most_common": (lambda counts: counts.most_common(1)[0][0], "the greater one is wanted"),
-    "the last of equals": (lambda counts: most(counts)[-1], "the greater one is wanted"),
-    "the smallest": (lambda counts: min(most(counts)), "the greater one is wanted"),
-    "by what they spell": (best_by(lambda n, pair: (n, b"".join(pair))), "not the two joined"),
-    "the longest": (best_by(lambda n, pair: (n, len(b"".join(pair)), pair)), "yours is longer, which does not count"),
-    "by the second first": (best_by(lambda n, pair: (n, pair[::-1])), "the greater one is wanted"),
-    "the second the other way": (lambda c: min((p for p in most(c) if p[0] == max(most(c))[0]), key=lambda p: p[1]),
-                                 "the first pieces are equal, and b'c' is greater than b'a'"),
-    "the greatest, however often": (max, "It occurs once, and the most frequent one 4 times"),
-    "the rarest": (best_by(lambda n, pair: (n, pair), min), "It occurs 3 times, and the most frequent one 8 times"),
-    "with its count": (lambda counts: counts.most_common(1)[0], "the pair and its count"),
-    "joined": (lambda counts: b"".join(solved("08-3")(counts)), "The pair itself is wanted, not yet merged"),
-    "all that are equal": (lambda counts: sorted(most(counts)), "should be a pair, a tuple of two byte strings"),
-    "the count": (lambda counts: max(counts.values()), "should be a pair"),
-    "made up": (lambda counts: (b"u", b"u"), "That pair is not among those counted"),
-    "takes it out": (pops_it, "changed the Counter"),
-    "raises": (raises, "raised IndexError"),
-    "no end": (endless(solved("08-3")), "had not come to an end after 200,000 lines"),
-    "nothing returned": (nothing(solved("08-3")), "Does the function end with return?"),
-    "called": ((b"u", b"g"), "It got a tuple of 2"),
-}  # fmt: skip
-
-
-def test_sorting_is_right_too_and_the_rule_is_the_librarys():
-    assert check("08-3", lambda counts: sorted((n, pair) for pair, n in counts.items())[-1][1]).passed
-    best_pair, pair_counts, merge = solved("08-3"), solved("08-1"), solved("08-2")
-    for words, merges in LEARNED:
-        left = {tuple(bytes([byte]) for byte in word.encode()): count for word, count in words.items()}
-        learned = []
-        for _ in merges:
-            learned.append(best_pair(pair_counts(left)))
-            left = {tuple(merge(list(pieces), learned[-1])): count for pieces, count in left.items()}
-        contents = [bytes([byte]) for byte in range(256)]
-        for first, second in learn_merges({word.encode(): n for word, n in words.items()}, len(merges)):
-            contents.append(contents[first] + contents[second])
-        assert learned == merges
-        assert [first + second for first, second in learned] == contents[256:]
-
-
-# 08-4 -----------------------------------------------------------------------------------------------------
-
-
-def encode_04(choose=min, every=True, again=True, start=lambda word: [bytes([byte]) for byte in word]):
-    """Encodes a word; ``choose`` takes one of the places where a merge could be, each (rank, place)."""
-
-    def encode_word(word, merges):
-        pieces = start(word)
-        while True:
-            places = [(merges.index(pair), i) for i, pair in enumerate(pairwise(pieces)) if pair in merges]
-            if not places:
-                return pieces
-            rank, place = choose(places)
-            if every:
-                pieces = solved("08-2")(pieces, merges[rank])
-            else:
-                pieces[place : place + 2] = [b"".join(merges[rank])]
-            if not again:
-                return pieces
-
-    return encode_word
-
-
-def longest_match(word, merges):
-    vocabulary, pieces = {b"".join(pair) for pair in merges}, []
-    while word:
-        size = max((n for n in range(1, len(word) + 1) if word[:n] in vocabulary), default=1)
-        pieces.append(word[:size])
-        word = word[size:]
-    return pieces
-
-
-def once_through(found, merge):
-    def encode_word(word, merges):
-        pieces = [bytes([byte]) for byte in word]
-        for pair in merges:
-            if pair in pairwise(pieces):
-                pieces = merge(pieces, pair)
-            elif not found:
-                break
-        return pieces
-
-    return encode_word
-
-
-def one_place(pieces, pair):
-    i = list(pairwise(pieces)).index(pair)
-    return [*pieces[:i], b"".join(pair), *pieces[i + 2 :]]
-
-
-def stops_at_one_merge_fewer(word, merges):
-    return encode_04()(word, merges[:-1])
-
-
-def takes_the_merges(word, merges):
-    pieces = [bytes([byte]) for byte in word]
-    while merges:
-        pieces = solved("08-2")(pieces, merges.pop(0))
-    return pieces
-
-
-def never_ends(word, merges):
-    pieces = [bytes([byte]) for byte in word]
-    while True:
-        for pair in merges:
-            pieces = solved("08-2")(pieces, pair)
-
-
-WRONG_4 = {
-    "by position": (encode_04(choose=lambda places: min(places, key=lambda p: p[1]), every=False),
-                    "You merge whatever comes first in the word"),
-    "longest match": (longest_match, "You take the longest piece that fits"),
-    "the last learned first": (encode_04(choose=lambda places: max(places, key=lambda p: (p[0], -p[1]))),
-                               "You merge the pair that was learned last"),
-    "once": (encode_04(again=False), "You stop after one merge"),
-    "stops at the first that is missing": (once_through(False, solved("08-2")), "You stop too early"),
-    "one place of each": (once_through(True, one_place), "every place is merged"),
-    "the last merge forgotten": (stops_at_one_merge_fewer, "You stop too early"),
-    "nothing merged": (lambda word, merges: [bytes([byte]) for byte in word], "Nothing was merged"),
-    "the whole word": (lambda word, merges: [word] if word else [], "was learned first"),
-    "characters": (encode_04(start=lambda word: [c.encode() for c in word.decode()]), "None of its pairs was ever"),
-    "numbers": (encode_04(start=list), "A loop over a byte string gives numbers"),
-    "texts": (then(solved("08-4"), lambda pieces: [p.decode("latin-1") for p in pieces]), "A byte string has a b"),
-    "the last byte lost": (lambda word, merges: solved("08-4")(word[:-1], merges), "should be the word again"),
-    "one byte string": (then(solved("08-4"), b"|".join), "one for each piece; it is one byte string"),
-    "ids": (lambda word, merges: list(range(len(word))), "it is the number 0"),
-    "uses up the merges": (takes_the_merges, "changed the list"),
-    "raises": (raises, "raised IndexError"),
-    "slow": (slow(solved("08-4")), "200,000 lines"),
-    "no end": (never_ends, ("had not come to an end after 200,000 lines", "of your cell")),
-    "nothing returned": (nothing(solved("08-4")), "Does the function end with return?"),
-    "called": ([b"we", b"st"], "It got a list of 2"),
-}  # fmt: skip
-
-
 def learned(words, most):
-    """Merges as pairs of byte strings."""
+    """Merges as pairs of byte strings, as the library learns them."""
     contents = [bytes([byte]) for byte in range(256)]
     merges = []
     for first, second in learn_merges(words, most):
@@ -426,25 +92,320 @@ def learned(words, most):
     return merges
 
 
-def test_the_planted_merges_are_those_that_their_words_teach():
-    for words, merges in LEARNED:
-        assert learned({word.encode(): count for word, count in words.items()}, len(merges)) == merges
+# 08-1 -----------------------------------------------------------------------------------------------------
+
+WRONG_1 = {
+    "ties the other way": (["pu", "hu", "hug", "pug"], "the ties the wrong way round"),
+    "the first of equals": (["ug", "un", "hug", "pug"], "the one that came first in the list"),
+    "each word once": (["ug", "un", "hug", "pun"], "You counted each word once"),
+    "counted only once": (["ug", "pu", "un", "hu"], "all from one count"),
+    "the third another": (["ug", "un", "bun", "pug"], ("The first 2 are right", "occurs 3 times by then")),
+    "the second another": (["ug", "pug", "un", "pun"], ("The first is right", "occurs 5 times by then")),
+    "a tie in the end": (["ug", "un", "pun", "hug"], ("The first 3 are right", "comes later in the alphabet")),
+    "a tie in the beginning": (["pu", "ug", "un", "pug"], "comes later in the alphabet"),
+    "a pair that is gone": (["ug", "pu", "un", "pun"], "occurs 5 times by then, and another one more often"),
+    "a word": (["hugs", "pug", "pun", "bun"], "No pair of neighbors makes that token there"),
+    "backwards": (["gu", "nu", "nup", "gup"], "No pair of neighbors makes that token there"),
+    "one too few": (["ug", "un", "pun"], "Expected are 4 tokens, one for each merge; it got 3"),
+    "one missing": (["ug", "un", "pun", ...], "Token 4 is still missing"),
+    "numbers": ([10, 8, 5, 5], "Token 1 should be a text"),
+    "one text": ("ug un pun pug", "a list of four texts"),
+    "a dict": ({"ug": 10}, "It got a dict of 1"),
+}
 
 
-def test_the_solution_and_once_through_encode_as_the_library_does():
+def test_tokens_may_be_written_as_bytes_or_pairs_and_are_what_the_library_learns():
+    assert check("08-1", [b"ug", ("u", "n"), "p+un", "p ug"]).passed
+    words = {word.encode(): times for word, times in WORDS.items()}
+    assert [(first + second).decode() for first, second in learned(words, 4)] == first_tokens(cut()) == solved("08-1")
+
+
+# 08-2 -----------------------------------------------------------------------------------------------------
+
+
+def cuts_02(places, safe=lambda left, right, whole: left + right == whole):
+    """The places among ``places(length)`` where ``safe`` says so, of three lists of ids."""
+
+    def safe_cuts(text, encode):
+        return [i for i in places(len(text)) if safe(encode(text[:i]), encode(text[i:]), encode(text))]
+
+    return safe_cuts
+
+
+def every(length):
+    return range(length + 1)
+
+
+def lengths(left, right, whole):
+    return len(left) + len(right) == len(whole)
+
+
+def never_moves(text, encode):
+    places, i = [], 0
+    while i <= len(text):
+        if encode(text[:i]) + encode(text[i:]) == encode(text):
+            places.append(i)
+    return places
+
+
+WRONG_2 = {
+    "as many ids": (cuts_02(every, lengths), ("'ab' is [258] and 'c' is [99]", "As many ids, but other ones")),
+    "every place": (cuts_02(every, lambda *ids: True), "but the whole is [97, 257]"),
+    "without the ends": (cuts_02(lambda n: range(1, n)), "The cut at 0 is missing: one part is empty"),
+    "without the last": (cuts_02(range), "The cut at 4 is missing"),
+    "without the first": (cuts_02(lambda n: range(1, n + 1)), "The cut at 0 is missing"),
+    "the left ids are there": (cuts_02(every, lambda a, b, whole: set(a) <= set(whole)), "Cut at"),
+    "begins as the whole": (cuts_02(every, lambda a, b, whole: whole[: len(a)] == a), "but the whole is"),
+    "ends as the whole": (cuts_02(every, lambda a, b, whole: not b or whole[-len(b) :] == b), "but the whole is"),
+    "spaces": (lambda t, e: [i for i in every(len(t)) if i in (0, len(t)) or t[i] == " "], "The cut at 1 is missing"),
+    "backwards": (then(cuts_02(every), lambda found: found[::-1]), "from left to right"),
+    "twice": (then(cuts_02(every), lambda found: sorted(found * 2)), "name each once"),
+    "too far": (then(cuts_02(every), lambda found: [*found, 99]), "The places of this text go from 0 to 4"),
+    "the parts": (lambda t, e: [(t[:i], t[i:]) for i in cuts_02(every)(t, e)], "should hold places, whole numbers"),
+    "yes or no": (lambda t, e: [e(t[:i]) + e(t[i:]) == e(t) for i in every(len(t))], "it holds True"),
+    "how many": (then(cuts_02(every), len), "should be a list of places"),
+    "raises": (raises, "raised IndexError: list index out of range"),
+    "no end": (never_moves, ("had not come to an end after 200,000 lines", "of your cell")),
+    "slow": (slow(cuts_02(every)), "200,000 lines"),
+    "nothing returned": (nothing(cuts_02(every)), "Does the function end with return?"),
+    "called": ([0, 1, 4], "It got a list of 3"),
+}
+
+
+def test_sets_and_generators_in_a_list_are_right_and_every_safe_cut_lies_between_two_tokens():
+    assert check("08-2", lambda text, encode: set(solved("08-2")(text, encode))).passed
+    for text, encoder in CUTS:
+        safe = cuts(text, encoder)
+        assert {0, len(text)} <= set(safe)
+        assert len(safe) <= len(encoder(text)) + 1
+    encoder = encode_pieces(BCD)
+    ends = [0, *itertools.accumulate(len(piece) for piece in encoded(b"abeabcdxbc", BCD))]
+    assert cuts("abeabcdxbc", encoder) == ends
+
+
+# 08-3 -----------------------------------------------------------------------------------------------------
+
+
+def after_03(word, pair):
+    return Counter(pairwise(merged(word, pair)))
+
+
+def change_03(choose=lambda pair, new, one, by: True, sign=1):
+    """The right changes, of which those stay that ``choose`` wants."""
+
+    def changes(word, pair):
+        new = b"".join(pair)
+        by = solved("08-3")(word, pair)
+        return {one: sign * n for one, n in by.items() if choose(pair, new, one, n)}
+
+    return changes
+
+
+def place_by_place(word, pair):
+    by, new = Counter(), b"".join(pair)
+    for i in range(len(word) - 1):
+        if word[i : i + 2] == pair:
+            by[pair] -= 1
+            if i:
+                by[word[i - 1], pair[0]] -= 1
+                by[word[i - 1], new] += 1
+            if i + 2 < len(word):
+                by[pair[1], word[i + 2]] -= 1
+                by[new, word[i + 2]] += 1
+    return by
+
+
+def every_pair_of_places(word, pair):
+    pieces, i = [], 0
+    while i < len(word):
+        found = word[i : i + 2] == pair
+        pieces.append(b"".join(pair) if found else word[i])
+        i += 2 if found and word[i + 1 : i + 3] != pair else 1
+    by = Counter(pairwise(pieces))
+    by.subtract(pairwise(word))
+    return by
+
+
+def first_place_only(word, pair):
+    i = next((i for i, two in enumerate(pairwise(word)) if two == pair), len(word))
+    by = Counter(pairwise([*word[:i], b"".join(word[i : i + 2]), *word[i + 2 :]]) if i < len(word) else pairwise(word))
+    by.subtract(pairwise(word))
+    return by
+
+
+def never_past_a_pair(word, pair):
+    i = 0
+    while i < len(word):
+        if word[i : i + 2] != pair:
+            i += 1
+    return Counter()
+
+
+WRONG_3 = {
+    "the minus sign": (lambda w, p: after_03(w, p) - Counter(pairwise(w)), "their method subtract keeps it"),
+    "signs": (change_03(sign=-1), "The signs are the wrong way round"),
+    "the counts after": (after_03, "Those are the counts after the merge"),
+    "its own pair only": (change_03(lambda pair, new, one, by: one == pair), "The pair has neighbors"),
+    "old neighbors left": (change_03(lambda pair, new, one, by: new in one or one == pair), "are gone as well"),
+    "nothing new": (change_03(lambda pair, new, one, by: by < 0), "What the new piece brings is missing"),
+    "place by place": (place_by_place, "a new piece stands beside a new piece"),
+    "overlapping": (every_pair_of_places, "only the first of the two is merged"),
+    "the first place only": (first_place_only, ("Only the first place was merged", "The word becomes")),
+    "the counts before": (lambda w, p: Counter(pairwise(w)), "there should be"),
+    "doubled": (then(solved("08-3"), lambda by: {one: 2 * n for one, n in by.items()}), "be +1, and there is +2"),
+    "nothing": (lambda w, p: {}, "there is no change"),
+    "joined": (then(solved("08-3"), lambda by: {b"".join(one): n for one, n in by.items()}), "could not be told apart"),
+    "texts": (then(solved("08-3"), lambda by: {tuple(h.decode() for h in one): n for one, n in by.items()}),
+              "should be a byte string"),
+    "pieces": (lambda w, p: {(piece,): -1 for piece in w}, "a tuple of two byte strings; it is a tuple of 1"),
+    "shares": (then(solved("08-3"), lambda by: {one: n / 2 for one, n in by.items()}), "should be a whole number"),
+    "a list": (then(solved("08-3"), lambda by: list(by.items())), "a dict from pair to change; it is a list"),
+    "the word": (lambda w, p: merged(w, p), "a dict from pair to change; it is a tuple"),
+    "subtract returns nothing": (lambda w, p: after_03(w, p).subtract(pairwise(w)), "it is None"),
+    "a tuple changed": (lambda w, p: w.pop(), "raised AttributeError"),
+    "raises": (raises, "raised IndexError"),
+    "no end": (never_past_a_pair, ("had not come to an end", "of your cell")),
+    "nothing returned": (nothing(solved("08-3")), "Does the function end with return?"),
+    "called": (Counter(), "It got a Counter of 0"),
+}  # fmt: skip
+
+
+def test_zeros_and_a_counter_are_right_too_and_changes_add_up_to_a_new_count():
+    def changes(word, pair):
+        by = after_03(word, pair)
+        by.subtract(pairwise(word))
+        return by
+
+    assert check("08-3", changes).passed
     dice = random.Random(0)
-    right, through = solved("08-4"), once_through(True, solved("08-2"))
-    assert check("08-4", through).passed
     for _ in range(300):
+        word = tuple(bytes([letter]) for letter in dice.choices(b"abc", k=dice.randint(1, 9)))
+        pair = tuple(bytes([letter]) for letter in dice.choices(b"abc", k=2))
+        counts = Counter(pairwise(word))
+        counts.update(solved("08-3")(word, pair))
+        assert {one: n for one, n in counts.items() if n} == after_03(word, pair)
+
+
+# 08-4 -----------------------------------------------------------------------------------------------------
+
+
+def split_04(pick, order=lambda vocab: sorted(vocab, key=vocab.get), least=2):
+    """Each token split in two that are tokens, as ``pick`` says."""
+
+    def recover_merges(vocab):
+        merges = []
+        for token in order(vocab):
+            if len(token) < least:
+                continue
+            splits = [(token[:i], token[i:]) for i in range(1, len(token))]
+            splits = [pair for pair in splits if pair[0] in vocab and pair[1] in vocab]
+            merges.append(pick(splits, vocab) if splits else (token,))
+        return merges
+
+    return recover_merges
+
+
+def encoding(order=lambda vocab: sorted(vocab, key=vocab.get), least=2, known=lambda merges: merges):
+    def recover_merges(vocab):
+        merges = []
+        for token in order(vocab):
+            if len(token) >= least:
+                merges.append(tuple(encoded(token, known(merges))))
+        return merges
+
+    return recover_merges
+
+
+def takes_tokens_out(vocab):
+    merges = []
+    while vocab:
+        token = min(vocab, key=vocab.get)
+        del vocab[token]
+        if len(token) > 1:
+            merges.append(encoded(token, merges))
+    return merges
+
+
+def waits_for_ids(vocab):
+    merges, next_id = [], 0
+    while len(merges) < len(vocab):
+        merges += [encoded(token, merges) for token, i in vocab.items() if i == next_id and len(token) > 1]
+        next_id += 1
+    return merges
+
+
+def oldest(splits, vocab):
+    return min(splits, key=lambda pair: max(vocab[pair[0]], vocab[pair[1]]))
+
+
+WRONG_4 = {
+    "the first split": (split_04(lambda splits, vocab: splits[0]), ("b'that' was made of", "which was no token yet")),
+    "the last split": (split_04(lambda splits, vocab: splits[-1]), "was made of"),
+    "the oldest halves": (split_04(oldest), ("Both halves are tokens", "become [b'bb', b'b']")),
+    "the longest half": (split_04(lambda splits, vocab: max(splits, key=lambda p: max(map(len, p)))), "was made of"),
+    "the lowest sum": (split_04(lambda s, vocab: min(s, key=lambda p: vocab[p[0]] + vocab[p[1]])), "was made of"),
+    "alphabetical": (encoding(order=list), "The ids say in which order the tokens were learned"),
+    "alphabetical, split": (split_04(oldest, order=list), "The ids say in which order the tokens were learned"),
+    "by length": (encoding(order=lambda vocab: sorted(vocab, key=len)), "The ids say in which order"),
+    "single bytes too": (encoding(least=1), "only longer tokens were made by a merge"),
+    "no merges known": (encoding(known=lambda merges: []), "exactly two pieces are left"),
+    "only the last three known": (encoding(known=lambda merges: merges[-3:]), "exactly two pieces are left"),
+    "the last one missing": (then(solved("08-4"), lambda merges: merges[:-1]), "is missing"),
+    "one twice": (then(solved("08-4"), lambda merges: [*merges, merges[-1]]), "so there were 11 merges; yours are 12"),
+    "turned round": (then(solved("08-4"), lambda merges: [pair[::-1] for pair in merges]), "is no token"),
+    "the tokens": (lambda vocab: [token for token in vocab if len(token) > 1], "not yet merged"),
+    "ids": (then(solved("08-4"), lambda merges: [(1, 2) for _ in merges]), "should be a byte string, such as b'a'"),
+    "a dict": (then(solved("08-4"), dict), "should be a list of pairs; it is a dict"),
+    "takes them out": (takes_tokens_out, "changed the dict"),
+    "raises": (raises, "raised IndexError"),
+    "no end": (waits_for_ids, ("had not come to an end", "of your cell")),
+    "slow": (slow(solved("08-4")), "200,000 lines"),
+    "nothing returned": (nothing(solved("08-4")), "Does the function end with return?"),
+    "called": ([(A, B)], "It got a list of 1"),
+}
+
+
+def test_the_lowest_rank_first_is_right_too():
+    def recover_merges(vocab):
+        merges = []
+        for token in sorted(vocab, key=vocab.get):
+            pieces = [bytes([byte]) for byte in token]
+            while known := [pair for pair in pairwise(pieces) if pair in merges]:
+                pieces = list(merged(pieces, min(known, key=merges.index)))
+            merges += [pieces] if len(pieces) > 1 else []
+            merges = [tuple(pair) for pair in merges]
+        return merges
+
+    assert check("08-4", recover_merges).passed
+    assert check("08-4", then(solved("08-4"), lambda merges: tuple(list(pair) for pair in merges))).passed
+
+
+def test_merges_come_back_whatever_the_words_are():
+    dice = random.Random(0)
+    for words, merges in LEARNED:
+        assert learned({word.encode(): times for word, times in words.items()}, len(merges)) == merges
+    for _ in range(200):
         words = {bytes(dice.choices(b"abc", k=dice.randint(2, 8))): dice.randint(1, 9) for _ in range(8)}
         merges = learned(words, dice.randint(1, 20))
-        id_of = {bytes([byte]): byte for byte in range(256)}
+        assert len({first + second for first, second in merges}) == len(merges)
+        assert solved("08-4")(vocabulary(merges)) == merges
+
+
+def test_words_are_encoded_as_the_library_does():
+    dice = random.Random(0)
+    for _, merges in LEARNED:
+        tokenizer = encode_pieces(merges)
         ids = {}
         for new, (first, second) in enumerate(merges, 256):
-            ids[id_of[first], id_of[second]] = id_of[first + second] = new
-        word = bytes(dice.choices(b"abc", k=dice.randint(0, 12)))
-        assert [id_of[piece] for piece in right(word, merges)] == merged_by_the_library(list(word), ids)
-        assert through(word, merges) == right(word, merges)
+            ids[tokenizer_id(first, merges), tokenizer_id(second, merges)] = new
+        letters = b"".join(first + second for first, second in merges).decode()
+        for _ in range(50):
+            word = "".join(dice.choices(letters, k=dice.randint(0, 12)))
+            assert tokenizer(word) == merged_by_the_library(list(word.encode()), ids)
+
+
+def tokenizer_id(piece, merges):
+    return piece[0] if len(piece) == 1 else 256 + [first + second for first, second in merges].index(piece)
 
 
 # 08-5 -----------------------------------------------------------------------------------------------------

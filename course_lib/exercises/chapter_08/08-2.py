@@ -1,10 +1,3 @@
-def merge(pieces, pair):
-    merged, i = [], 0
-    while i < len(pieces):
-        if tuple(pieces[i : i + 2]) == pair:
-            merged.append(pair[0] + pair[1])
-            i += 2
-        else:
-            merged.append(pieces[i])
-            i += 1
-    return merged
+def safe_cuts(text, encode):
+    whole = encode(text)
+    return [i for i in range(len(text) + 1) if encode(text[:i]) + encode(text[i:]) == whole]

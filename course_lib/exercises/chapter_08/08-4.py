@@ -1,16 +1,13 @@
-from itertools import pairwise
-
-
-def encode_word(word, merges):
-    rank = {pair: i for i, pair in enumerate(merges)}
-    pieces = [bytes([byte]) for byte in word]
-    while True:
-        known = [pair for pair in pairwise(pieces) if pair in rank]
-        if not known:
-            return pieces
-        first, second = min(known, key=rank.get)
-        i = 0
-        while i < len(pieces) - 1:
-            if (pieces[i], pieces[i + 1]) == (first, second):
-                pieces[i : i + 2] = [first + second]
-            i += 1
+def recover_merges(vocab):
+    merges = []
+    for token in sorted(vocab, key=vocab.get):
+        pieces = [bytes([byte]) for byte in token]
+        for pair in merges:  # those that were learned before
+            i = 0
+            while i < len(pieces) - 1:
+                if (pieces[i], pieces[i + 1]) == pair:
+                    pieces[i : i + 2] = [b"".join(pair)]
+                i += 1
+        if len(pieces) == 2:
+            merges.append(tuple(pieces))
+    return merges

@@ -1,9 +1,11 @@
-"""Chapter 08, byte pairs: count, merge, choose, encode, compare runs, show a stream, a chat that nobody can break."""
+"""Chapter 08, byte pairs: merges by hand, cuts, counts that change, a vocabulary undone, runs, a stream, a chat."""
 
+from course_lib.exercises.chapter_08.by_hand import BY_HAND
+from course_lib.exercises.chapter_08.changing import CHANGES
 from course_lib.exercises.chapter_08.chat import CHAT
-from course_lib.exercises.chapter_08.counting import BEST_PAIR, PAIR_COUNTS
-from course_lib.exercises.chapter_08.merging import ENCODE_WORD, MERGE
+from course_lib.exercises.chapter_08.cutting import SAFE_CUTS
+from course_lib.exercises.chapter_08.recovering import RECOVER
 from course_lib.exercises.chapter_08.scoring import BEST_RUN
 from course_lib.exercises.chapter_08.streaming import STREAM
 
-EXERCISES = (PAIR_COUNTS, MERGE, BEST_PAIR, ENCODE_WORD, BEST_RUN, STREAM, CHAT)
+EXERCISES = (BY_HAND, SAFE_CUTS, CHANGES, RECOVER, BEST_RUN, STREAM, CHAT)

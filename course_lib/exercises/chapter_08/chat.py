@@ -12,6 +12,7 @@ from course_lib.tokenizers import BPETokenizer
 
 SPECIAL_TOKENS = ("<|user|>", "<|end|>", "<|assistant|>", "<|system|>")
 TEXT = "Question: what is the end? Question: why is the sky blue? Question: who will ask the user what why is? " * 3
+TEXT += "who's    why's    what's    " * 4  # with these, spaces and 's are tokens too: 08-2 needs them
 QUESTION = "<|user|>Question: {}<|end|><|assistant|>"
 CASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (QUESTION, ("why is the sky blue?",)),

@@ -1,14 +1,13 @@
-"""What learners return in this chapter, pieces and pairs of pieces, and a call that comes to an end."""
+"""A call that comes to an end and changes nothing, and pairs of pieces in what it returned."""
 
 import copy
 from collections.abc import Callable
 from typing import Any
 
+from course_lib.exercises.chapter_08.merging import Pair
 from course_lib.exercises.judge.calling import call, described
 from course_lib.exercises.judge.exercise import Wrong
 from course_lib.exercises.judge.patience import patience
-
-Pair = tuple[bytes, bytes]
 
 
 def ask(function: Callable[..., Any], *args: Any, shown: str) -> Any:
@@ -34,17 +33,6 @@ def need_piece(value: Any, what: str) -> bytes:
     }  # fmt: skip
     words = "" if isinstance(value, bool) else known.get(type(value), "")
     raise Wrong(f"{what} should be a byte string, such as b'a'; it is {described(value)}. {words}".rstrip())
-
-
-def need_pieces(value: Any, shown: str) -> list[bytes]:
-    """What the call ``shown`` returned, if it is a list of pieces."""
-    what = f"What {shown} returned"
-    if isinstance(value, bytes):
-        raise Wrong(f"{what} should be a list of byte strings, one for each piece; it is one byte string, {value!r}.")
-    if not isinstance(value, (list, tuple)):
-        hint = " Does the function end with return?" if value is None else ""
-        raise Wrong(f"{what} should be a list of byte strings; it is {described(value)}.{hint}")
-    return [need_piece(piece, f"Piece {i} (counted from 0) that {shown} returned") for i, piece in enumerate(value)]
 
 
 def need_pair(value: Any, what: str) -> Pair:
