@@ -261,6 +261,18 @@ def test_where_it_went_round_is_shown():
     assert wrong(waits, one_line).endswith(f"in line {line} of your cell:\n    return [i + 1 for i in iter(int, 1)]")
 
 
+def test_between_two_of_its_own_lines_the_last_one_is_shown():
+    cell = {}
+    exec(compile("def stream():\n  while True:\n    yield 0", "a cell", "exec"), cell)
+
+    def judge():
+        with patience(cell["stream"], "stream()", 1000):
+            for i in cell["stream"]():
+                assert sorted(range(100), key=lambda j: j + i)
+
+    assert "of your cell" in wrong(judge)
+
+
 def test_what_comes_to_an_end_goes_its_way_and_the_tracer_of_others_stays():
     seen = []
 

@@ -37,7 +37,7 @@ def _judge_by_hand(attempt: Any) -> str:
             if got == wrong:
                 raise Wrong(words)
         place = next(i for i, (here, there) in enumerate(zip(got, expected)) if here != there)
-        raise Wrong(f"{_so_far(place)} token {place + 1} is another one; yours is {got[place]!r}. {_hint(got, place)}")
+        raise Wrong(f"{_so_far(place)}Token {place + 1} should be another one than {got[place]!r}. {_hint(got, place)}")
     return (
         "u+g 10 times (so does p+u, but u comes after p), then u+n 8 times, and then three pairs 5 times each: p+un "
         "comes last in the alphabet, and p+ug after it. Every count after the first is a new one: once ug is a token, "
@@ -45,14 +45,8 @@ def _judge_by_hand(attempt: Any) -> str:
     )
 
 
-def _so_far(place: int) -> str:
-    return (
-        "The"
-        if place == 0
-        else "The first is right, and the"
-        if place == 1
-        else f"The first {place} are right, and the"
-    )
+def _so_far(right: int) -> str:
+    return "" if right == 0 else "The first is right. " if right == 1 else f"The first {right} are right. "
 
 
 def _texts(attempt: Any) -> list[str]:
@@ -72,7 +66,7 @@ def _text(value: Any, place: int) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
-        raise Wrong(f'Token {place} should be a text, such as "gs"; it is {described(value)}. Expected is a text each.')
+        raise Wrong(f'Token {place} should be a text, such as "gs"; it is {described(value)}.')
     return "".join(letter for letter in value if letter not in "+ ")
 
 

@@ -49,8 +49,8 @@ def _judge_changes(attempt: Any) -> str:
         words = next((words for wrong, words in _known_slips(word, pair) if got == wrong), "")
         first = next(one for one in [*expected, *got] if got.get(one, 0) != expected.get(one, 0))
         raise Wrong(
-            f"{shown}: for the pair {first} there should be {_told(expected.get(first, 0))}, and there is "
-            f"{_told(got.get(first, 0))}. The word becomes {merged(word, pair)}. {words}".rstrip()
+            f"{shown}: the count of the pair {first} should change by {expected.get(first, 0)}; yours says "
+            f"{got.get(first, 0)}. The word becomes {merged(word, pair)}. {words}".rstrip()
         )
     return (
         "A merge takes away its own pair and those of the old neighbors, and brings those of the new piece. That is "
@@ -59,15 +59,13 @@ def _judge_changes(attempt: Any) -> str:
     )
 
 
-def _told(by: int) -> str:
-    return f"{by:+d}" if by else "no change"
-
-
 def _need_counts(value: Any, shown: str) -> dict[Pair, int]:
     """Of what the call ``shown`` returned, the counts that are not 0."""
     what = f"What {shown} returned"
     if not isinstance(value, Mapping):
-        hint = " Does the function end with return?" if value is None else ""
+        hint = (
+            " Does the function end with return? (A Counter's own subtract returns nothing.)" if value is None else ""
+        )
         raise Wrong(f"{what} should be a Counter, or a dict from pair to change; it is {described(value)}.{hint}")
     for key, by in value.items():
         if isinstance(key, bytes):

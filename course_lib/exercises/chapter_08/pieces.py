@@ -43,5 +43,5 @@ def need_pair(value: Any, what: str) -> Pair:
     if not isinstance(value, tuple) or len(value) != 2:
         raise Wrong(f"{what} should be a pair, a tuple of two byte strings; it is {described(value)}.{hint}")
     for place, piece in zip(("first", "second"), value):
-        need_piece(piece, f"{what} should be two byte strings: the {place}")
+        need_piece(piece, f"The {place} half of {what[0].lower()}{what[1:]}")
     return value

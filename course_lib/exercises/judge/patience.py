@@ -31,14 +31,15 @@ def patience(function: Callable[..., Any], shown: str, most: int = MOST_LINES) -
     """
     code = getattr(inspect.unwrap(function), "__code__", None)
     file = code.co_filename if code else None
-    left, place = most, None
+    left, last = most, 0
 
     def count(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
-        nonlocal left, place
+        nonlocal left, last
         if event == "line":
             left -= 1
+            if frame.f_code.co_filename == file:
+                last = frame.f_lineno
             if left < 0:
-                place = _line(frame, file)
                 raise _Enough
         return count
 
@@ -47,19 +48,17 @@ def patience(function: Callable[..., Any], shown: str, most: int = MOST_LINES) -
     try:
         yield
     except _Enough:
-        sys.settrace(before)
         raise Wrong(
-            f"{shown} had not come to an end after {most:,} lines of Python: a loop in it goes round and round.{place}"
+            f"{shown} had not come to an end after {most:,} lines of Python: a loop in it goes round and round."
+            f"{_line(file, last)}"
         ) from None
     finally:
         sys.settrace(before)
 
 
-def _line(frame: FrameType | None, file: str | None) -> str:
-    """Where a learner's code is just now, if it is there."""
-    while frame and frame.f_code.co_filename != file:
-        frame = frame.f_back
-    if not frame or not file:
+def _line(file: str | None, number: int) -> str:
+    """Where a learner's code was last, if it was seen."""
+    if not file or not number:
         return ""
-    line = linecache.getline(file, frame.f_lineno).strip()
-    return f"\nWhen it was stopped, it was in line {frame.f_lineno} of your cell" + (f":\n    {line}" if line else ".")
+    line = linecache.getline(file, number).strip()
+    return f"\nWhen it was stopped, it was in line {number} of your cell" + (f":\n    {line}" if line else ".")
