@@ -23,7 +23,7 @@ from course_lib.models.mode import evaluating
 from course_lib.paths import runs_dir
 from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
-from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.page import Pictured, first_sentence, script
 from course_lib.widgets.signs import SIGNS
 from course_lib.widgets.sliders import look, value_slider
 
@@ -130,7 +130,7 @@ class Sampler(Pictured):
             text = self.view.text if text is None else text
             order, whole, left = self._distributions(ids, name or self.model.value)
         except CourseError as error:
-            words = str(error).split(". ")[0].rstrip(".") + "."  # the rest of the advice is for programs
+            words = first_sentence(error)
             nothing = {"bars": [], "rest": {}, "trail": [], "last": {}, "earlier": False}
             return {**nothing, "status": words, "alt": words}
         bars = [{"sign": self._sign(int(i)), **_bar(p, q)} for i, p, q in list(zip(order, whole, left))[:MOST_BARS]]
