@@ -7,10 +7,7 @@ function render({ model, el }) {
   keepKeys(bar);
   const back = named(bar, "button", "course-lab-back", BUTTON, "◀ Back");
   const forward = named(bar, "button", "course-lab-forward", BUTTON, "Forward ▶");
-  const label = add(bar, "label", "display: flex; flex: 1; align-items: center; gap: 8px;", "step");
-  const slider = named(label, "input", "course-lab-step", "flex: 1; min-width: 0;");
-  Object.assign(slider, { type: "range", min: 0 });
-  const shown = named(bar, "span", "course-lab-shown", "min-width: 5em; font-variant-numeric: tabular-nums;");
+  const { slider, show } = stepSlider(bar);
   const picture = named(frame, "div", "course-lab-merges-picture", "min-height: 74px;");
   picture.setAttribute("role", "img");
   const words = named(frame, "div", "course-lab-status", "min-height: 3em;");
@@ -30,11 +27,8 @@ function render({ model, el }) {
   };
   const move = () => {
     const [step, last] = [model.get("step"), model.get("last")];
-    slider.max = last; // before the value, which would be held down to the old one
-    slider.value = step;
+    show(step, last);
     slider.disabled = last === 0;
-    shown.textContent = `${step} of ${last}`;
-    slider.setAttribute("aria-valuetext", shown.textContent);
     // A button that is truly disabled would lose the focus, and with it the place of those who use the keyboard.
     for (const [button, isAtEnd] of [[back, step === 0], [forward, step === last]]) {
       button.setAttribute("aria-disabled", String(isAtEnd));

@@ -79,14 +79,18 @@ def _merged(chunk: list[bytes], pair: Pair) -> list[bytes]:
 
 MARK = "; box-shadow: 0 4px 0 #D55E00"
 JOINT = BOX.format(0, 6) + "min-width: 16px; padding: 0 2px; font-size: 11px; line-height: 39px"
+WALL = (
+    f'<span style="{BOX.format(7, 6)}height: 39px; border-left: 2px dashed #808080" '
+    'title="a new chunk begins: no merge reaches across"></span>'
+)
 CELL = "text-align: left; white-space: normal; vertical-align: middle; padding: 4px 8px; border-top: 1px solid #808080"
 
 
 class MergePicture:
     """The steps of one text: `row` draws one, `table` all of them.
 
-    Between two neighbors stands the rank of their merge, or a dot where there is none; a thick line runs under the
-    pair that is merged next.
+    Between two neighbors stands the rank of their merge, or a dot where there is none; a dashed wall between chunks.
+    A thick line runs under the pair that is merged next.
     """
 
     def __init__(self, tokenizer: BPETokenizer, ranks: Mapping[Pair, int], ids: Mapping[bytes, int], text: str) -> None:
@@ -129,7 +133,8 @@ class MergePicture:
             first, starts = len(after), places(chunk, step.pair)
             marked |= {first + i + side for i in starts for side in (0, 1)}
             after += [self._joint(pair, i in starts) for i, pair in enumerate(pairwise(chunk))]
-            after.append(f'<span style="{BOX.format(7, 6)}"></span>')
+            after.append(WALL)
+        after[-1:] = [""] * bool(after)  # the last chunk ends where the row does
         return after, marked
 
     def _joint(self, pair: Pair, is_next: bool) -> str:

@@ -87,8 +87,8 @@ class PiecesPicture:
     def _repr_html_(self) -> str:
         most = max(one.n_tokens for one in self.counts) or 1
         rows = "".join(_row_html(one, most) for one in self.counts)
-        note = f'<div style="{WORDS}">{self.note}</div>' if self.note else ""
-        return f'<div style="max-width: 900px">{rows}{note}</div>'
+        note = f"The longer a bar, the more tokens. {self.note}".rstrip()
+        return f'<div style="max-width: 900px">{rows}<div style="{WORDS}">{note}</div></div>'
 
     def __repr__(self) -> str:
         lines = []

@@ -25,7 +25,7 @@ from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, first_sentence, script
 from course_lib.widgets.signs import SIGNS
-from course_lib.widgets.sliders import look, value_slider
+from course_lib.widgets.sliders import connect, look, value_slider
 
 MOST_BARS = 24
 """So many of the likeliest tokens have a bar of their own; the others share one."""
@@ -89,9 +89,7 @@ class Sampler(Pictured):
         self.top_p = value_slider("top_p", TOP_PS, 1.0, {1.0: "1, all"})
         controls = {"model": self.model, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
         self.view = SamplerView(text=text, data=self.seen(text))
-        for name, control in controls.items():
-            control.add_class(f"course-lab-{name}")
-            control.observe(lambda change: self._set(), names="value")
+        connect(controls, self._set)
         self.view.observe(self._typed, names="text")
         self.view.observe(lambda change: self._asked(change["new"]), names="ask")
         self.widget = ipywidgets.VBox([*controls.values(), self.view], layout={"overflow": "hidden"})

@@ -102,6 +102,7 @@ def test_bytes_that_are_no_character_are_hexadecimal_and_stand_under_their_chara
         "1: E6 97 A5 ‖ U+0007",
     ]
     assert view.picture.index("日") < view.picture.index("E6") < view.picture.index("A5")
+    assert view.picture.count("no merge reaches across") == 1, "a wall between the two chunks, and none at the end"
     tints = re.findall(r"background-color: ([^;\"]*)", view.picture)
     assert tints == [TINTS[i % 2] for i in range(4)], "no two neighbors have one color"
 
