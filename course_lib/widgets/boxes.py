@@ -63,6 +63,7 @@ EDGE = (
 )
 SIGN = "display: block; font-size: 16px; line-height: 22px; white-space: pre"
 NUMBER = "display: block; font-size: 11px; line-height: 15px"
+WORDS = "font: 13px/1.5 sans-serif; text-align: left"
 ALARM = "border-left: 4px solid #D55E00; padding-left: 0.8em; margin: 0.3em 0"
 
 Box = Callable[[Piece, int], str]

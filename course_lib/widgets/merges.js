@@ -2,7 +2,8 @@
 
 function render({ model, el }) {
   const frame = named(el, "div", "course-lab-merges", `position: relative; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  const { rewrite } = textBox(frame, model, model.get("label"), 1);
+  const { keys, rewrite } = textBox(frame, model, model.get("label"), 1);
+  keys.textContent += ` ${model.get("legend")}`;
   const bar = add(frame, "div", "display: flex; align-items: center; gap: 10px; margin-bottom: 8px;");
   keepKeys(bar);
   const back = named(bar, "button", "course-lab-back", BUTTON, "◀ Back");

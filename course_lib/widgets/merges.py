@@ -15,7 +15,7 @@ from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer
 from course_lib.tokenizers.bpe.splitting import Splitter
 from course_lib.tokenizers.byte import to_utf8
-from course_lib.widgets.boxes import BOX, Piece, alarm_html, id_box, row_html
+from course_lib.widgets.boxes import BOX, WORDS, Piece, alarm_html, id_box, row_html
 from course_lib.widgets.page import script
 from course_lib.widgets.signs import sign
 
@@ -77,6 +77,9 @@ def _merged(chunk: list[bytes], pair: Pair) -> list[bytes]:
 
 # ---- the picture of it -------------------------------------------------------------------------------
 
+LEGEND = (
+    "Between two pieces stands the rank of their merge, or a dot where there is none. No merge crosses a dashed wall."
+)
 MARK = "; box-shadow: 0 4px 0 #D55E00"
 JOINT = BOX.format(0, 6) + "min-width: 16px; padding: 0 2px; font-size: 11px; line-height: 39px"
 WALL = (
@@ -177,10 +180,11 @@ class MergePicture:
         rows = [self._line(i) for i in numbers if i not in left]
         if left:
             rows.insert(-1, f'<tr><td style="{CELL}"></td><td style="{CELL}">{len(left)} more steps</td></tr>')
-        return f'<table style="border-collapse: collapse; max-width: 900px">{"".join(rows)}</table>'
+        table = f'<table style="border-collapse: collapse; max-width: 900px">{"".join(rows)}</table>'
+        return f'<div>{table}<div style="{WORDS}">{LEGEND}</div></div>'
 
     def _line(self, number: int) -> str:
-        words = f'<div style="font: 13px sans-serif">{html.escape(self.words(number))}</div>'
+        words = f'<div style="{WORDS}">{html.escape(self.words(number))}</div>'
         return f'<tr><td style="{CELL}">{number}</td><td style="{CELL}">{self.row(number)}{words}</td></tr>'
 
     def __str__(self) -> str:
@@ -216,6 +220,7 @@ class MergeSteps(anywidget.AnyWidget):
     step = traitlets.Int(0).tag(sync=True)
     last = traitlets.Int(0).tag(sync=True)
     """The highest step."""
+    legend = traitlets.Unicode(LEGEND).tag(sync=True)
     picture = traitlets.Unicode().tag(sync=True)
     words = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)

@@ -12,7 +12,7 @@ import traitlets
 
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
-from course_lib.widgets.boxes import TINTS, Piece, alarm_html, pieces, row_html
+from course_lib.widgets.boxes import TINTS, WORDS, Piece, alarm_html, pieces, row_html
 from course_lib.widgets.page import first_sentence, script
 from course_lib.widgets.signs import sign
 
@@ -22,7 +22,6 @@ MOST_PIECES = 400
 MOST_CHARACTERS = 20_000
 """Of a longer text the beginning is read."""
 
-WORDS = "font: 13px/1.5 sans-serif; text-align: left"
 HEAD = f"display: flex; flex-wrap: wrap; gap: 0 14px; align-items: baseline; min-height: 21px; {WORDS}"
 TOLD = "font-family: monospace; overflow-wrap: anywhere"
 BAR = "height: 5px; margin: 1px 0 5px; background: #808080; width: {:.1f}%"

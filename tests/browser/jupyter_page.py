@@ -183,5 +183,5 @@ def switch_to_dark(page) -> None:
 def assert_no_errors(page) -> None:
     shown = page.locator(ERROR)
     assert shown.count() == 0, "\n".join(shown.all_text_contents())
-    ids = page.evaluate("[...document.querySelectorAll('clipPath')].map((node) => node.id)")
-    assert len(ids) == len(set(ids)), f"two charts share a clipping frame, and one cuts the other off: {ids}"
+    ids = page.evaluate("[...document.querySelectorAll('clipPath, [id^=course-lab]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids)), f"two widgets share a name, and the one uses what is the other's: {ids}"

@@ -42,6 +42,24 @@ def test_the_last_step_is_what_the_tokenizer_makes_of_the_text(tokenizer, text):
     assert ids_at_the_end(view) == tokenizer.encode(text)
 
 
+@pytest.fixture(scope="module")
+def gpt2() -> BPETokenizer:
+    try:
+        return BPETokenizer.gpt2()
+    except CourseError as error:
+        pytest.skip(str(error))
+
+
+def test_gpt2s_own_merges_end_at_its_published_ids(gpt2):
+    """From the documentation of tiktoken and of GPT-2 in transformers."""
+    view = MergeSteps(gpt2, "Hello world")
+    assert ids_at_the_end(view) == [15496, 995]
+    assert view.alt.startswith("Pieces and their ids: Hello 15496; ␣world 995.")
+    for text in ("unbelievably 日本 🦊", "naïve l'école 12345", "   \n\t aaaa", "لغة और भाषा"):
+        view.text = text
+        assert ids_at_the_end(view) == gpt2.encode(text)
+
+
 @settings(max_examples=100, deadline=None)
 @given(text=WORDS)
 def test_each_step_merges_the_earliest_pair_wherever_it_stands_and_never_across_chunks(text):
