@@ -86,7 +86,10 @@ WALL = (
     f'<span style="{BOX.format(7, 6)}height: 39px; border-left: 2px dashed #808080" '
     'title="a new chunk begins: no merge reaches across"></span>'
 )
+# Without the colors and stripes that a page gives its own tables.
+TABLE = "border-collapse: collapse; max-width: 900px; margin: 0; color: inherit"
 CELL = "text-align: left; white-space: normal; vertical-align: middle; padding: 4px 8px; border-top: 1px solid #808080"
+LINE = f'<tr style="background: none"><td style="{CELL}">{{}}</td><td style="{CELL}">{{}}</td></tr>'
 
 
 class MergePicture:
@@ -179,13 +182,13 @@ class MergePicture:
         left = numbers[MOST_ROWS - 1 : -1]
         rows = [self._line(i) for i in numbers if i not in left]
         if left:
-            rows.insert(-1, f'<tr><td style="{CELL}"></td><td style="{CELL}">{len(left)} more steps</td></tr>')
-        table = f'<table style="border-collapse: collapse; max-width: 900px">{"".join(rows)}</table>'
+            rows.insert(-1, LINE.format("", f"{len(left)} more steps"))
+        table = f'<table style="{TABLE}">{"".join(rows)}</table>'
         return f'<div>{table}<div style="{WORDS}">{LEGEND}</div></div>'
 
     def _line(self, number: int) -> str:
         words = f'<div style="{WORDS}">{html.escape(self.words(number))}</div>'
-        return f'<tr><td style="{CELL}">{number}</td><td style="{CELL}">{self.row(number)}{words}</td></tr>'
+        return LINE.format(number, self.row(number) + words)
 
     def __str__(self) -> str:
         if self.error:

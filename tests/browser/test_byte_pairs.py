@@ -26,6 +26,7 @@ CELLS = (
     "tokenizers = {'characters': CharTokenizer.train(text), 'bytes': ByteTokenizer(), 'byte pairs': own,\n"
     "    'the same': own}\nFourTokenizers(tokenizers, 'the lowest crow')",
     "print(merges.step, 'steps', merges.last)",
+    "from IPython.display import HTML\nHTML(merges._repr_html_())  # as a page without a kernel has it",
 )
 PIECE = "span[title^='token ']"
 HAS_FOCUS = "node => document.activeElement === node"
@@ -103,6 +104,11 @@ def test_the_merges_of_a_word(opened, tmp_path):
     run_cell(page, "print(merges.step")
     last = int(view.locator(".course-lab-shown").inner_text().split()[-1])
     page.locator(".jp-OutputArea-output", has_text=f"{last - 1} steps {last}").wait_for()
+    run_cell(page, "from IPython.display")
+    kept = page.locator(".jp-OutputArea-output table")
+    kept.wait_for()
+    assert kept.locator("tr").count() == last + 1
+    assert kept.evaluate(LEAST_CONTRAST) >= 4.5
     cells = page.locator(".jp-Notebook .jp-Cell").count()
     box.fill("")
     wait_until(lambda: "Type a word" in view.inner_text(), "no text")
@@ -126,6 +132,9 @@ def test_the_merges_of_a_word(opened, tmp_path):
     switch_to_dark(page)
     view.evaluate("view => view.scrollIntoView({block: 'center'})")
     page.screenshot(path=tmp_path / "merges_dark.png")
+    assert kept.evaluate(LEAST_CONTRAST) >= 4.5
+    kept.scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "kept_dark.png")
     assert view.evaluate(LEAST_CONTRAST) >= 4.5
 
 
