@@ -255,7 +255,7 @@ class Recording:
 RECORDINGS = {
     "chapter_00": Recording("microGPT on the bundled names, 500 and 5,000 steps", 4, measure_names, recipe=""),
     "chapter_03": Recording(
-        "the ladder of chapter 03: what each part of a GPT is worth", 6, measure_ladder, "tinytales_cpu",
+        "the ladder of chapter 03: what each part of a GPT is worth", 15, measure_ladder, "tinytales_cpu",
         {
             "block_size": 32, "n_embd": 64, "position": "learned", "norm": "layernorm", "qk_norm": False, "mlp": "gelu",
             "tie_weights": True, "zero_init": False, "head_lr_scale": 1.0, "momentum": 0.95, "max_steps": 400,

@@ -60,7 +60,7 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_notebook(page, jupyterlab.page_of("chapters/02_batcher.ipynb"))
-    run_cells_until(page, "Chance that can be repeated")
+    run_cells_until(page, "Randomness that can be repeated")
     frame = page.locator(".course-lab-strip")
     frame.or_(page.locator(ERROR)).first.wait_for(timeout=120_000)
     assert_no_errors(page)

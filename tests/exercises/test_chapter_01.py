@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiktoken
 import tiktoken.load
@@ -33,15 +34,19 @@ WRONG_1 = {
     "Unicode": ([98, 114, 101, 97, 100], "An id is the position in the vocabulary"),
     "one wrong": ([2, 6, 4, 1, 5], "4 of 5 are right. The first wrong one: 5, at position 4"),
     "one missing": ([2, 6, ..., 1, 3], "The number at position 2 (counted from 0) is still missing"),
-    "too few": ([2, 6, 4], "Expected are 5 numbers, one after another; it got 3"),
-    "letters": (list("bread"), "expected is a whole number; it is the text 'b'"),
-    "fractions": ([2.0, 6, 4, 1, 3], "expected is a whole number; it is the number 2"),
-    "a text": ("26413", "Expected is a list of five whole numbers"),
+    "too few": ([2, 6, 4], "Expected 5 numbers, one after another, but got 3"),
+    "letters": (list("bread"), "expected a whole number, but got the text 'b'"),
+    "fractions": ([2.0, 6, 4, 1, 3], "expected a whole number, but got the number 2"),
+    "an array of fractions": (np.array([2.0, 6, 4, 1, 3]), "expected a whole number, but got the number 2"),
+    "an array, counted from 1": (np.array([3, 7, 5, 2, 4]), "You counted from 1"),
+    "an array of one number": (np.array(2), "one for each letter of bread, but got an array with the one"),
+    "a text": ("26413", "Expected a list of five whole numbers"),
 }
 
 
-def test_a_tuple_of_ids_is_right_too():
-    assert check("01-1", (2, 6, 4, 1, 3)).passed
+@pytest.mark.parametrize("kind", [tuple, np.array, torch.tensor, lambda ids: list(np.array(ids))])
+def test_ids_may_be_a_tuple_an_array_a_tensor_or_numpys_own_numbers(kind):
+    assert check("01-1", kind([2, 6, 4, 1, 3])).passed
 
 
 # 01-2 -----------------------------------------------------------------------------------------------------
@@ -57,15 +62,15 @@ WRONG_2 = {
     "filled from the left": ([0b11101000, 0b10001010, 0b10110000], "put zeros in front"),
     "filled from the left, zeros in the last": ([0b11101000, 0b10001010, 0b10101100], "put zeros in front"),
     "the code point in two bytes": ([0x20, 0xAC], "Two bytes hold code points up to U+07FF only"),
-    "not a byte": ([8364, 0, 0], "A byte is a number from 0 to 255; 8364 is none"),
-    "negative": ([-30, -126, -84], "-30 is none"),
-    "hexadecimal words": (["E2", "82", "AC"], "expected is a whole number; it is the text 'E2'"),
+    "not a byte": ([8364, 0, 0], "A byte is a number from 0 to 255; 8364 is not one"),
+    "negative": ([-30, -126, -84], "-30 is not one"),
+    "hexadecimal words": (["E2", "82", "AC"], "expected a whole number, but got the text 'E2'"),
     "the last one wrong": ([226, 130, 170], "2 of 3 are right. The first wrong one: 170, at position 2"),
-    "the character": ("€", "Expected is a list of three whole numbers"),
+    "the character": ("€", "Expected a list of three whole numbers"),
 }
 
 
-@pytest.mark.parametrize("attempt", [(226, 130, 172), "€".encode(), list("€".encode())])
+@pytest.mark.parametrize("attempt", [(226, 130, 172), "€".encode(), bytearray("€".encode()), list("€".encode())])
 def test_the_bytes_may_come_from_python_itself(attempt):
     assert check("01-2", attempt).passed
 
@@ -157,7 +162,12 @@ WRONG_4 = {
     "counted from 1": (raising("{character!r} at {next}"), "Count positions from 0"),
     "the length": (raising("{character!r} in a text of {length}"), "That is the length of the text"),
     "the last one": (all_of(lambda text, found: found[-1]), "The first unknown character is '!' at position 1; your"),
-    "all of them": (all_of(lambda text, found: found), "your message names a later one"),
+    "all of them, the last one first": (all_of(lambda text, found: found[::-1]), "your message names a later one"),
+    "counted from 1, and the length before it": (
+        raising("{character!r} at {next}, behind {position} others"),
+        ("Count positions from 0", "says \"'!' at 2, behind 1 others\", 2 before 1"),
+    ),
+    "counted from 1, and a count": (raising("{character!r} at {next} (1 is unknown)"), "Count positions"),
     "all of them, the first position": (
         all_of(lambda text, found: f"{[c for _, c in found]} at {found[0][0]}"),
         "your message names a later one",
@@ -185,6 +195,12 @@ WRONG_4 = {
 }
 
 
+def test_the_first_may_be_named_before_the_others():
+    assert check("01-4", all_of(lambda text, found: found)).passed
+    also = all_of(lambda text, found: f"{found[0][1]!r} at {found[0][0]} is unknown; so are {found[1:]}")
+    assert check("01-4", also).passed
+
+
 def test_a_caught_key_error_is_right_too():
     def strict_encode(text, characters):
         number_of, ids = dict(zip(characters, range(len(characters)))), []
@@ -205,6 +221,8 @@ def test_a_caught_key_error_is_right_too():
         "{c} is unknown! It stands at {i} of {n}; {V} are known.",
         "unknown at {i}: {rest}",
         "position {i} has {c!r} (U+{o:04X})",
+        "of {n} characters, {c!r} at {i}",
+        "the {next}th character, at position {i}: {c!r}",
     ],
 )
 def test_a_message_may_say_more(message):
@@ -212,7 +230,8 @@ def test_a_message_may_say_more(message):
         for i, c in enumerate(text):
             if c not in characters:
                 rest, n, V = text[i:], len(text), len(characters)
-                raise ValueError(message.format(c=c, i=i, text=text, rest=rest, n=n, V=V, o=ord(c)))
+                more = dict(rest=rest, n=n, V=V, next=i + 1, o=ord(c))
+                raise ValueError(message.format(c=c, i=i, text=text, **more))
         return [characters.index(c) for c in text]
 
     assert check("01-4", strict_encode).passed
@@ -264,6 +283,16 @@ WRONG_5 = {
 def test_decoding_what_fits_and_ignoring_the_rest_is_right_too():
     assert check("01-5", lambda ids, most: list(bytes(ids[:most]).decode("utf-8", "ignore").encode())).passed
     assert check("01-5", lambda ids, most: bytes(ids[:most]).decode("utf-8", "ignore").encode()).passed
+
+
+def whole_05(ids, most):
+    return list(bytes(ids[:most]).decode("utf-8", "ignore").encode())
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, lambda ids: torch.tensor(ids, dtype=torch.long)])
+def test_a_cut_may_be_a_tuple_an_array_or_a_tensor(kind):
+    assert check("01-5", lambda ids, most: kind(whole_05(ids, most))).passed
+    assert_told("01-5", lambda ids, most: kind(ids[:most]), "The last character of 'café' is in pieces")
 
 
 # 01-6 -----------------------------------------------------------------------------------------------------
@@ -344,6 +373,10 @@ def itself_where_it_can(table, old, new):
     return table if old == new else moved_07()(table, old, new)
 
 
+def a_view_where_it_can(table, old, new):
+    return torch.from_numpy(table.numpy())[:] if old == new else moved_07()(table, old, new)
+
+
 WRONG_7 = {
     "by id": (by_id, "kept their ids, not their characters"),
     "by id, zeros below": (zeros_below, "kept their ids, not their characters"),
@@ -366,6 +399,7 @@ WRONG_7 = {
     "a list of rows": (lambda table, old, new: list(moved_07()(table, old, new)), "should be a tensor; it is a list"),
     "the old one changed": (in_the_old_one, "changed the table that it was given"),
     "the old one returned": (itself_where_it_can, "returned the old table itself"),
+    "the old one's memory": (a_view_where_it_can, "returned the old table itself"),
     "the old one always": (lambda table, old, new: table, "it has (3, 3)"),
     "ids of the new one": (
         lambda table, old, new: torch.stack([table[i] for i in range(len(new))]),
@@ -395,14 +429,26 @@ def test_filling_an_empty_table_is_right_too():
     assert check("01-7", moved_table).passed
 
 
+def test_a_mean_row_that_is_only_expanded_is_right_too():
+    """Where no character stays, the rows of the new table may be one row in memory."""
+
+    def moved_table(table, old, new):
+        if set(old) & set(new):
+            return moved_07()(table, old, new)
+        return table.mean(dim=0).expand(len(new), -1)
+
+    assert check("01-7", moved_table).passed
+
+
 def test_the_words_of_the_chapter_hold():
     """Its vocabulary by hand, and its share of GPT-2's weights, told in verdicts, from the library."""
     assert CharTokenizer.train("banana bread").encode("bread") == [2, 6, 4, 1, 3]
-    assert round(50_257 * 768 / (50_257 * 768 + 85_842_432), 2) == 0.31
+    assert 50_257 * 768 + 85_842_432 == 124_439_808
+    assert round(50_257 * 768 / 124_439_808, 2) == 0.31
     assert round(256 * 768 / (256 * 768 + 85_842_432), 3) == 0.002
 
 
-def test_the_word_pieces_of_the_chapter_are_gpt2s():
+def test_the_subwords_of_the_chapter_are_gpt2s():
     """What the chapter stores, from the published vocabulary, where a teacher's folder has it (no download)."""
     folder = Path(os.environ.get("COURSE_DATA", "")) / "gpt2-bpe"
     if not (folder / "vocab.bpe").is_file():

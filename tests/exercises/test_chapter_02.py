@@ -1,13 +1,14 @@
 """Chapter 02's checks, each proved by planted wrong answers: what learners do, and what they must be told."""
 
 import itertools
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 
-from course_lib.data import Batcher
+from course_lib.data import Batcher, load_text
 from course_lib.exercises import check
 
 from .planted import assert_told
@@ -284,7 +285,8 @@ def loader_06(val="honest", key=lambda step: step, shift=1, places=0, train="hon
         count = len(tokens) - block_size + places
         starts = np.random.default_rng(key(step)).integers(count, size=batch_size)
         x = np.array([tokens[start : start + block_size] for start in starts])
-        return returned(x, x + shift)
+        y = np.array([tokens[start + shift : start + shift + block_size] for start in starts])
+        return returned(x, y)
 
     return load_batch
 
@@ -296,8 +298,8 @@ def by_rule_06(starts):
         cut = len(tokens) * 9 // 10
         tokens = tokens[:cut] if part == "train" else tokens[cut:]
         places = len(tokens) - block_size
-        x = np.array([tokens[a : a + block_size] for a in starts(places, batch_size, block_size, step)])
-        return x, x + 1
+        rows = np.array([tokens[a : a + block_size + 1] for a in starts(places, batch_size, block_size, step)])
+        return rows[:, :-1], rows[:, 1:]
 
     return load_batch
 
@@ -338,10 +340,11 @@ WRONG_6 = {
         by_rule_06(lambda n, b, T, step: [drawn_06(n, step)] * b),
         ("all 6 windows of a step are one and the same",),
     ),
-    "one place too few": (loader_06(places=-1), ("reach only from token 270 to 298",)),
+    "one place too few": (loader_06(places=-1), ("reach only from position 270 to 298",)),
     "one array": (loader_06(returned=lambda x, y: x), ("should return x and y; it returned an array",)),
     "rows too long": (loader_06(returned=lambda x, y: (np.c_[x, y[:, -1:]], y)), ("of shape (6, 5)", "T + 1")),
     "uneven rows": (loader_06(returned=lambda x, y: ([[1], [1, 2]], y)), ("the rows of x should be of one length",)),
+    "counted on": (loader_06(returned=lambda x, y: (x, x + 1)), ("y is x + 1", "An id is a label")),
     "not the text": (loader_06(returned=lambda x, y: (0 * x, y)), ("5 neighbors of the text",)),
     "nothing returned": (loader_06(returned=lambda x, y: None), ("Does the function end with return?",)),
     "called": ((1, 2), ("It got a tuple of 2",)),
@@ -395,13 +398,17 @@ WRONG_7 = {
     "an empty window": (windows_07(end=0), "Where nothing is left, there is no window"),
     "x too long": (windows_07(tail="long"), "they should be of one length"),
     "not shifted": (windows_07(shift=0), "x and y are both"),
-    "shifted by two": (windows_07(shift=2), "in the text comes 6"),
-    "a stride of 2 T": (windows_07(stride=3), ("9 is never a target", "begin 6 apart, and leave a gap", "T = 3 apart")),
-    "a stride of T + 2": (windows_07(stride=2), ("9 is never a target", "begin 5 apart, and leave a gap")),
+    "shifted by two": (windows_07(shift=2), "in the text comes 4"),
+    "a stride of 2 T": (windows_07(stride=3), ("27 is never a target", "begin 6 apart, and leave", "T = 3 apart")),
+    "a stride of T + 2": (windows_07(stride=2), ("27 is never a target", "begin 5 apart, and leave a gap")),
     "a stride of 1": (windows_07(stride=-2), ("begin 1 apart, so they overlap", "T = 3 apart")),
     "from 1 on": (
         lambda s, T: windows_07()(s[1:], T),
-        ("6 is never a target", "first window begins at position 1; it should begin at 0"),
+        ("4 is never a target", "first window begins at position 1; it should begin at 0"),
+    ),
+    "counted on": (
+        lambda s, T: [(x, [id_ + 1 for id_ in x]) for x, y in windows_07()(s, T)],
+        ("y is [32, 5, 19]", "An id is a label, not a number to count with"),
     ),
     "one by one": (smaller, "should begin at 0, T, 2T"),
     "one long window": (lambda s, T: [(s[:-1], s[1:])], "has 9 positions; block_size is 3"),
@@ -419,6 +426,15 @@ def test_the_librarys_own_windows_are_right():
         return [(x[0], y[0]) for x, y in Batcher(tokens, 1, block_size).windows()]
 
     assert check("02-7", side_by_side).passed
+
+
+def test_the_words_of_the_chapter_hold():
+    """What its text says of TinyTales and of chance, and no cell prints."""
+    text = load_text("tinytales")
+    train = text[: len(text) * 9 // 10]
+    starts = [place for place in range(len(train) - 64) if "\n\n" in train[place : place + 64]]
+    assert 5.7 < (len(train) - 64) / len(starts) < 6.3  # one window of 64 in six
+    assert round(1 - math.exp(-0.85), 2) == 0.57
 
 
 # All of them ----------------------------------------------------------------------------------------------

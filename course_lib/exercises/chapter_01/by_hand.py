@@ -5,6 +5,7 @@ from typing import Any
 
 from course_lib.exercises.judge.calling import described
 from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import plain
 
 SOURCE, WORD = "banana bread", "bread"
 VOCABULARY = sorted(set(SOURCE))
@@ -12,19 +13,18 @@ EURO_BYTES = (0xE2, 0x82, 0xAC)
 
 
 def whole_numbers(attempt: Any, length: int, exercise: Exercise) -> list[int]:
-    """``attempt`` as so many whole numbers."""
-    if isinstance(attempt, bytes):
-        attempt = list(attempt)
-    if not isinstance(attempt, (list, tuple)):
-        raise Wrong(f"Expected is {exercise.expects}. It got {described(attempt)}.")
-    if len(attempt) != length:
-        raise Wrong(f"Expected are {length} numbers, one after another; it got {len(attempt)}.")
-    for place, value in enumerate(attempt):
+    """``attempt`` as so many whole numbers; numpy's and torch's own count too."""
+    row = list(attempt) if isinstance(attempt, (bytes, bytearray)) else plain(attempt)
+    if not isinstance(row, list):
+        raise Wrong(f"Expected {exercise.expects}, but got {described(attempt)}.")
+    if len(row) != length:
+        raise Wrong(f"Expected {length} numbers, one after another, but got {len(row)}.")
+    for place, value in enumerate(row):
         if value is None or value is ...:
             raise Wrong(f"The number at position {place} (counted from 0) is still missing.")
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Wrong(f"At position {place} (counted from 0) expected is a whole number; it is {described(value)}.")
-    return list(attempt)
+            raise Wrong(f"At position {place} (counted from 0) expected a whole number, but got {described(value)}.")
+    return row
 
 
 def same_numbers(got: list[int], expected: Sequence[int], mistakes: Sequence[tuple[Sequence[int], str]]) -> None:
@@ -69,7 +69,7 @@ BREAD = Exercise(
     attempt="bread_ids",
     expects="a list of five whole numbers, one for each letter of bread",
     hints=(
-        "Write down the different characters of *banana bread*. There are seven, and one of them is no letter.",
+        "Write down the different characters of *banana bread*. There are seven, and one of them is not a letter.",
         "Sort them, the space first, and number them from 0.",
         "The space is 0, `a` is 1, `b` is 2, and so on. *bread* begins with 2.",
     ),
@@ -79,12 +79,12 @@ BREAD = Exercise(
 
 def _judge_euro(attempt: Any) -> str:
     if isinstance(attempt, (list, tuple)) and len(attempt) == 2:
-        raise Wrong("Two bytes hold code points up to U+07FF only. Expected are three: see the third row of the table.")
+        raise Wrong("Two bytes hold code points up to U+07FF only. Expected three: see the third row of the table.")
     got = whole_numbers(attempt, 3, EURO)
     parts = (0b0010, 0b000010, 0b101100)
     too_large = next((value for value in got if not 0 <= value <= 255), None)
     if too_large is not None:
-        raise Wrong(f"A byte is a number from 0 to 255; {too_large} is none. Each has eight binary digits.")
+        raise Wrong(f"A byte is a number from 0 to 255; {too_large} is not one. Each has eight binary digits.")
     known = [
         (parts, "The digits are cut rightly, 0010 000010 101100. Now put the marks of the pattern before them."),
         (parts[::-1], "These are the parts, without their marks, and in the wrong order."),

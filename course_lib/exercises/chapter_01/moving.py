@@ -27,7 +27,7 @@ def _judge_moved(attempt: Any) -> str:
         what = f"What {shown} returned"
         need_tensor(returned, what, (len(new), C), "(V, C) of the new vocabulary: one row for each of its characters")
         same_tensor(returned, _moved(table, old, new), what, _known_slips(table, old, new))
-        _is_its_own(returned, given, table, shown)
+        _is_its_own(returned, given, shown)
     return (
         "Each character keeps its row, wherever its id went, and a new one begins as a mean of all: nothing in "
         "particular yet. The head has a row for each id too, and moves the same way."
@@ -88,11 +88,12 @@ def _known_slips(table: Tensor, old: str, new: str) -> list[tuple[Tensor, str]]:
     return slips
 
 
-def _is_its_own(returned: Tensor, given: Tensor, table: Tensor, shown: str) -> None:
+def _is_its_own(returned: Tensor, given: Tensor, shown: str) -> None:
     """Whether the new table shares no memory with the old one."""
+    kept = returned.detach().clone()
     with torch.no_grad():
-        returned.add_(1.0)
-    if not given.equal(table):
+        given.add_(1.0)  # the old one moves, since an expanded table cannot be written to
+    if not returned.equal(kept):
         raise Wrong(f"{shown} returned the old table itself: whoever trains the new one changes the old. Make a copy.")
 
 

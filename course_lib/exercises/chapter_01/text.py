@@ -1,12 +1,13 @@
 """Between text and ids: an error that helps (01-4), and a cut that breaks no character (01-5)."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from course_lib.exercises.judge.calling import call, described, first_line, need_function
 from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
-from course_lib.exercises.judge.values import same_row
+from course_lib.exercises.judge.values import plain, same_row
 
 VOCABULARY = " abdenr"
 KNOWN = ("bread", "banana bread", "", " ")
@@ -32,16 +33,19 @@ def _judge_strict(attempt: Any) -> str:
         if got == [id_ + 1 for id_ in expected] and expected:
             raise Wrong(f"{shown} should return {expected}; it returned {got}. Ids begin at 0.")
         same_row(got, expected, f"What {shown} returned")
-    for text, character, later in UNKNOWN:
-        _stops(strict_encode, text, character, later)
+    messages = [_stops(strict_encode, *case) for case in UNKNOWN]
+    if all(map(_counts_from_1, messages, UNKNOWN)):
+        position, said = UNKNOWN[0][0].index(UNKNOWN[0][1]), first_line(ValueError(messages[0]))
+        before = f"{position + 1} before {position}"
+        raise Wrong(f"The message for {UNKNOWN[0][0]!r} says {said!r}, {before}. Count positions from 0.")
     return (
         "Known text becomes ids, and at the first unknown character it stops and says which one, and where. Who gets "
         "this message can mend the text; who gets wrong ids learns of it after the training."
     )
 
 
-def _stops(function: Callable[..., Any], text: str, character: str, later: tuple[str, ...]) -> None:
-    """Whether ``function`` raises a ValueError with the first unknown character and its position, and no later one."""
+def _stops(function: Callable[..., Any], text: str, character: str, later: tuple[str, ...]) -> str:
+    """The message of the ValueError that names the first unknown character and its position, before any later one."""
     position = text.index(character)
     shown = f"strict_encode({text!r}, {VOCABULARY!r})"
     expected = f"{shown} should raise a ValueError about {character!r} at position {position}"
@@ -60,27 +64,46 @@ def _stops(function: Callable[..., Any], text: str, character: str, later: tuple
         raise Wrong(f"{expected}; it raised {type(error).__name__}: {first_line(error)}.") from error
     else:
         raise Wrong(f"{expected}; {_instead(got, text)}")
-    numbers = [int(digits) for digits in re.findall(r"\d+", said)]
-    if any(_names(said, numbers, text, other, text.rindex(other)) for other in later):
+    numbers = _numbers(said)
+    named = max(_first(said, numbers, character, position))
+    if any(_of_later(said, numbers, text, other) < named for other in later):
         first = f"The first unknown character is {character!r} at position {position}"
         raise Wrong(f"{expected}; its message says {first_line(ValueError(said))!r}. {first}; your message names a "
                     "later one.")  # fmt: skip
     if character not in said:
         what = "the message is empty" if not said else f"the message says {first_line(ValueError(said))!r}"
         raise Wrong(f"{expected}; {what}, without the character.")
-    if position not in numbers:
+    if position not in numbers.values():
         known = {position + 1: "Count positions from 0.", len(text): "That is the length of the text."}
-        words = next((known[n] for n in numbers if n in known), "enumerate(text) gives each character with its own.")
+        else_ = "enumerate(text) gives each character with its own."
+        words = next((known[n] for n in numbers.values() if n in known), else_)
         raise Wrong(f"{expected}; its message says {first_line(ValueError(said))!r}, not that position. {words}")
+    return said
 
 
-def _names(said: str, numbers: list[int], text: str, later: str, position: int) -> bool:
-    """Whether a message names the unknown character ``later``; it may well quote the text, or its end."""
-    if position in numbers:
-        return True
+def _numbers(said: str) -> dict[int, int]:
+    """The whole numbers of a message, each by the place where it begins; 2nd and its like are none."""
+    return {match.start(): int(match[0]) for match in re.finditer(r"\d+(?!\d|st|nd|rd|th)", said)}
+
+
+def _first(said: str, numbers: dict[int, int], character: str, position: int) -> tuple[float, float]:
+    """Where a message has the character, and where its position; infinitely far away where it has not."""
+    places = [place for place, number in numbers.items() if number == position]
+    return (said.find(character) if character in said else math.inf), min(places, default=math.inf)
+
+
+def _of_later(said: str, numbers: dict[int, int], text: str, later: str) -> float:
+    """Where a message first names the unknown character ``later``; it may well quote the text, or its end."""
     for start in range(len(text) - 1):
-        said = said.replace(text[start:], "")
-    return text.count(later) == 1 and later in said
+        said = said.replace(text[start:], " " * len(text[start:]))
+    named, placed = _first(said, numbers, later, text.rindex(later))
+    return min(named, placed) if text.count(later) == 1 else placed  # else only the position tells which one is meant
+
+
+def _counts_from_1(said: str, case: tuple[str, str, tuple[str, ...]]) -> bool:
+    """Whether a message has the position counted from 1 first, and the right one only behind it."""
+    numbers, position = list(_numbers(said).values()), case[0].index(case[1])
+    return position + 1 in numbers and numbers.index(position + 1) < numbers.index(position)
 
 
 def _instead(got: Any, text: str) -> str:
@@ -134,8 +157,7 @@ def _is_safe(safe_cut: Callable[..., Any], text: str, ids: list[int], most: int)
     shown = f"safe_cut({ids}, {most})"
     given = list(ids)
     got = call(safe_cut, given, most, shown=shown)
-    if isinstance(got, (bytes, bytearray)):
-        got = list(got)
+    got = list(got) if isinstance(got, (bytes, bytearray)) else plain(got)
     if isinstance(got, str):
         raise Wrong(f"What {shown} returned should be a list of bytes; it is the text {got!r}. encode() leads back.")
     if given != ids:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from course_lib.exercises.chapter_02.rows import need_ids, need_pairs, plain
+from course_lib.exercises.chapter_02.rows import need_ids, need_pairs
 from course_lib.exercises.judge.calling import call, described, need_function, number
 from course_lib.exercises.judge.exercise import Exercise, Wrong
-from course_lib.exercises.judge.values import by_case, first_match, need_number
+from course_lib.exercises.judge.values import by_case, first_match, need_number, plain
 
 CASES = ((6, 2), (9, 8), (1000, 64))
 

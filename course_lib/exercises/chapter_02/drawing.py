@@ -103,7 +103,7 @@ def _covers(starts_of: Callable[..., Any], steps: list[tuple[int, ...]]) -> None
 
 STARTS = Exercise(
     id="02-3",
-    title="Chance that can be repeated",
+    title="Randomness that can be repeated",
     difficulty="medium",
     minutes=10,
     attempt="starts_of",

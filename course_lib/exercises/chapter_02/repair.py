@@ -5,12 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.exercises.chapter_02.rows import plain
+from course_lib.exercises.chapter_02.rows import LABELS
 from course_lib.exercises.judge.calling import call, described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Unattempted, Wrong
+from course_lib.exercises.judge.values import plain
 
 N, CUT, B, T = 300, 270, 6, 5
 STEPS = 40
+IDS = 7 * np.arange(N) % 1009
+"""The text: no id comes twice, and none is its neighbor's plus 1, so x + 1 is not the shift. The judge thinks in
+positions of the text."""
+PLACE = {int(id_): place for place, id_ in enumerate(IDS)}
 Batch = tuple[np.ndarray, np.ndarray]
 
 SHIFT = "Something is wrong with y. Print one row of x, and its row of y under it."
@@ -26,8 +31,8 @@ def _judge_repair(attempt: Any) -> str:
     if len(left) == 3:
         raise Unattempted("All three faults are still in the loader.")
     if left:
-        mended = 3 - len(left)
-        raise Wrong(f"{mended} of 3 faults {'is' if mended == 1 else 'are'} mended. What is left: {left[0]}")
+        fixed = 3 - len(left)
+        raise Wrong(f"{fixed} of 3 faults {'is' if fixed == 1 else 'are'} fixed. What is left: {left[0]}")
     _is_sound(load_batch, train, val)
     return (
         "None of the three raised an error. Not shifted: a loss too good too soon. One batch for ever: the training "
@@ -36,12 +41,13 @@ def _judge_repair(attempt: Any) -> str:
 
 
 def _batch(load_batch: Callable[..., Any], part: str, step: int) -> Batch:
+    """One batch, each id as its position in the text."""
     shown = f'load_batch(tokens, "{part}", batch_size={B}, block_size={T}, step={step})'
-    returned = call(load_batch, np.arange(N), part, B, T, step, shown=shown)
+    returned = call(load_batch, IDS.copy(), part, B, T, step, shown=shown)
     if not isinstance(returned, (list, tuple)) or len(returned) != 2:
         hint = " Does the function end with return?" if returned is None else ""
         raise Wrong(f"{shown} should return x and y; it returned {described(returned)}.{hint}")
-    found = []
+    tables = []
     for name, rows in zip("xy", returned):
         try:
             table = np.asarray(plain(rows))
@@ -52,10 +58,19 @@ def _batch(load_batch: Callable[..., Any], part: str, step: int) -> Batch:
                 f"{shown}: {name} should be a table of ids of shape {(B, T)}; it is {described(rows)}."
                 + (" A row of T + 1 tokens gives T to x and T to y." if table.ndim == 2 else "")
             )
-        if table.min() < 0 or table.max() >= N or (np.diff(table, axis=1) != 1).any():
-            raise Wrong(f"{shown}: a row of {name} should be {T} neighbors of the text, in order; one is not.")
-        found.append(table)
-    return found[0], found[1]
+        tables.append(table)
+    x, y = tables
+    if (y == x + 1).all():
+        raise Wrong(f"{shown}: y is x + 1, number by number. {LABELS}")
+    return _places(x, "x", shown), _places(y, "y", shown)
+
+
+def _places(table: np.ndarray, name: str, shown: str) -> np.ndarray:
+    """Where in the text the ids of a table stand, row by row side by side."""
+    places = np.array([[PLACE.get(id_, -1) for id_ in row] for row in table.tolist()])
+    if places.min() < 0 or (np.diff(places, axis=1) != 1).any():
+        raise Wrong(f"{shown}: a row of {name} should be {T} neighbors of the text, in order; one is not.")
+    return places
 
 
 def _faults(train: list[Batch], val: list[Batch]) -> list[str]:
@@ -71,9 +86,10 @@ def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batc
     """The three faults are gone; no new one should have come."""
     for x, y in [*train, *val]:
         if (y != x + 1).any():
+            here, below = IDS[x[0, 0]], IDS[y[0, 0]]
             raise Wrong(
-                f"The three faults are gone, but y is not right: under token {x[0, 0]} of x stands {y[0, 0]}. "
-                "Under each token should stand the one that follows it in the text."
+                f"The three faults are gone, but y is not right: under token {here} of x stands {below}. Under "
+                "each token should stand the one that follows it in the text."
             )
     if any(y.max() >= CUT for _, y in train):
         raise Wrong("The three faults are gone, but now training reads text that is kept for validation.")
@@ -88,8 +104,8 @@ def _is_sound(load_batch: Callable[..., Any], train: list[Batch], val: list[Batc
     if max(x.max() for x, _ in val) != N - 2 or min(x.min() for x, _ in val) != CUT:
         low, high = min(int(x.min()) for x, _ in val), max(int(y.max()) for _, y in val)
         raise Wrong(
-            f"The three faults are gone, but in {STEPS} steps the batches for validation reach only from token {low} "
-            f"to {high}; validation goes from {CUT} to {N - 1}. How many legal starts has it?"
+            f"The three faults are gone, but in {STEPS} steps the batches for validation reach only from position "
+            f"{low} to {high}; validation goes from {CUT} to {N - 1}. How many legal starts has it?"
         )
 
 
@@ -119,7 +135,7 @@ REPAIR = Exercise(
     hints=(
         "Decode one row of x and of y, and look. What is y?",
         "Draw two different steps. What in the function depends on `step`?",
-        "As it is, nothing does: `default_rng(step)` makes each step another one.",
+        "As it is, nothing does: `default_rng(step)` draws other windows for each step.",
         'Which tokens can a batch for `"val"` hold? They should all come from behind the cut: `tokens[cut:]`.',
     ),
     judge=_judge_repair,

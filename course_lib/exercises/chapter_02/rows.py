@@ -4,15 +4,7 @@ from typing import Any
 
 from course_lib.exercises.judge.calling import described
 from course_lib.exercises.judge.exercise import Wrong
-
-
-def plain(value: Any) -> Any:
-    """Arrays, tensors and their numbers as Python's own lists and numbers; tuples as lists; the rest as it is."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    return value
+from course_lib.exercises.judge.values import plain
 
 
 def need_ids(value: Any, what: str) -> list[int]:
@@ -28,6 +20,9 @@ def need_ids(value: Any, what: str) -> list[int]:
                 f"{described(one)}."
             )
     return row
+
+
+LABELS = "An id is a label, not a number to count with: take the targets from the text, one position further on."
 
 
 def need_pairs(value: Any, what: str, parts: str) -> list[Any]:

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from course_lib.exercises.chapter_02.rows import need_ids, need_pairs
+from course_lib.exercises.chapter_02.rows import LABELS, need_ids, need_pairs
 from course_lib.exercises.judge.calling import call, described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
 
@@ -91,8 +91,10 @@ SPLIT = Exercise(
     judge=_judge_split,
 )
 
-TEXTS = (([5, 6, 7, 8, 9, 10, 11, 12, 13, 14], 3), ([5, 6, 7, 8, 9, 10, 11, 12], 3), ([5, 6, 7], 4), ([4, 5], 1))
-"""Nine targets fill three windows of three; seven leave a tail of one; then a text shorter than a window."""
+IDS = [31, 4, 18, 50, 27, 9, 44, 13, 36, 22]
+TEXTS = ((IDS, 3), (IDS[:8], 3), (IDS[:3], 4), (IDS[:2], 1))
+"""Nine targets fill three windows of three; seven leave a tail of one; then a text shorter than a window.
+No id comes twice, and none is its neighbor's plus 1, so x + 1 is not the shift."""
 
 
 def _judge_side_by_side(attempt: Any) -> str:
@@ -132,6 +134,8 @@ def _is_shifted(windows: list[tuple[list[int], list[int]]], tokens: list[int], s
             raise Wrong(f"{what}: x is {x} and y is {y}; they should be of one length. {words}".rstrip())
         if x == y:
             raise Wrong(f"{what}: x and y are both {x}. The targets are the tokens that come next.")
+        if y == [id_ + 1 for id_ in x]:
+            raise Wrong(f"{what}: x is {x} and y is {y}, number by number one more. {LABELS}")
         following = dict(itertools.pairwise(tokens))  # no token comes twice
         for here, after in zip(x, y):
             if following.get(here) != after:

@@ -28,7 +28,7 @@ KNOWN = {
 
 def _judge_table(attempt: Any) -> str:
     if not isinstance(attempt, dict) or not set(PAIRS) & set(attempt):
-        raise Wrong(f"Expected is {TABLE.expects}. It got {described(attempt)}.")
+        raise Wrong(f"Expected {TABLE.expects}, but got {described(attempt)}.")
     for pair, expected in PAIRS.items():
         if attempt.get(pair) is None or attempt[pair] is ...:
             raise Wrong(f'The probability for "{pair}" is still missing.')

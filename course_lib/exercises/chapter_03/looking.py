@@ -36,7 +36,7 @@ KNOWN: list[tuple[tuple[float, ...], str]] = [
 
 def _judge_weights(attempt: Any) -> str:
     if not isinstance(attempt, dict) or not {"weights", "mix"} <= set(attempt):
-        raise Wrong(f"Expected is {WEIGHTS.expects}. It got {described(attempt)}.")
+        raise Wrong(f"Expected {WEIGHTS.expects}, but got {described(attempt)}.")
     got = _four(attempt["weights"])
     if not _close(got, WANTED):
         if got == [round(weight, 1) for weight in WANTED]:
@@ -108,7 +108,7 @@ WHY = {
 
 def _judge_moved(attempt: Any) -> str:
     if not isinstance(attempt, dict) or not set(PLACES) & set(attempt):
-        raise Wrong(f"Expected is {MOVED.expects}. It got {described(attempt)}.")
+        raise Wrong(f"Expected {MOVED.expects}, but got {described(attempt)}.")
     for name, places in PLACES.items():
         got = attempt.get(name)
         if got is None or got is ...:

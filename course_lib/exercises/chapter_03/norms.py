@@ -83,7 +83,7 @@ RMS_NORM = Exercise(
     attempt="rms_norm",
     expects="your function rms_norm(x, gain, eps) itself, without calling it",
     hints=(
-        "Look at `norm` in the chapter. What falls away when no mean is subtracted?",
+        "Look at `norm` in the chapter. What drops out when no mean is subtracted?",
         "The mean of the squares: `(x * x).mean(dim=-1, keepdim=True)`. It is one number for each token.",
         "Add eps to that mean, take the root, divide x by it, and multiply by the gain.",
     ),

@@ -15,10 +15,10 @@ B, T, C, H = 2, 6, 12, 3
 NORM = "The norm takes its mean over the wrong axis: it mixes the tokens, the future ones too, before attention begins."
 HEADS = "The heads are cut out wrongly: a head of a token should hold numbers of that token alone."
 ROOT = "The scores are divided by the wrong root: queries and keys have head_dim numbers each."
-HALF_MENDED = "The norm is half mended: mean and variance both run over the entries of a token (dim=-1)."
+HALF_FIXED = "The norm is half fixed: mean and variance both run over the entries of a token (dim=-1)."
 COUNTED = "The variance is the mean of the squared distances (correction=0), not their sum over n - 1."
 CUT_IN_TIME = "The heads are still cut along time: cut the last axis by reshape(B, T, n_head, ...), then transpose."
-NORMS = {(1, 1, 0): NORM, (-1, 1, 0): HALF_MENDED, (1, -1, 0): HALF_MENDED, (-1, -1, 1): COUNTED, (-1, -1, 0): None}
+NORMS = {(1, 1, 0): NORM, (-1, 1, 0): HALF_FIXED, (1, -1, 0): HALF_FIXED, (-1, -1, 1): COUNTED, (-1, -1, 0): None}
 """What one may find in the norm, as the axis of the mean, that of the variance, and the correction; None is right."""
 CUTS = {"as given": HEADS, "in time": CUT_IN_TIME, "right": None}
 ROOTS = {"C": ROOT, "head_dim": None}
@@ -68,8 +68,8 @@ def _judge_repair(attempt: Any) -> str:
     norm, cut, root = state
     left = [words for words in (NORMS[norm], CUTS[cut], ROOTS[root]) if words]
     if left:
-        mended = 3 - len(left)
-        raise Wrong(f"{mended} of 3 faults {'is' if mended == 1 else 'are'} mended. What is left: {left[0]}")
+        fixed = 3 - len(left)
+        raise Wrong(f"{fixed} of 3 faults {'is' if fixed == 1 else 'are'} fixed. What is left: {left[0]}")
     known = [(half_block(*given, H, add=False), "x itself is missing: the part adds to the stream.")]
     same_tensor(got, half_block(*given, H), f"What {shown} returned", known)
     one = call(mine, *given, 1, shown="half_block(x, gain, qkv, proj, n_head=1)")

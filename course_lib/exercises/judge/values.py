@@ -9,6 +9,15 @@ from course_lib.exercises.judge.calling import described, number
 from course_lib.exercises.judge.exercise import Wrong
 
 
+def plain(value: Any) -> Any:
+    """Arrays, tensors and their numbers as Python's own lists and numbers; tuples as lists; the rest as it is."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value
+
+
 def need_number(value: Any, what: str) -> float:
     """``value`` as a float, if it is a plain finite number (numpy's own and a Fraction count as plain).
 
