@@ -13,7 +13,9 @@ from course_lib.corpora import Grade, Part
 from course_lib.data import datasets, load_text
 from course_lib.data.datasets import CORPORA, Corpus
 from course_lib.errors import CourseError
+from course_lib.measurements import vocabularies
 from course_lib.models.micro import MicroGPT
+from course_lib.models.partial import LADDER
 from course_lib.optim import set_lr
 from course_lib.recipes import Recipe, load_recipe, names
 
@@ -109,7 +111,7 @@ def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
 def test_the_ladder_is_measured_rung_by_rung(project):
     recipe = TINY.replace(optimizer="muon", max_steps=4, eval_every=4, n_layer=2, n_head=4)
     seconds, details = measurements.measure_ladder(recipe, 2)
-    rungs = [rung.name for rung in measurements.LADDER]
+    rungs = [rung.name for rung in LADDER]
     assert details["ladder"] == rungs
     assert len(seconds) == len(details["seeds"]) == 2
     assert all(len(details[name]) == 2 for name in (*rungs, "without positions"))
@@ -167,6 +169,60 @@ def test_microgpt_is_measured_at_two_lengths(project, monkeypatch):
     model = MicroGPT([name for i, name in enumerate(names) if i % 40], seed=1, engine="vector")
     model.train(4)
     assert details["val_loss"][0] == pytest.approx(model.score(names[::40]), abs=1e-4)
+
+
+@pytest.fixture
+def two_texts(project, monkeypatch) -> Recipe:
+    """A recipe of byte pairs on a text, which is compared on another, too; and on one that cannot be had."""
+    texts = {"names": (260,), "numbers": (270, 300), "holmes": (270,)}
+    monkeypatch.setattr(vocabularies, "VOCABULARIES", texts)
+    schedule = dict(schedule="trapezoid", warmup_steps=2, cooldown_steps=6, max_steps=8, optimizer="muon")
+    return TINY.replace(tokenizer="bpe", bpe_vocab_size=300, tie_weights=False, **schedule)
+
+
+def test_ways_of_cutting_a_text_are_compared_at_equal_compute(two_texts, capsys):
+    seconds, details = vocabularies.measure_vocabularies(two_texts, 2)
+    assert "holmes is left out" in capsys.readouterr().err
+    assert list(details["forms"]) == ["names", "numbers"]
+    ways = ["characters", "characters, longer view", "bytes"]
+    assert [form["name"] for form in details["forms"]["numbers"]] == [*ways, "byte pairs, 270", "byte pairs, 300"]
+    own = details["forms"]["numbers"][-1]
+    assert (details["val_loss"], seconds) == (own["nats_per_token"], own["seconds"])
+    assert (own["flops"], own["max_steps"]) == (details["flops"], 8)
+    alone = list(measurements.build_trainer(two_texts.replace(seed=2)))
+    assert details["val_loss"][1] == round(alone[-1].val_loss, 4), "the recipe's own form is its own run"
+    assert details["settings"] == two_texts.settings
+    text = {name: load_text(name) for name in details["forms"]}
+    for name, forms in details["forms"].items():
+        assert [form["vocab_size"] for form in forms[2:]] == [256, *vocabularies.VOCABULARIES[name]]
+        for form in forms:
+            T, C = form["block_size"], 16
+            B = max(1, round(2 * 16 / T))  # a step takes about as many tokens, whatever the view
+            head, blocks = C * form["vocab_size"], 12 * C * C  # by hand: attention 4 C x C, the MLP 8
+            per_token = 6 * (blocks + head) + 12 * C * T  # of one layer
+            assert form["head_share"] == pytest.approx(6 * head / per_token, abs=1e-4)
+            assert form["tokens"] == form["max_steps"] * B * T
+            assert form["flops"] == form["tokens"] * per_token
+            assert abs(form["flops"] - details["flops"]) <= per_token * B * T / 2, "within a step, to either side"
+            assert len(form["bits_per_byte"]) == len(form["seconds"]) == 2
+            n_bytes = len(text[name][int(len(text[name]) * 0.9) :].encode())
+            n_tokens = round(n_bytes / form["bytes_per_token"])
+            for bits, nats in zip(form["bits_per_byte"], form["nats_per_token"], strict=True):
+                assert bits == pytest.approx(nats * n_tokens / (n_bytes * math.log(2)), abs=2e-3)
+        by_letters, longer, *_, pairs = forms
+        assert by_letters["block_size"] == pairs["block_size"] == 16
+        assert name != "numbers" or longer["block_size"] == round(16 * own["bytes_per_token"])
+        assert by_letters["bits_per_byte"][0] != by_letters["bits_per_byte"][1], "the seeds differ"
+
+
+def test_a_schedule_keeps_its_shares_of_a_run_of_another_length(two_texts):
+    flops = vocabularies._flops(measurements.build_trainer(two_texts))
+    forms = vocabularies._forms(two_texts, (300,), 2 * flops)
+    train = forms[-1].recipe.train
+    assert (train.max_steps, train.warmup_steps, train.cooldown_steps, train.eval_every) == (16, 4, 12, 0)
+    without = vocabularies._forms(two_texts.replace(cooldown_steps=None), (300,), flops / 4)
+    train = without[-1].recipe.train
+    assert (train.max_steps, train.warmup_steps, train.cooldown_steps) == (2, 0, None)
 
 
 def test_every_recording_has_a_recipe_that_exists():

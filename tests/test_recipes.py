@@ -10,6 +10,7 @@ from course_lib import recipes
 from course_lib.config import ALIASES, DataConfig, GPTConfig, TrainConfig
 from course_lib.device import select
 from course_lib.errors import CourseError
+from course_lib.models import GPT
 from course_lib.recipes import FROM_DATA, Recipe, load_recipe, setting_fields
 from course_lib.recipes.build import build_trainer, resume_trainer
 
@@ -18,7 +19,7 @@ NAMES = recipes.names()
 
 def test_the_recipes_that_the_course_names_are_bundled():
     own = {"shakespeare_char", "shakespeare_char_cpu"}
-    assert own | {f"nanogpt_{name}" for name in own} | {"tinytales_cpu"} <= set(NAMES)
+    assert own | {f"nanogpt_{name}" for name in own} | {"tinytales_cpu", "shakespeare_bpe_cpu"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,6 +99,20 @@ def test_the_courses_own_recipes_have_the_same_size_as_nanogpts(name, peer):
         assert own[setting] == theirs[setting]
     assert own["max_steps"] * own["batch_size"] < theirs["max_steps"] * theirs["batch_size"]
     assert (own["optimizer"], own["position"], own["norm"], own["mlp"]) == ("muon", "rope", "rmsnorm", "relu2")
+
+
+def test_byte_pairs_cost_what_characters_cost_and_nothing_else_differs():
+    by_pairs, by_letters = load_recipe("shakespeare_bpe_cpu"), load_recipe("shakespeare_char_cpu")
+    one, other = by_pairs.all_settings(), by_letters.all_settings()
+    steps = {"max_steps", "cooldown_steps", "eval_every"}
+    assert {name for name in one if one[name] != other[name]} == {"tokenizer", "bpe_vocab_size", *steps}
+    flops = [
+        GPT(recipe.model(V)).flops_per_token() * recipe.train.max_steps * recipe.train.batch_size
+        for recipe, V in ((by_pairs, by_pairs.data.bpe_vocab_size), (by_letters, 65))
+    ]
+    assert flops[0] == pytest.approx(flops[1], rel=0.005), "in whole steps"
+    shares = [r.train.cooldown_steps / r.train.max_steps for r in (by_pairs, by_letters)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["tinytales_cpu"])

@@ -1,6 +1,7 @@
 """Recorded results: written whole, read with care, found where there is nothing but the library."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from course_lib import bench, reference
 from course_lib.errors import CourseError
 from course_lib.measurements import RECORDINGS
+from course_lib.measurements.vocabularies import VOCABULARIES
 from course_lib.notebook import recorded
 from course_lib.recipes import load_recipe
 
@@ -133,3 +135,17 @@ def test_a_record_that_the_library_brings_is_whole(path):
     if "rows" in details:  # not every record keeps the curves
         losses = record.values("val_loss")
         assert all(rows[-1]["val_loss"] == loss for rows, loss in zip(record.rows, losses, strict=True))
+
+
+def test_the_record_of_chapter_08_compares_runs_that_cost_the_same():
+    details = recorded("chapter_08").content["details"]
+    assert set(details["forms"]) == set(VOCABULARIES), "every text was there"
+    for forms in details["forms"].values():
+        for form in forms:
+            step = form["flops"] / form["max_steps"]
+            assert abs(form["flops"] - details["flops"]) <= step
+            assert len(form["bits_per_byte"]) == len(form["nats_per_token"]) == len(details["seeds"]) >= 3
+            for bits, nats in zip(form["bits_per_byte"], form["nats_per_token"], strict=True):
+                assert bits == pytest.approx(nats / math.log(2) / form["bytes_per_token"], abs=2e-3)
+        shares = [form["head_share"] for form in forms if form["tokenizer"] != "char"]
+        assert shares == sorted(shares), "by rising vocabulary"

@@ -53,7 +53,8 @@ def in_numbers(run: Trial) -> str:
     planned = run.recipe.train.max_steps
     parts = [f"{steps:,} steps" if run.is_complete else f"stopped after {steps:,} of {planned:,} steps"]
     if run.val_loss is not None:
-        parts.append(f"validation {run.val_loss:.3f}" if run.val_loss < 1000 else f"validation {run.val_loss:.0e}")
+        loss = f"{run.val_loss:.3f}" if run.val_loss < 1000 else f"{run.val_loss:.0e}"
+        parts.append(f"validation {loss}{run.in_bits()}")
     if run.records:
         parts.append(f"{run.records[-1].seconds:.0f} s")
     return ", ".join(filter(None, [*parts, run.judgment]))

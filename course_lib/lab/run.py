@@ -8,8 +8,10 @@ from torch import nn
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
+from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
+from course_lib.recipes.build import val_bytes_per_token
 from course_lib.sampling import generate
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import StepRecord, Trainer
@@ -69,6 +71,17 @@ class Trial:
         """The last validation loss, in nats per token; None where none was measured."""
         return next((r.val_loss for r in reversed(self.records) if r.val_loss is not None), None)
 
+    @property
+    def bits_per_byte(self) -> float | None:
+        """`val_loss` in bits per byte, as which losses by different tokenizers can be compared."""
+        return None if self.val_loss is None else bits_per_byte(self.val_loss, 1, val_bytes_per_token(self.trainer))
+
+    def in_bits(self) -> str:
+        """`bits_per_byte` in words, for tokens that are longer than a letter; else, and without it, empty."""
+        if self.bits_per_byte is None or self.tokenizer.kind in ("char", "byte"):
+            return ""
+        return f" ({rounded(self.bits_per_byte)} bits per byte)"
+
     def command(self) -> str:
         """The command line that repeats this run; a comment after it says what it cannot repeat."""
         moved = "; ".join(f"{c.name} moved to {c.value:g} before step {c.step}" for c in self.changes)
@@ -97,7 +110,7 @@ class Trial:
         if last.train_loss is not None:
             parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
-            parts.append(f"validation {rounded(self.val_loss)}")
+            parts.append(f"validation {rounded(self.val_loss)}{self.in_bits()}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         if self.changes:

@@ -1,7 +1,9 @@
 """The lab as a whole, without a browser: it drives the same trainer as everyone, from buttons and from cells."""
 
 import functools
+import itertools
 import math
+import os
 import queue
 import re
 import shlex
@@ -12,6 +14,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +33,7 @@ from course_lib.lab.sample import in_words
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
+from course_lib.sampling import generate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -383,6 +387,86 @@ def test_a_run_without_steps_has_a_status(project):
     assert run.status() == "step 0 of 6"
     assert run.val_loss is None
     assert repr(run).startswith(f"Trial(0 of 6 steps; course train {RECIPE} --block-size 16 ")
+
+
+# Byte pairs -----------------------------------------------------------------------------------------------
+
+BY_PAIRS = load_recipe("shakespeare_bpe_cpu").replace(
+    dataset="tinytales", bpe_vocab_size=400, n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=2, max_steps=6,
+    cooldown_steps=3, warmup_steps=0, eval_every=3,
+)  # fmt: skip
+
+
+def test_a_lab_of_byte_pairs_trains_judges_and_tells_bits_per_byte(project, shown, whole_samples):
+    """On TinyTales, whose text needs no network; its floors are known by letters, and so are not drawn."""
+    lab = Lab(BY_PAIRS)
+    assert list(lab.controls.sliders)[:3] == ["block_size", "dropout", "max_lr"]
+    assert [line["label"] for line in chart(lab)["lines"]] == [f"knowing nothing: ln 400 = {math.log(400):.2f}"]
+    assert f"{build_trainer(BY_PAIRS).model.num_parameters():,} weights" in lab.controls.readout.value
+    lab.controls.sliders["block_size"].value = 32
+    lab.controls.sliders["dropout"].value = 0.1
+    lab.controls.sliders["max_lr"].value = 0.01
+    run = lab.train()
+    assert_same_run(run, BY_PAIRS.replace(block_size=32, dropout=0.1, max_lr=0.01))
+    assert run.records[0].train_loss == pytest.approx(math.log(400), abs=0.01)
+    # By hand: so many nats for the tokens of the held-out part, in bits, over its bytes.
+    text = find_corpus("tinytales").read().decode()
+    held_out = text[int(len(text) * 0.9) :]
+    in_bits = run.val_loss / math.log(2) * len(run.tokenizer.encode(held_out)) / len(held_out.encode())
+    assert run.bits_per_byte == pytest.approx(in_bits, rel=1e-9)
+    assert f"validation {run.val_loss:.2f} ({in_bits:.2f} bits per byte), " in shown[0].chart.data["status"]
+    assert f"validation {run.val_loss:.3f} ({in_bits:.2f} bits per byte), " in lab.panel.tray.rows[0]["numbers"]
+    # The last sample has 240 tokens, which are more letters; the judge reads them as a text.
+    written, grade, _, is_growing = lab._session.sample()
+    assert written == run.sample(length=240)
+    assert len(written) > 300
+    assert grade == find_corpus("tinytales").grade(written)
+    assert run.judgment == in_words(grade)
+    assert not is_growing
+    assert shlex.split(run.command())[:3] == ["course", "train", "shakespeare_bpe_cpu"]
+    assert "--dataset tinytales --bpe-vocab-size 400" in run.command()
+
+
+def test_of_letters_and_bytes_bits_are_not_told_twice(project, shown):
+    """There nats per token say the same."""
+    run = Lab(SMALL).train()
+    assert run.bits_per_byte == pytest.approx(run.val_loss / math.log(2))
+    assert "bits" not in run.status()
+    untrained = Trial(SMALL, build_trainer(SMALL))
+    assert untrained.bits_per_byte is None
+    assert untrained.in_bits() == ""
+
+
+def test_a_sample_of_byte_pairs_grows_by_whole_characters(project, shown):
+    """A token may end within a character: what is shown grows, and takes nothing back."""
+    (project / "own.txt").write_text("żółw, łąka, 中文, 😀 and ½; " * 60)
+    few = dict(dataset="text:own.txt", bpe_vocab_size=280, max_steps=1, eval_batches=1)
+    trainer = build_trainer(BY_PAIRS.replace(**few))
+    writer = SampleWriter(trainer.model, trainer.tokenizer, length=200)
+    seen = []
+    writer.begin(0)
+    while not writer.is_whole:
+        writer.write(0)
+        seen.append(writer.text)
+    assert all(after.startswith(before) for before, after in itertools.pairwise(seen))
+    prompt = torch.tensor([trainer.tokenizer.encode("\n")])
+    ids = generate(trainer.model, prompt, 200, seed=0)[0, prompt.shape[1] :].tolist()
+    assert seen[-1] == trainer.tokenizer.decode(ids)
+    assert len(set(seen)) < 200, "some tokens end no character"
+
+
+@pytest.mark.slow
+def test_the_lab_of_the_recipe_as_it_is(project, shown, whole_samples):
+    mirror = os.environ.get("COURSE_DATA")
+    if not mirror or not (Path(mirror) / "tinyshakespeare" / "input.txt").is_file():
+        pytest.skip("real text: set COURSE_DATA to a folder that holds tinyshakespeare/input.txt")
+    lab = Lab("shakespeare_bpe_cpu")
+    assert [line["value"] for line in chart(lab)["lines"]] == [pytest.approx(math.log(2048))]
+    lab.controls.sliders["dropout"].value = 0.05
+    run = lab.train()
+    assert run.is_complete
+    assert 2.3 < run.bits_per_byte < 2.5
+    assert run.judgment == "", "nobody judges Shakespeare"
 
 
 # A run in the background ----------------------------------------------------------------------------------
