@@ -17,7 +17,7 @@ import course_lib
 # A module may import from lower floors only. `__main__` is the front door: all it does is open `cli`.
 FLOORS = {
     "errors": -2,
-    **dict.fromkeys(["paths", "locks", "programs", "progress"], -1),
+    **dict.fromkeys(["paths", "locks", "processes", "programs", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),

@@ -19,7 +19,7 @@ from course_lib.paths import user_path
 SEPARATOR = "\n\n"
 """What stands between two files of one text: a blank line. It takes the place of the line breaks at a file's end."""
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 """So many bytes of a file are read at a time."""
 SAMPLE = 1 << 16
 """So many bytes at the beginning of a file tell what kind of file it is."""
@@ -180,11 +180,19 @@ def read_bytes(path: str) -> bytes:
     Raises:
         CourseError: for what cannot be read or is empty.
     """
+    return b"".join(byte_blocks(path))
+
+
+def byte_blocks(path: str) -> Iterator[bytes]:
+    """What `read_bytes` reads, a block at a time."""
     files = [None] if path == "-" else find_files(path)
-    content = b"".join(block for file in files for block in _byte_blocks(file))
-    if not content:
+    is_empty = True
+    for file in files:
+        for block in _byte_blocks(file):
+            is_empty = is_empty and not block
+            yield block
+    if is_empty:
         raise CourseError(f"{path} is empty; {MUCH_IS_NEEDED}")
-    return content
 
 
 @functools.cache

@@ -172,8 +172,8 @@ class BPETokenizer(Tokenizer):
             ids += [self.special_tokens[part]] if is_special else self.encode_array(part).tolist()
         return ids
 
-    def encode_array(self, text: str) -> np.ndarray:
-        content = to_utf8(text)
+    def encode_array(self, text: str, start: int = 0) -> np.ndarray:
+        content = to_utf8(text, start)
         encoding = self._tiktoken
         if encoding is None:
             return np.fromiter(self.encode_in_python(text), dtype=np.int32)
@@ -184,6 +184,9 @@ class BPETokenizer(Tokenizer):
         if self._sizes[ids].sum() != len(content):
             self._splitter.chunks(text)  # says what the pattern leaves out
         return ids
+
+    def blocks(self, pieces: Iterable[str]) -> Iterator[str]:
+        return self._splitter.blocks(pieces)
 
     def encode_in_python(self, text: str) -> Iterator[int]:
         """The ids of ``text``, by the merges and without tiktoken: slower, and the same."""
