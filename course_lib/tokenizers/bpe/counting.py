@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import chain
 
 from course_lib.errors import CourseError
 from course_lib.processes import in_turn
 from course_lib.tokenizers.bpe.splitting import Splitter
+
+SHARE = 1 << 20
+"""About how many characters a process gets at a time: the more, the fewer words are handed back twice."""
+MOST_STRETCHES = 1 << 17
+"""So many distinct stretches are counted before they are split into chunks."""
 
 
 def count_words(
@@ -18,17 +22,39 @@ def count_words(
     Raises:
         CourseError: for an empty text, and for a pattern that leaves characters out.
     """
-    blocks = Splitter(pattern, special_tokens).blocks(text)
-    count = partial(_counted, pattern, tuple(special_tokens))
-    words: Counter[str] = Counter()
-    for found in in_turn(count, blocks, processes):
-        words.update(found)
+    splitter = Splitter(pattern, special_tokens)
+    if processes == 1:
+        words = _counted(splitter, splitter.blocks(text))
+    else:
+        words = Counter()
+        for found in in_turn(partial(_counted, splitter), splitter.blocks(text, SHARE), processes):
+            words.update(found)
     if not words:
         raise CourseError("A BPE tokenizer learns from a text; this one is empty.")
     return words
 
 
-def _counted(pattern: str, special_tokens: tuple[str, ...], block: str) -> Counter[str]:
-    splitter = Splitter(pattern, special_tokens)
-    plain = (part for part, is_special in splitter.parts(block) if not is_special)
-    return Counter(chain.from_iterable(map(splitter.chunks, plain)))
+def _counted(splitter: Splitter, blocks: str | Iterable[str]) -> Counter[str]:
+    """The chunks of blocks, or of one.
+
+    Stretches from space to space are counted first, and only what differs of them is split: that halves the time.
+    """
+    words: Counter[str] = Counter()
+    stretches: Counter[str] = Counter()
+    for block in [blocks] if isinstance(blocks, str) else blocks:
+        for part, is_special in splitter.parts(block):
+            if not is_special:
+                stretches.update(splitter.stretches(part))
+        if len(stretches) > MOST_STRETCHES:
+            _split(splitter, stretches, words)
+    _split(splitter, stretches, words)
+    return words
+
+
+def _split(splitter: Splitter, stretches: Counter[str], words: Counter[str]) -> None:
+    """Count the chunks of the stretches into ``words``; ``stretches`` is then empty."""
+    known = words.get
+    for stretch, count in stretches.items():
+        for chunk in splitter.chunks(stretch):
+            words[chunk] = known(chunk, 0) + count
+    stretches.clear()

@@ -6,6 +6,7 @@ A long text is taken in blocks, each cut where the pattern ends a chunk whatever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ GPT4_PATTERN = (
 )
 """GPT-4's (cl100k_base in openai/tiktoken): numbers in threes, and signs keep the line breaks after them."""
 
+KINDS = {"white": r"[^\S\x1c-\x1f]", "other": r"[\S\x1c-\x1f]"}
+"""White space as package ``regex`` has it, and all else, in the words of Python's own ``re``."""
+
 CUTS = {
     # No alternative of it takes white space after anything else.
     GPT2_PATTERN: r"(?r)(?<=\S)\s",
@@ -30,8 +34,14 @@ CUTS = {
 }
 """Where a text may be cut, for the patterns of which it is known: before this character, and only there."""
 
-BLOCK = 1 << 20
-"""About how many characters a block has."""
+STRETCHES = {
+    GPT2_PATTERN: re.compile(r"{white}*{other}+|{white}+".format(**KINDS)),
+    GPT4_PATTERN: re.compile(r"{white}*{other}+(?:[\r\n]{white}*{other}*)*|{white}+".format(**KINDS)),
+}
+"""What stands between two such places, found fast, but not between all of them."""
+
+BLOCK = 1 << 16
+"""About how many characters a block has. Much larger ones leave holes in memory that nothing fits into."""
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:
@@ -88,6 +98,10 @@ class Splitter:
             start = match.end()
         if start < len(text):
             yield text[start:], False
+
+    def stretches(self, text: str) -> list[str]:
+        """``text`` in pieces whose chunks together are its chunks."""
+        return STRETCHES[self.pattern].findall(text) if self.pattern in STRETCHES else [text]
 
     def blocks(self, pieces: str | Iterable[str], size: int = BLOCK) -> Iterator[str]:
         """``pieces`` joined and cut anew, into blocks whose chunks together are those of the whole text.
@@ -152,7 +166,10 @@ def special_pattern(special_tokens: Iterable[str]) -> regex.Pattern[str] | None:
     return regex.compile("|".join(map(regex.escape, longest_first)))
 
 
-def _pieces(text: str | Iterable[str], size: int) -> Iterable[str]:
-    if isinstance(text, str):
-        return (text[start : start + size] for start in range(0, len(text), size))
-    return text
+def _pieces(text: str | Iterable[str], size: int) -> Iterator[str]:
+    """A text, or pieces of one, in pieces of at most ``size`` characters."""
+    for piece in [text] if isinstance(text, str) else text:
+        if len(piece) <= size:
+            yield piece
+        else:
+            yield from (piece[start : start + size] for start in range(0, len(piece), size))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 BYTES = bytes(range(256))
-AHEAD = 1 << 16
+AHEAD = 1 << 14
 """How many characters `BPETokenizer.encode_iterable` takes at once."""
 MOST_REMEMBERED = 1 << 16
 """So many words and their ids are remembered where they are merged in Python."""
