@@ -103,13 +103,13 @@ class Splitter:
         """``text`` in pieces whose chunks together are its chunks."""
         return STRETCHES[self.pattern].findall(text) if self.pattern in STRETCHES else [text]
 
-    def blocks(self, pieces: str | Iterable[str], size: int = BLOCK) -> Iterator[str]:
+    def blocks(self, pieces: str | Iterable[str], size: int | None = None) -> Iterator[str]:
         """``pieces`` joined and cut anew, into blocks whose chunks together are those of the whole text.
 
         A text that offers no place to cut comes as one block; so does all of it, where the pattern is one's own and
         nothing is known about it.
         """
-        rest = ""
+        rest, size = "", size or BLOCK
         for piece in _pieces(pieces, size):
             known, rest = len(rest), rest + piece
             if len(rest) < size:
