@@ -210,9 +210,7 @@ def files_of(folder):
 def test_the_files_are_the_same_whatever_the_number_of_processes(project, monkeypatch):
     (project / "a.txt").write_text(TALES, encoding="utf-8")
     monkeypatch.setattr(splitting, "BLOCK", 3000)
-    alone, shared = (
-        prepare("text:a.txt", "bpe", data=f"by {n}", bpe_vocab_size=400, processes=n) for n in (1, 2)
-    )
+    alone, shared = (prepare("text:a.txt", "bpe", data=f"by {n}", bpe_vocab_size=400, processes=n) for n in (1, 2))
     assert alone.name == shared.name
     assert files_of(alone) == files_of(shared)
 

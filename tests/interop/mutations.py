@@ -43,6 +43,8 @@ def mutated(draw: random.Random, name: str, content: bytes) -> bytes:
         ways = [bits, cut, inserted, piece_moved]
         if name.endswith(".json"):
             ways += [token_changed, token_changed, value_changed, value_changed]
+        if name == "tokenizer.json" and b'"merges"' in content:
+            ways += [merges_changed, merges_changed, bytes_moved]
         if name.endswith(".safetensors") and len(content) > 8:
             ways = [*ways, length_changed, header_tokens, header_values, header_values, header_values, floats_changed]
         content = draw.choice(ways)(draw, content)
@@ -112,6 +114,40 @@ def all_places(value: Any) -> Any:
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             yield value, key
             yield from all_places(value[key])
+
+
+def merges_changed(draw: random.Random, content: bytes) -> bytes:
+    """Other pairs: of ids that there are not yet, of the token before (so that tokens double), twice the same, none."""
+    try:
+        state = json.loads(content)
+        merges = state["merges"]
+        at = draw.randrange(len(merges))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return bits(draw, content)
+    new = 256 + at
+    pairs = [f"{new} 97", f"97 {new}", f"{new - 1} {new - 1}", "4294967295 97", "97 -1", "97", "97 98 99", "97  98", ""]
+    way = draw.randrange(4)
+    if way == 0:
+        merges[at] = draw.choice(pairs)
+    elif way == 1:
+        merges[at:] = [f"{max(k - 1, 97)} {max(k - 1, 97)}" for k in range(new, 256 + len(merges))]
+    elif way == 2:
+        merges[at] = draw.choice(merges)
+    else:
+        merges[:] = [f"{k} {k}" for k in [97, *range(256, 256 + draw.choice((15, 40)))]]
+    return spelled(state)
+
+
+def bytes_moved(draw: random.Random, content: bytes) -> bytes:
+    """Ids of bytes in another order, as GPT-2 has them, whole or not."""
+    order = list(range(256))
+    draw.shuffle(order)
+    digits = bytes(order).hex()
+    wrong = [digits[:-1], digits[:-2], digits + "00", "00" + digits[2:], "zz" + digits[2:], digits.upper(), "", 5]
+    try:
+        return spelled(json.loads(content) | {"bytes_by_id": draw.choice([digits, draw.choice(wrong)])})
+    except (ValueError, TypeError, RecursionError):
+        return bits(draw, content)
 
 
 def length_changed(draw: random.Random, content: bytes) -> bytes:

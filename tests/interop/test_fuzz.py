@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from mutations import mutated
-from small_runs import FORMS, Small, build, keep
+from small_runs import FORMS, Small, build, keep, keep_byte_pairs
 
-from course_lib.interop.cpp import SOURCE, find_compiler, source
+from course_lib.interop.cpp import LETTERS, SOURCE, find_compiler, source
 from course_lib.tokenizers import ByteTokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -53,6 +53,7 @@ def small_runs(folder: Path) -> list[Small]:
         keep(folder / "gpt2", build(**(FORMS["gpt2"] | sizes))),
         keep(folder / "modern", build(**(FORMS["modern"] | sizes))),
         keep(folder / "swiglu", build(**(FORMS["swiglu"] | sizes | dict(vocab_size=256))), ByteTokenizer()),
+        keep_byte_pairs(folder / "byte pairs"),
     ]
 
 
@@ -62,7 +63,9 @@ def cases(folder: Path, count: int, seed: int) -> Iterator[tuple[Small, str, byt
     runs = small_runs(folder)
     names = ["config.json", "tokenizer.json", "last", *["saves/7/model.safetensors"] * 3]
     for _ in range(count):
-        run, name = draw.choice(runs), draw.choice(names)
+        run = draw.choice(runs)
+        more = [LETTERS] * 3 + ["tokenizer.json"] * 2 if (run.path / LETTERS).exists() else []
+        name = draw.choice(names + more)
         path = run.path / name
         whole = path.read_bytes()
         damaged = mutated(draw, path.name, whole)
@@ -83,7 +86,7 @@ def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -
         for number, (run, name, damaged) in enumerate(cases(tmp_path / "runs", CASES, seed=1)):
             watchdog = threading.Timer(SECONDS, driver.kill)
             watchdog.start()
-            driver.stdin.write(f"{run.path}\n")
+            driver.stdin.write(f"{run.path}\t{run.prompt}\n")
             driver.stdin.flush()
             status = driver.stdout.readline().strip()
             watchdog.cancel()
@@ -95,15 +98,16 @@ def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -
         driver.stdin.close()
         assert driver.wait(60) == 0, Path(errors.name).read_bytes()[-4000:]  # no leak either
     assert counts.total() == CASES
-    for name in ("config.json", "tokenizer.json", "last", "model.safetensors"):
+    for name in ("config.json", "tokenizer.json", LETTERS, "last", "model.safetensors"):
         assert counts[name, "2"] > 100, counts  # the damage is found
-    assert counts["model.safetensors", "0"] > 100, counts  # and some of it is none
+    for name in ("tokenizer.json", LETTERS, "model.safetensors"):
+        assert counts[name, "0"] > 40, counts  # and some of it is none
 
 
 def test_the_program_itself_on_hundreds(tmp_path: Path, sanitized: dict[str, Path]) -> None:
     statuses: Counter[int] = Counter()
     for number, (run, name, damaged) in enumerate(cases(tmp_path / "runs", ALONE, seed=2)):
-        command = [sanitized["program"], run.path, "--prompt", "ab", "--max-new-tokens", "6"]
+        command = [sanitized["program"], run.path, "--prompt", run.prompt, "--max-new-tokens", "6"]
         done = subprocess.run(command, env=os.environ | LIMITS, capture_output=True, timeout=SECONDS)
         assert done.returncode in (0, 2), (number, name, damaged[:300], done.stderr[-4000:])
         assert b"runtime error" not in done.stderr

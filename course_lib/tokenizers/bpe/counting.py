@@ -34,6 +34,17 @@ def count_words(
     return words
 
 
+def words_in_utf8(words: Counter[str]) -> dict[bytes, int]:
+    """The words as bytes, in their order; CourseError for half a character."""
+    try:
+        return {word.encode(): count for word, count in words.items()}
+    except UnicodeEncodeError as error:
+        raise CourseError(
+            f"The text has half a character, a lone surrogate, in {error.object[:50]!r}; it has no UTF-8 form. Take "
+            "it out."
+        ) from error
+
+
 def _counted(splitter: Splitter, blocks: str | Iterable[str]) -> Counter[str]:
     """The chunks of blocks, or of one.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_lib.errors import CourseError
@@ -40,6 +41,8 @@ STRETCHES = {
 }
 """What stands between two such places, found fast, but not between all of them."""
 
+OPENED = "open(path, encoding='utf-8')"
+
 BLOCK = 1 << 16
 """About how many characters a block has. Much larger ones leave holes in memory that nothing fits into."""
 
@@ -50,6 +53,8 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         import regex
     except ImportError as error:
         raise CourseError("Splitting a text by letters and digits of all scripts needs: pip install regex") from error
+    if not isinstance(pattern, str):
+        raise CourseError(f"The split pattern should be a text; it is {pattern!r}.")
     try:
         return regex.compile(pattern)
     except regex.error as error:
@@ -168,8 +173,18 @@ def special_pattern(special_tokens: Iterable[str]) -> regex.Pattern[str] | None:
 
 def _pieces(text: str | Iterable[str], size: int) -> Iterator[str]:
     """A text, or pieces of one, in pieces of at most ``size`` characters."""
-    for piece in [text] if isinstance(text, str) else text:
-        if len(piece) <= size:
-            yield piece
-        else:
-            yield from (piece[start : start + size] for start in range(0, len(piece), size))
+    if isinstance(text, bytes | Path) or not isinstance(text, Iterable):
+        raise CourseError(f"A text is expected, or its pieces, such as {OPENED}; this is {type(text).__name__}.")
+    try:
+        for piece in [text] if isinstance(text, str) else text:
+            if not isinstance(piece, str):
+                raise CourseError(f"The pieces of a text should be texts, such as {OPENED}; one is {piece!r:.50}.")
+            if len(piece) <= size:
+                yield piece
+            else:
+                yield from (piece[start : start + size] for start in range(0, len(piece), size))
+    except UnicodeDecodeError as error:  # of the file that the pieces come from
+        raise CourseError(
+            f"The text is not valid UTF-8: {error.reason}, byte 0x{error.object[error.start]:02x}. To take U+FFFD for "
+            "such bytes, open the file with errors='replace'; course_lib.data.load_text('text:PATH') says where it is."
+        ) from error
