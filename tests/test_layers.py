@@ -151,7 +151,7 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_package_hands_out_modules_that_are_there():
-    inner = {"cli", "__main__", "graphs", "locks", "numerics", "programs", "progress"}
+    inner = {"cli", "__main__", "graphs", "locks", "numerics", "processes", "programs", "progress"}
     assert course_lib._MODULES | inner == FLOORS.keys()
     assert {room(module_name(path)) for path in library_sources()} - {""} == FLOORS.keys()
 

@@ -70,9 +70,8 @@ def prepare(
         data: the data folder; by default the project's.
         stream: the corpus, where it has been read already.
         bpe_vocab_size: V of a tokenizer that is to be learned by ``bpe``.
-        processes: how many share the work on byte pairs, with the same result; None is one for each core, where
-            the text is long enough to gain from that. A script asks for several under ``if __name__ ==
-            "__main__"``.
+        processes: how many share the work on byte pairs, with the same result; None is one for each core, where the
+            text is long enough. A script asks for several under ``if __name__ == "__main__"``.
 
     Returns:
         ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
@@ -82,12 +81,8 @@ def prepare(
     """
     if not 0 < val_fraction < 1:
         raise CourseError(f"val_fraction should be above 0 and below 1; it is {val_fraction}.")
-    if not (isinstance(tokenizer, Tokenizer) or tokenizer in KINDS):
-        raise CourseError(f"The tokenizer should be {', '.join(map(repr, KINDS))} or a Tokenizer; it is {tokenizer!r}.")
     stream = stream or Stream(name)
-    kind = stream.tokenizer if tokenizer == "auto" else tokenizer
-    if stream.is_raw and not (kind == "byte" or isinstance(kind, ByteTokenizer)):
-        raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
+    kind = _kind(tokenizer, stream)
     processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
     known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, "val_fraction": val_fraction}
     folders = Path(data or data_dir()) / "prepared"
@@ -105,6 +100,16 @@ def prepare(
         if not _is_ready(folder, stream.sha256, val_fraction):  # it may have come while we waited
             _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, val_fraction, processes))
     return folder
+
+
+def _kind(asked: Tokenizer | str, stream: Stream) -> Tokenizer | str:
+    """A tokenizer, or the kind of it to make; CourseError for none, and for one that cannot read the corpus."""
+    if not (isinstance(asked, Tokenizer) or asked in KINDS):
+        raise CourseError(f"The tokenizer should be {', '.join(map(repr, KINDS))} or a Tokenizer; it is {asked!r}.")
+    kind = stream.tokenizer if asked == "auto" else asked
+    if stream.is_raw and not (kind == "byte" or isinstance(kind, ByteTokenizer)):
+        raise CourseError(f"{stream.name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
+    return kind
 
 
 def _manifest(known: dict[str, Any], tokenizer: Tokenizer, sizes: dict[str, dict[str, int]]) -> dict[str, Any]:

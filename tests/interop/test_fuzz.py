@@ -1,4 +1,7 @@
-"""Thousands of damaged runs under AddressSanitizer and UBSan: the C++ program ends with 0 or 2, never with a report."""
+"""Thousands of damaged runs under AddressSanitizer and UBSan: the C++ program ends with 0 or 2, never with a report.
+
+And it does not read what the library refuses: without a check that guards no memory, no sanitizer would speak.
+"""
 
 import os
 import random
@@ -13,8 +16,10 @@ import pytest
 from mutations import mutated
 from small_runs import FORMS, Small, build, keep, keep_byte_pairs
 
+from course_lib import checkpoint
+from course_lib.errors import CourseError
 from course_lib.interop.cpp import LETTERS, SOURCE, find_compiler, source
-from course_lib.tokenizers import ByteTokenizer
+from course_lib.tokenizers import ByteTokenizer, load_tokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 CASES, ALONE, SECONDS = 6000, 300, 10
@@ -74,6 +79,19 @@ def cases(folder: Path, count: int, seed: int) -> Iterator[tuple[Small, str, byt
         path.write_bytes(whole)
 
 
+def refused_by_python(run: Small, name: str) -> str:
+    """Why the library does not read a damaged file; empty where it does."""
+    try:
+        if name == "tokenizer.json":
+            size = load_tokenizer(run.path / name).vocab_size
+            return "" if size == run.model.config.vocab_size else f"a vocabulary of {size}"
+        if name.endswith(".safetensors"):
+            checkpoint.load(run.path)
+    except CourseError as error:
+        return str(error)
+    return ""
+
+
 def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -> None:
     with (
         (tmp_path / "stderr").open("w+b") as errors,
@@ -95,13 +113,15 @@ def test_thousands_of_damaged_runs(tmp_path: Path, sanitized: dict[str, Path]) -
                 report = Path(errors.name).read_bytes()[-4000:].decode(errors="replace")
                 pytest.fail(f"case {number}, {name} = {damaged[:300]!r}: it ended with {driver.returncode}\n{report}")
             counts[Path(name).name, status] += 1
+            if status == "0":
+                assert not (refused := refused_by_python(run, name)), (number, name, damaged[:300], refused)
         driver.stdin.close()
         assert driver.wait(60) == 0, Path(errors.name).read_bytes()[-4000:]  # no leak either
     assert counts.total() == CASES
     for name in ("config.json", "tokenizer.json", LETTERS, "last", "model.safetensors"):
         assert counts[name, "2"] > 100, counts  # the damage is found
-    for name in ("tokenizer.json", LETTERS, "model.safetensors"):
-        assert counts[name, "0"] > 40, counts  # and some of it is none
+    for name, least in {"model.safetensors": 100, "tokenizer.json": 50, LETTERS: 10}.items():
+        assert counts[name, "0"] > least, counts  # and some of it is none
 
 
 def test_the_program_itself_on_hundreds(tmp_path: Path, sanitized: dict[str, Path]) -> None:
