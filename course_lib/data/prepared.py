@@ -58,9 +58,7 @@ def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
     stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,
 ) -> Path:  # fmt: skip
-    """Encode a corpus once; later calls find the folder again.
-
-    The text is read block by block, and its ids are written as they come: neither has to fit into memory.
+    """Encode a corpus once, block by block, so that it need not fit into memory; later calls find the folder again.
 
     Args:
         name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
@@ -85,8 +83,8 @@ def prepare(
     kind = _kind(tokenizer, stream)
     processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
     known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, "val_fraction": val_fraction}
-    folders = Path(data or data_dir()) / "prepared"
     known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
+    folders = Path(data or data_dir()) / "prepared"
     if kind == "bpe" and (found := _learned_before(folders, known)):
         return found
     if isinstance(kind, str):
