@@ -148,6 +148,7 @@ def choose(found: Capabilities, precision: str = "auto", tf32: bool | None = Non
 
 
 def _cuda_best(found: Capabilities) -> tuple[str, str]:
+    """The best arithmetic of a CUDA card: bf16 from compute capability 8.0, fp16 from 7.0 (a V100, a T4), else fp32."""
     assert found.compute is not None
     if found.compute >= (8, 0):
         return "bf16", f"compute capability {_dotted(found)} has bf16 tensor cores, and bf16 needs no scaler"

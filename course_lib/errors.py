@@ -1,4 +1,4 @@
-"""The one exception that the library raises on purpose, and the check and the words that most functions need."""
+"""The one exception that the library raises on purpose, and what goes with it: `need_whole`, `nearest`."""
 
 import difflib
 from numbers import Integral

@@ -145,11 +145,15 @@ def test_a_rate_that_another_length_moves_is_told_whatever_the_schedule(old, new
 
 
 @pytest.mark.parametrize("flag", ["--n-layer 2", "--n_layer=2", "--block-size 8", "--tokenizer byte",
-                                  "--val-fraction 0.2", "--tie-weights False", "--position=rope"])  # fmt: skip
-def test_shape_and_data_cannot_change_at_a_resume(text_run: Path, capsys: pytest.CaptureFixture, flag: str) -> None:
+                                  "--val-fraction 0.2", "--tie-weights False", "--position=rope",
+                                  "--optimizer muon"])  # fmt: skip
+def test_what_is_fixed_cannot_change_at_a_resume(text_run: Path, capsys: pytest.CaptureFixture, flag: str) -> None:
     message = refused(capsys, "train", "--resume", "text", *flag.split())
     name = re.split("[ =]", flag)[0].replace("_", "-")
-    assert f"The shape and the data of a run are fixed, so {name} cannot change when it goes on. Leave it" in message
+    assert (
+        f"The shape, the data and the optimizer of a run are fixed, so {name} cannot change when it goes on. Leave it"
+        in message
+    )
 
 
 def test_a_text_may_have_a_new_place(text_run: Path, project: Path, capsys: pytest.CaptureFixture) -> None:

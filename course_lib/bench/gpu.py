@@ -153,16 +153,21 @@ def run_gpu(
         return minutes * 60 - (time.perf_counter() - start)
 
     keep()  # a file that cannot be written is known at once
-    problem = "not tried: --tiny" if tiny else compiler_problem(found.device)
-    result["torch.compile"] = problem or "works"
-    peak = (None if tiny else known_peak(found.name)) or measured_peak(found.device, 64 if tiny else 8192)
-    result["peak"] = {"tflops": round(peak.flops / 1e12, 4), "dtype": peak.dtype, "source": peak.source}
-    job = Job(tiny, problem is None, peak, None if peer is None else str(peer))
+    job = _job(found, peer, tiny, result)
     whole = run_rows(rows_of(job, left, done), left, done, keep)
     print(table(result))
     if not whole:
         raise KeyboardInterrupt
     return result
+
+
+def _job(found: Capabilities, peer: Path | None, tiny: bool, result: dict[str, Any]) -> Job:
+    """What the rows have to know of this machine; ``result`` gets it too."""
+    problem = "not tried: --tiny" if tiny else compiler_problem(found.device)
+    result["torch.compile"] = problem or "works"
+    peak = (None if tiny else known_peak(found.name)) or measured_peak(found.device, 64 if tiny else 8192)
+    result["peak"] = {"tflops": round(peak.flops / 1e12, 4), "dtype": peak.dtype, "source": peak.source}
+    return Job(tiny, problem is None, peak, None if peer is None else str(peer))
 
 
 def _earlier(out: Path, result: dict[str, Any]) -> tuple[dict[str, Any], float]:

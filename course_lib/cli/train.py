@@ -1,4 +1,4 @@
-"""``course train``: a recipe, or a run to go on with."""
+"""``course train``: a recipe, or a run to go on with, and which settings a run keeps to its end (`FIXED`)."""
 
 import contextlib
 import functools
@@ -19,8 +19,9 @@ from course_lib.recipes import DEFAULT_SHAPE, Recipe, load_recipe, names, settin
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
-FIXED = frozenset(setting_fields().keys() - {*TrainConfig.names(), "dropout"})
-"""What a run keeps to its end: the shape of its model, and its text, which may have another place, though."""
+FIXED = frozenset(setting_fields().keys() - {*TrainConfig.names(), "dropout"} | {"optimizer"})
+"""What a run keeps to its end: the shape of its model, the optimizer whose state it has saved, and its text, which may
+have another place, though."""
 RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
 
 
@@ -113,13 +114,13 @@ def _refuse_more_words(args: list[str], remedy: str) -> None:
 
 
 def _refuse_what_is_fixed(args: list[str]) -> None:
-    """CourseError for a setting of the model or the data, which a run keeps to its end."""
+    """CourseError for a setting of the model, the optimizer or the data that a run keeps to its end."""
     for arg in itertools.takewhile(lambda arg: arg != "--", args):
         name = arg.partition("=")[0][2:].replace("-", "_")
         if arg.startswith("--") and name.removeprefix("no_") in FIXED - {"dataset"}:
             raise CourseError(
-                f"The shape and the data of a run are fixed, so {dashed(name)} cannot change when it goes on. Leave it "
-                "out, or start a new run with it: course train RECIPE"
+                f"The shape, the data and the optimizer of a run are fixed, so {dashed(name)} cannot change when it "
+                "goes on. Leave it out, or start a new run with it: course train RECIPE"
             )
 
 

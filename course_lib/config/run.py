@@ -1,4 +1,4 @@
-"""All settings of one run."""
+"""All settings of one run, and `MODEL_KINDS`: the kinds of model that the library builds anew from a run folder."""
 
 import dataclasses
 import json

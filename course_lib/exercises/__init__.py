@@ -5,7 +5,7 @@ for; each exercise's solution is a file beside it, `chapter_05/05-3.py`. Importi
 
 To add a chapter: a package ``chapter_NN`` with a tuple ``EXERCISES`` of `Exercise`, and one file per solution.
 A judge takes the attempt, raises `Wrong` at the first thing that is wrong, and returns why a right one is right.
-`judge` holds what judges need again and again: `calling`, `values`, `tensors`, `watching`.
+`judge` holds what judges need again and again: `calling`, `values`, `tensors`, `watching`, `patience`.
 """
 
 import importlib

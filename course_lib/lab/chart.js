@@ -152,22 +152,15 @@ function draw(svg, data, finished, width, clip) {
 }
 
 function render({ model, el }) {
-  // Each widget loads this file anew, so a counter would begin again: two charts of one name cut each other off.
-  const clip = `course-lab-clip-${Math.random().toString(36).slice(2)}`;
-  const frame = document.createElement("div");
-  frame.className = "course-lab-chart";
-  frame.style.cssText = `width: 100%; max-width: 900px; min-height: ${HEIGHT + 40}px; color: ${INK};`;
+  // Two charts of one name would cut each other off.
+  const clip = unique("clip");
+  const frame = named(el, "div", "course-lab-chart", `width: 100%; max-width: 900px; min-height: ${HEIGHT + 40}px; color: ${INK};`);
   const svg = make(frame, "svg", { role: "img", style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
-  const status = document.createElement("div");
-  status.className = "course-lab-status";
-  status.style.cssText = `font: 13px/1.5 sans-serif; min-height: 3em; padding-left: ${MARGIN.left}px; font-variant-numeric: tabular-nums;`;
+  const status = named(frame, "div", "course-lab-status", `font: 13px/1.5 sans-serif; min-height: 3em; padding-left: ${MARGIN.left}px; font-variant-numeric: tabular-nums;`);
   // The state is read out when it changes; the numbers, which always do, are not.
-  const state = document.createElement("b");
+  const state = add(status, "b");
   state.setAttribute("role", "status");
-  const numbers = document.createElement("span");
-  status.append(state, numbers);
-  frame.appendChild(status);
-  el.appendChild(frame);
+  const numbers = add(status, "span");
 
   const redraw = () => {
     const data = model.get("data");
@@ -175,14 +168,7 @@ function render({ model, el }) {
     if (state.textContent !== data.state) state.textContent = data.state;
     numbers.textContent = (data.state && data.status ? ": " : "") + data.status;
   };
-  model.on("change", redraw); // once for all that came in one message
-  const observer = new ResizeObserver(redraw);
-  observer.observe(frame);
-  redraw();
-  return () => {
-    observer.disconnect();
-    model.off("change", redraw);
-  };
+  return follow(model, { "": redraw }, frame, redraw); // once for all that came in one message
 }
 
 export default { render };

@@ -1,4 +1,4 @@
-"""What a training step multiplies and holds, counted on a model of shapes without memory (torch's meta device).
+"""A step's operations and its memory, counted on a model of shapes that holds nothing (torch's meta device).
 
 A step is taken there as the trainer takes it. Nothing is computed, but every operation says what it would multiply and
 how large its results would be, so the count holds for any model. It is made in the thread that asks and touches no

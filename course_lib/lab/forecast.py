@@ -1,7 +1,7 @@
-"""Forecasts a run's time and memory: counts of `course_lib.lab.counting`, times this machine's speed.
+"""Forecasts a run's time by this machine's speed; its work and memory are counted in `course_lib.lab.counting`.
 
 Time is counted work over measured speed: multiplications, and the moment that each layer costs however small it is.
-Short trials on this machine give the speed of both. Work and memory are counted in `course_lib.lab.counting`.
+Short trials on this machine give the speed of both.
 """
 
 import time
@@ -60,7 +60,7 @@ def seconds_for(recipe: Recipe, vocab_size: int, val_tokens: int, speed: Speed) 
 
 
 def memory_for(recipe: Recipe, vocab_size: int) -> float:
-    """Bytes that training adds to what Python and torch take: a count, a little below what the system shows."""
+    """Bytes that training adds to what Python and torch take, as `counted` has them; the system shows a little more."""
     return _count(recipe, vocab_size).memory
 
 

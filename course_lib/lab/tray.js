@@ -8,19 +8,6 @@ function element(parent, tag, properties = {}, text) {
   return node;
 }
 
-// A piece of the run's line with its marker: what the chart's legend shows too.
-function swatch(parent, { color, dash, marker }) {
-  const svg = document.createElementNS(NS, "svg");
-  for (const [name, value] of Object.entries({ width: 34, height: 14, "aria-hidden": "true" })) svg.setAttribute(name, value);
-  const line = document.createElementNS(NS, "line");
-  const path = document.createElementNS(NS, "path");
-  for (const [name, value] of Object.entries({ x1: 1, x2: 33, y1: 7, y2: 7, stroke: color, "stroke-width": 2, "stroke-dasharray": dash }))
-    line.setAttribute(name, value);
-  for (const [name, value] of Object.entries({ d: marker, fill: color, transform: "translate(17 7)" })) path.setAttribute(name, value);
-  svg.append(line, path);
-  parent.appendChild(svg);
-}
-
 function row(model, data) {
   const item = document.createElement("li");
   item.style.cssText = "display: flex; gap: 0.6em; align-items: baseline; padding: 3px 0;";
@@ -66,13 +53,7 @@ function render({ model, el }) {
   const check = () => {
     for (const box of frame.querySelectorAll("input")) box.checked = model.get("checked").includes(Number(box.value));
   };
-  model.on("change:rows", redraw);
-  model.on("change:checked", check);
-  redraw();
-  return () => {
-    model.off("change:rows", redraw);
-    model.off("change:checked", check);
-  };
+  return follow(model, { rows: redraw, checked: check });
 }
 
 export default { render };

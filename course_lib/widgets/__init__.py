@@ -1,8 +1,8 @@
-"""Small widgets that a chapter uses to show one thing: a text in tokens, windows, attention, a race, a sampler.
+"""Small widgets that a chapter uses to show one thing: a text in tokens, merges, windows, attention, a race, a sampler.
 
 Each is a module of its own with its JavaScript beside it, and is imported by its name, such as
 `course_lib.widgets.tokens`. What they and the lab share is here too: `page` (scripts, and a still picture for pages
-without a kernel), `sliders`, `style`.
+without a kernel), `sliders`, `style`; and `boxes`, which the pictures of tokens have in common.
 """
 
 try:

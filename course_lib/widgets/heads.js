@@ -4,12 +4,10 @@ const FILL = "rgba(86, 180, 233, 0.85)"; // sky of Okabe and Ito
 const CHOSEN = "#D55E00";
 const FUTURE = "repeating-linear-gradient(45deg, transparent 0 4px, color-mix(in srgb, currentColor 35%, transparent) 4px 5px)";
 const LINE = "1px solid color-mix(in srgb, currentColor 30%, transparent)";
-const HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
-const BUTTON = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
+const BARE = `color: ${INK}; background: none; border: 0; padding: 0; cursor: pointer;`;
 const NUMBER_HEIGHT = 16; // the upper part of a cell, in pixels: its number stands there, and the bar ends below it
 const BAR_HEIGHT = 20;
 const NUMBER = `position: absolute; top: 1px; left: 0; right: 0; line-height: ${NUMBER_HEIGHT - 2}px;`;
-let views = 0;
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
 
@@ -30,7 +28,7 @@ function tokenRow(table, data, choose) {
     cell.scope = "col";
     const button = add(
       cell, "button",
-      `${BUTTON} width: 100%; min-width: 22px; height: 26px; white-space: pre; font: ${isChosen ? "bold " : ""}15px monospace; opacity: ${s > data.chosen ? 0.75 : 1};`,
+      `${BARE} width: 100%; min-width: 22px; height: 26px; white-space: pre; font: ${isChosen ? "bold " : ""}15px monospace; opacity: ${s > data.chosen ? 0.75 : 1};`,
       sign,
     );
     button.className = "course-lab-token";
@@ -65,7 +63,7 @@ function headRow(body, data, row, tell) {
   const line = add(body, "tr", "background: none;");
   const name = add(line, "th", "text-align: left; padding: 0 10px 0 0; font-weight: normal; white-space: nowrap;");
   name.scope = "row";
-  const button = add(name, "button", `${BUTTON} font: 12px sans-serif;`, row.name);
+  const button = add(name, "button", `${BARE} font: 12px sans-serif;`, row.name);
   button.className = "course-lab-head";
   button.tabIndex = body.rows.length === 1 ? 0 : -1; // one stop; the arrows up and down move within
   for (const kind of ["focus", "mouseenter", "click"]) button.addEventListener(kind, () => tell(inWords(data, row)));
@@ -121,36 +119,14 @@ function stages(place, model, name) {
   return () => boxes.forEach((box) => (box.checked = box.value === model.get("stage")));
 }
 
-function textBox(place, model) {
-  const label = add(place, "label", "display: block; margin-bottom: 8px;", "Type a text:");
-  const box = add(
-    label, "textarea",
-    `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`,
-  );
-  box.rows = 2;
-  box.spellcheck = false;
-  box.value = model.get("text");
-  box.addEventListener("input", () => {
-    model.set("text", box.value);
-    model.save_changes();
-  });
-  return () => {
-    if (box.value !== model.get("text")) box.value = model.get("text");
-  };
-}
-
 function render({ model, el }) {
-  const frame = add(el, "div", `position: relative; width: 100%; max-width: 960px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  frame.className = "course-lab-heads";
-  const rewrite = textBox(frame, model);
-  const check = stages(frame, model, `course-lab-stage-${views++}`);
+  const frame = named(el, "div", "course-lab-heads", `position: relative; width: 100%; max-width: 960px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const { rewrite } = textBox(frame, model, "Type a text:");
+  const check = stages(frame, model, unique("stage"));
   const scroller = add(frame, "div", "overflow-x: auto; margin-bottom: 4px;");
-  const told = add(frame, "div", "min-height: 1.5em; font-variant-numeric: tabular-nums;");
-  told.className = "course-lab-told";
-  const expected = add(frame, "div", "min-height: 9em; margin: 6px 0;");
-  expected.className = "course-lab-expected";
-  const status = add(frame, "div", "min-height: 3em;");
-  status.className = "course-lab-status";
+  const told = named(frame, "div", "course-lab-told", "min-height: 1.5em; font-variant-numeric: tabular-nums;");
+  const expected = named(frame, "div", "course-lab-expected", "min-height: 9em; margin: 6px 0;");
+  const status = named(frame, "div", "course-lab-status", "min-height: 3em;");
   status.setAttribute("role", "status");
 
   const choose = (s) => {
@@ -158,8 +134,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   const tell = (words) => (told.textContent = words);
-  // JupyterLab's own shortcuts (Shift + Enter, A, B, D D, arrows) should not see what is pressed here.
-  for (const kind of ["keydown", "keypress", "keyup"]) frame.addEventListener(kind, (event) => event.stopPropagation());
+  keepKeys(frame);
   frame.addEventListener("keydown", (event) => {
     if (event.target.classList.contains("course-lab-head")) moveAmongHeads(scroller, event);
     if (!event.target.classList.contains("course-lab-token")) return;
@@ -193,15 +168,7 @@ function render({ model, el }) {
     status.style.paddingLeft = data.error ? "0.8em" : "0";
     check();
   };
-  model.on("change:data", redraw);
-  model.on("change:text", rewrite);
-  model.on("change:stage", check);
-  redraw();
-  return () => {
-    model.off("change:data", redraw);
-    model.off("change:text", rewrite);
-    model.off("change:stage", check);
-  };
+  return follow(model, { data: redraw, text: rewrite, stage: check });
 }
 
 export default { render };

@@ -7,21 +7,13 @@ const LEFT = 44;
 const RIGHT = 8;
 const CURVE = { height: 150, top: 12, bottom: 34 };
 
-const percent = (p) => (p >= 0.0095 ? `${Math.round(100 * p)}%` : "<1%");
-
 // A bar is the model's guess; the short line over or in it is how often the list itself has that letter there.
 function drawBars(svg, data, width) {
   svg.replaceChildren();
   svg.setAttribute("width", width);
   svg.setAttribute("aria-label", data.alt);
   const highest = Math.max(...data.bars.map((bar) => Math.max(bar.p, bar.truth)));
-  const top = [0.1, 0.2, 0.5, 1].find((value) => highest <= value + 1e-6) ?? 1;
-  const y = (p) => BASE - (p / top) * (BASE - TOP);
-  for (const share of [0, 0.5, 1]) {
-    const at = y(share * top);
-    make(svg, "line", { x1: LEFT, x2: width - RIGHT, y1: at, y2: at, stroke: INK, "stroke-opacity": share ? 0.18 : 0.8 });
-    make(svg, "text", { x: LEFT - 5, y: at + 4, "text-anchor": "end" }, `${Math.round(100 * share * top)}%`);
-  }
+  const y = shareAxis(svg, highest, { left: LEFT, right: width - RIGHT, top: TOP, base: BASE });
   const slot = (width - LEFT - RIGHT) / data.bars.length;
   const each = Math.min(slot * 0.72, 28);
   data.bars.forEach((bar, i) => {
@@ -38,7 +30,7 @@ function drawBars(svg, data, width) {
     });
     const near = y(bar.truth) < y(bar.p) && y(bar.truth) > y(bar.p) - 16; // the line would go through the words
     if (bar.p >= 0.095 || (bar.p > 0.06 && slot > 30))
-      make(group, "text", { x: middle, y: (near ? y(bar.truth) : y(bar.p)) - 5, "text-anchor": "middle", "font-size": 10 }, percent(bar.p));
+      make(group, "text", { x: middle, y: (near ? y(bar.truth) : y(bar.p)) - 5, "text-anchor": "middle", "font-size": 10 }, shortPercent(bar.p));
     const size = bar.sign.length > 1 ? Math.min(11, 0.55 * slot) : 15;
     make(group, "text", { class: "sign", x: middle, y: BASE + 18, "text-anchor": "middle", "font-size": size, "font-family": "monospace" }, bar.sign);
   });
@@ -69,31 +61,20 @@ function drawCurve(svg, data, width) {
 }
 
 function render({ model, el }) {
-  const frame = add(el, "div", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  frame.className = "course-lab-chart course-lab-name-view";
-  const look = { role: "img", style: `font: 11px sans-serif; fill: ${INK}; display: block;` };
-  const bars = make(frame, "svg", { ...look, class: "course-lab-bars", height: HEIGHT });
-  const status = add(frame, "div", "min-height: 1.5em; padding: 4px; font-variant-numeric: tabular-nums;");
-  status.className = "course-lab-status";
-  const writes = add(frame, "div", "min-height: 1.5em; padding: 0 4px 6px;");
-  writes.className = "course-lab-writes";
-  const curve = make(frame, "svg", { ...look, class: "course-lab-curve", height: CURVE.height });
+  const frame = named(el, "div", "course-lab-chart course-lab-name-view", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const bars = make(frame, "svg", { ...PICTURE, class: "course-lab-bars", height: HEIGHT });
+  const status = named(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 4px; font-variant-numeric: tabular-nums;");
+  const writes = named(frame, "div", "course-lab-writes", "min-height: 1.5em; padding: 0 4px 6px;");
+  const curve = make(frame, "svg", { ...PICTURE, class: "course-lab-curve", height: CURVE.height });
   const redraw = () => {
     const data = model.get("data");
-    const width = Math.max(320, frame.clientWidth || 760);
+    const width = widthOf(frame);
     drawBars(bars, data, width);
     drawCurve(curve, data, width);
     status.textContent = data.status;
     writes.textContent = `It writes now: ${data.writes.join(", ")}`;
   };
-  model.on("change:data", redraw);
-  const observer = new ResizeObserver(redraw);
-  observer.observe(frame);
-  redraw();
-  return () => {
-    observer.disconnect();
-    model.off("change:data", redraw);
-  };
+  return follow(model, { data: redraw }, frame, redraw);
 }
 
 export default { render };

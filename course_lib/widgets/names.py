@@ -21,12 +21,14 @@ from course_lib.errors import CourseError
 from course_lib.models.micro import MicroGPT
 from course_lib.widgets.buttons import Buttons
 from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.sliders import connect, look, value_slider
 
 STEPS = (50, 100, 200, 300, 500, 1000, 2000, 5000)
 RATES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SEEDS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 42)
 CHOICES = {"steps": STEPS, "lr": RATES, "seed": SEEDS}
 LABELS = {"steps": "steps", "lr": "learning rate", "seed": "seed"}
+LOOK: dict[str, Any] = {"label_width": "7em"}
 BEGUN = {"steps": 500, "lr": 0.01, "seed": 42}
 END = "end"
 """How the end of a name is called under its bar."""
@@ -72,20 +74,20 @@ class NameLab(Pictured):
         self._word, self._stop = threading.Event(), threading.Event()
         self._allowed = 0.0
         self._thread: threading.Thread | None = None
-        self.sliders = {name: _slider(name) for name in CHOICES}
+        self.sliders = {n: value_slider(LABELS[n], values, BEGUN[n], **LOOK) for n, values in CHOICES.items()}
         self._begin()
         self.model.probabilities(start)  # complains of a start that it cannot take
         first = [(f"{letter}, the first letter", letter) for letter in self.model.letters]
         options = [("nothing yet: the first letter", ""), *first]
         if start not in dict(options).values():
             options.append((start, start))
-        self.letter = ipywidgets.Dropdown(options=options, value=start, description="after", **_look())
-        self.letter.add_class("course-lab-after")
+        self.letter = ipywidgets.Dropdown(options=options, value=start, description="after", **look(**LOOK))
         pressed = {"start": self.start, "pause": self.pause, "step": self.step, "stop": self.stop}
         self.buttons = Buttons(pressed)
         self.view = NameView()
         self._redraw()
-        self.letter.observe(lambda change: self._redraw(), names="value")
+        connect(self.sliders)
+        connect({"after": self.letter}, self._redraw)
         self.sliders["seed"].observe(lambda change: self._reseed(), names="value")
         self.widget = ipywidgets.VBox(
             [*self.sliders.values(), self.letter, self.buttons.widget, self.view], layout={"overflow": "hidden"}
@@ -272,17 +274,6 @@ class NameLab(Pictured):
 
     def __repr__(self) -> str:
         return "A name writer that learns: run this cell, and press Start."
-
-
-def _look() -> dict[str, Any]:
-    return {"style": {"description_width": "7em"}, "layout": {"width": "auto", "max_width": "520px"}}
-
-
-def _slider(name: str) -> ipywidgets.SelectionSlider:
-    options = [(f"{value:g}", value) for value in CHOICES[name]]
-    slider = ipywidgets.SelectionSlider(options=options, value=BEGUN[name], description=LABELS[name], **_look())
-    slider.add_class(f"course-lab-{name}")
-    return slider
 
 
 def _title(start: str) -> str:

@@ -15,6 +15,11 @@ def script(name: str, package: str = __package__) -> str:
     return f"{shared.read_text(encoding='utf-8')}\n{own.read_text(encoding='utf-8')}"
 
 
+def first_sentence(error: Exception) -> str:
+    """What was wrong, for those who type a text; the rest of an error's advice is for those who write a program."""
+    return str(error).split(". ")[0].rstrip(".") + "."
+
+
 class Pictured(ABC):
     """A widget that leaves its `picture` in the notebook's file, for those who read it without a kernel."""
 

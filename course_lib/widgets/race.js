@@ -5,7 +5,6 @@ const PLAY_MS = 4000; // a whole race
 const STILLS = 10; // with reduced motion: so many pictures in place of a movement
 const STILL_MS = 600;
 const NUDGE = 0.02; // of the map's width, for an arrow key
-let races = 0;
 
 const joined = (points, x, y) => points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ");
 
@@ -103,40 +102,27 @@ function list(place, data) {
   for (const racer of data.racers) {
     const row = add(place, "div", "display: flex; align-items: center; gap: 8px; line-height: 1.7;");
     row.className = "course-lab-racer";
-    const swatch = make(row, "svg", { width: 36, height: 14, "aria-hidden": "true", style: "flex: none;" });
-    make(swatch, "line", { x1: 0, x2: 36, y1: 7, y2: 7, stroke: racer.color, "stroke-width": 2, "stroke-dasharray": racer.dash });
-    make(swatch, "path", { d: racer.marker, fill: racer.color, transform: "translate(18 7)" });
+    swatch(row, racer);
     add(row, "b", "min-width: 6em;", racer.name);
     add(row, "span", "", racer.words);
   }
 }
 
 function render({ model, el }) {
-  const number = races++;
-  const frame = add(el, "div", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  frame.className = "course-lab-chart course-lab-race-map";
+  const clip = unique("race");
+  const frame = named(el, "div", "course-lab-chart course-lab-race-map", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
   const pictures = add(frame, "div", "display: flex; flex-wrap: wrap; gap: 8px;");
-  const pad = add(pictures, "div", "cursor: crosshair;");
-  pad.className = "course-lab-pad";
+  const pad = named(pictures, "div", "course-lab-pad", "cursor: crosshair;");
   pad.tabIndex = 0;
   pad.setAttribute("role", "group");
   pad.setAttribute("aria-label", "Map: click, or press an arrow key, to move the start");
-  const look = { role: "img", style: `font: 11px sans-serif; fill: ${INK}; display: block;` };
-  const map = make(pad, "svg", look);
-  const losses = make(pictures, "svg", { ...look, "aria-label": "The loss of each optimizer against the step" });
+  const map = make(pad, "svg", PICTURE);
+  const losses = make(pictures, "svg", { ...PICTURE, "aria-label": "The loss of each optimizer against the step" });
   const bar = add(frame, "div", "display: flex; align-items: center; gap: 10px; padding: 6px 8px;");
-  const play = add(bar, "button", `font: inherit; color: inherit; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 2px 14px; min-width: 6em; cursor: pointer;`, "Play");
-  play.className = "course-lab-play";
-  const label = add(bar, "label", "display: flex; flex: 1; align-items: center; gap: 8px;", "step");
-  const scrubber = add(label, "input", "flex: 1;");
-  scrubber.type = "range";
-  scrubber.min = 0;
-  const shown = add(bar, "span", "min-width: 6em; font-variant-numeric: tabular-nums;");
-  shown.className = "course-lab-shown";
-  const rows = add(frame, "div", "padding: 2px 8px;");
-  rows.className = "course-lab-racers";
-  const status = add(frame, "div", "padding: 4px 8px 8px; font-weight: bold;");
-  status.className = "course-lab-status";
+  const play = named(bar, "button", "course-lab-play", `${BUTTON} min-width: 6em;`, "Play");
+  const { slider: scrubber, show: showStep } = stepSlider(bar);
+  const rows = named(frame, "div", "course-lab-racers", "padding: 2px 8px;");
+  const status = named(frame, "div", "course-lab-status", "padding: 4px 8px 8px; font-weight: bold;");
   status.setAttribute("role", "status");
 
   let movers = [];
@@ -146,8 +132,7 @@ function render({ model, el }) {
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
   const show = (step) => {
-    scrubber.value = step;
-    shown.textContent = `${step} of ${scrubber.max}`;
+    showStep(step);
     for (const move of movers) move(step);
   };
   const stop = () => {
@@ -180,17 +165,16 @@ function render({ model, el }) {
   };
   const draw = () => {
     const data = model.get("data");
-    const width = Math.max(320, frame.clientWidth || 900);
+    const width = widthOf(frame, 900);
     const wide = width >= 700;
-    const drawn = drawMap(map, data, wide ? Math.round(0.6 * width) : width, `course-lab-race-${number}-map`);
+    const drawn = drawMap(map, data, wide ? Math.round(0.6 * width) : width, `${clip}-map`);
     const height = Number(map.getAttribute("height"));
     const lossWidth = wide ? width - Math.round(0.6 * width) - 10 : width;
-    movers = [...drawn.movers, ...drawLosses(losses, data, lossWidth, wide ? height : 240, `course-lab-race-${number}-loss`)];
+    movers = [...drawn.movers, ...drawLosses(losses, data, lossWidth, wide ? height : 240, `${clip}-loss`)];
     place = drawn.place;
     if (known !== data) {
       stop();
-      scrubber.max = data.steps;
-      scrubber.value = data.steps;
+      showStep(data.steps, data.steps);
       list(rows, data);
       status.textContent = data.first;
       known = data;
@@ -213,9 +197,8 @@ function render({ model, el }) {
     const box = map.getBoundingClientRect();
     moveStart(...place(event.clientX - box.left, event.clientY - box.top));
   });
-  // JupyterLab's own shortcuts (arrows move between cells) should not see these keys.
+  keepKeys(frame);
   frame.addEventListener("keydown", (event) => {
-    event.stopPropagation();
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (!step || event.target !== pad) return;
     event.preventDefault();
@@ -223,14 +206,10 @@ function render({ model, el }) {
     const [x, y] = model.get("start");
     moveStart(x + step[0] * NUDGE * (x1 - x0), y + step[1] * NUDGE * (x1 - x0));
   });
-  model.on("change:data", draw);
-  const observer = new ResizeObserver(draw);
-  observer.observe(frame);
-  draw();
+  const leave = follow(model, { data: draw }, frame, draw);
   return () => {
     stop();
-    observer.disconnect();
-    model.off("change:data", draw);
+    leave();
   };
 }
 

@@ -10,7 +10,7 @@ import traitlets
 from course_lib import plots
 from course_lib.errors import CourseError
 from course_lib.widgets.page import Pictured, script
-from course_lib.widgets.sliders import look, value_slider
+from course_lib.widgets.sliders import connect, look, value_slider
 from course_lib.widgets.style import run_style
 from course_lib.widgets.surfaces import (
     NEAR,
@@ -81,19 +81,18 @@ class Race(Pictured):
         if unknown := set(settings) - set(CHOICES):
             raise CourseError(f"Race has no slider {unknown.pop()!r}; there are {', '.join(CHOICES)}.")
         self.surface = ipywidgets.Dropdown(options=list(SURFACES), value=surface, description="surface", **look(**WIDE))
-        self.surface.add_class("course-lab-surface")
         self._given = (surface, settings)
         begun = self._begin()
         self.sliders = {name: _slider(name, begun[name], values) for name, values in CHOICES.items()}
         self.reset = ipywidgets.Button(description="Reset", tooltip="The settings and the start of this surface again")
-        self.reset.add_class("course-lab-reset")
         self.map = RaceMap(start=_start(surface, begun["turn"]))
         self._listening = True
         self._redraw()
-        self.surface.observe(lambda change: self._start_afresh(), names="value")
+        connect({"surface": self.surface}, self._start_afresh)
+        connect({"reset": self.reset, "turn": self.sliders["turn"]})
         self.reset.on_click(lambda button: self._start_afresh())
-        for name, slider in self.sliders.items():
-            slider.observe(self._turn if name == "turn" else lambda change: self._redraw(), names="value")
+        self.sliders["turn"].observe(self._turn, names="value")
+        connect({n.replace("_", "-"): slider for n, slider in self.sliders.items() if n != "turn"}, self._redraw)
         self.map.observe(lambda change: self._redraw(), names="start")
         columns = ipywidgets.GridBox(
             [self.surface, *self.sliders.values(), self.reset],
@@ -166,9 +165,7 @@ def _start(surface: str, turn: float) -> list[float]:
 
 
 def _slider(name: str, start: float, values: tuple[float, ...]) -> ipywidgets.SelectionSlider:
-    slider = value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)
-    slider.add_class(f"course-lab-{name.replace('_', '-')}")
-    return slider
+    return value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)
 
 
 # ---- what there is to see ------------------------------------------------------------------------------

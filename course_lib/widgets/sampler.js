@@ -6,14 +6,6 @@ const TOP = 18;
 const LEFT = 40;
 const STRIP = 58; // height of the picture of the last draw
 
-function named(parent, tag, name, style, text) {
-  const node = add(parent, tag, style, text);
-  if (name) node.className = name;
-  return node;
-}
-
-const percent = (p) => (p >= 0.0095 ? `${Math.round(100 * p)}%` : "<1%");
-
 // An outline is the probability after temperature; the filled bar what is left of it, or has grown, after the cuts.
 function bars(svg, data, width) {
   svg.replaceChildren();
@@ -22,13 +14,7 @@ function bars(svg, data, width) {
   const all = data.rest.sign ? [...data.bars, data.rest] : data.bars;
   if (!all.length) return;
   const highest = Math.max(...all.map((bar) => Math.max(bar.p, bar.left)));
-  const top = [0.1, 0.2, 0.5, 1].find((value) => highest <= value + 1e-6) ?? 1;
-  const y = (p) => BASE - (p / top) * (BASE - TOP);
-  for (const share of [0, 0.5, 1]) {
-    const value = share * top;
-    make(svg, "line", { x1: LEFT, x2: width, y1: y(value), y2: y(value), stroke: INK, "stroke-opacity": share ? 0.18 : 0.8 });
-    make(svg, "text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end" }, `${Math.round(100 * value)}%`);
-  }
+  const y = shareAxis(svg, highest, { left: LEFT, right: width, top: TOP, base: BASE });
   const wide = data.rest.sign ? 44 : 0; // the others' bar has room for its name
   const slot = (width - LEFT - wide) / data.bars.length;
   all.forEach((bar, i) => {
@@ -46,7 +32,7 @@ function bars(svg, data, width) {
     });
     const room = slot > 26 || bar.left >= 0.095;
     if (bar.kept && room)
-      make(group, "text", { x: middle, y: Math.max(Math.min(y(bar.left), y(bar.p)) - 4, 10), "text-anchor": "middle", "font-size": 10 }, percent(bar.left));
+      make(group, "text", { x: middle, y: Math.max(Math.min(y(bar.left), y(bar.p)) - 4, 10), "text-anchor": "middle", "font-size": 10 }, shortPercent(bar.left));
     const ink = { "text-anchor": "middle", x: middle, "fill-opacity": bar.kept ? 1 : 0.75 };
     if (isRest) bar.sign.split(" ").forEach((word, line) => make(group, "text", { ...ink, y: BASE + 16 + 13 * line }, word));
     else make(group, "text", { ...ink, class: "sign", y: BASE + 18, "font-size": 15, "font-family": "monospace" }, bar.sign);
@@ -67,7 +53,7 @@ function dart(svg, data, width) {
   const drawn = pieces.find((piece) => piece.drawn);
   const which = data.earlier ? "An earlier draw, before the settings changed" : "The last draw";
   svg.style.opacity = data.earlier ? 0.75 : 1;
-  svg.setAttribute("aria-label", `${which}: the dart fell at ${u} and hit ${drawn.sign}, which had ${percent(drawn.p)}.`);
+  svg.setAttribute("aria-label", `${which}: the dart fell at ${u} and hit ${drawn.sign}, which had ${shortPercent(drawn.p)}.`);
   make(svg, "rect", { x: x(0), y: 26, width: x(1) - x(0), height: 26, fill: "none", stroke: INK, "stroke-opacity": 0.5 });
   for (const piece of pieces) {
     const wide = x(piece.start + piece.p) - x(piece.start);
@@ -90,68 +76,40 @@ function trail(place, data) {
   data.trail.forEach((step, i) => {
     const isLast = i === data.trail.length - 1;
     const chip = named(place, "span", isLast ? "chip last" : "chip", `display: inline-block; text-align: center; min-width: 22px; padding: 0 2px; border-radius: 3px; border: ${isLast ? "2px solid #D55E00" : "1px solid #808080"};`);
-    named(chip, "span", "", "display: block; font: 15px/20px monospace;", step.sign);
-    named(chip, "span", "", "display: block; font-size: 10px; line-height: 13px;", percent(step.p));
+    add(chip, "span", "display: block; font: 15px/20px monospace;", step.sign);
+    add(chip, "span", "display: block; font-size: 10px; line-height: 13px;", shortPercent(step.p));
   });
 }
 
 function render({ model, el }) {
   const frame = named(el, "div", "course-lab-chart course-lab-next", `box-sizing: border-box; width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  const label = named(frame, "label", "", "display: block; margin: 4px 0 8px;", "The text so far: type here");
-  const box = named(
-    label, "textarea", "",
-    `display: block; box-sizing: border-box; width: 100%; margin-top: 4px; font: 15px/1.5 monospace; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; padding: 4px 6px;`,
-  );
-  box.rows = 4;
-  box.spellcheck = false;
-  box.value = model.get("text");
+  const { rewrite } = textBox(frame, model, "The text so far: type here", 4);
   const buttons = named(frame, "div", "course-lab-buttons", "display: flex; gap: 8px; flex-wrap: wrap; margin-bottom: 6px;");
-  const look = { role: "img", style: `font: 11px sans-serif; fill: ${INK}; display: block;` };
-  const chart = make(frame, "svg", { ...look, class: "course-lab-bars", height: HEIGHT });
+  const chart = make(frame, "svg", { ...PICTURE, class: "course-lab-bars", height: HEIGHT });
   const status = named(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 0 4px 6px; font-variant-numeric: tabular-nums;");
   status.setAttribute("role", "status");
-  const strip = make(frame, "svg", { ...look, class: "course-lab-dart", height: STRIP });
+  const strip = make(frame, "svg", { ...PICTURE, class: "course-lab-dart", height: STRIP });
   const drawn = named(frame, "div", "course-lab-trail", "display: flex; flex-wrap: wrap; gap: 3px; padding: 6px 0 6px 4px;");
   drawn.setAttribute("role", "img");
 
   let number = 0;
   for (const [name, count] of [["Draw one", 1], ["Draw 40", 40], ["Start over", 0]]) {
-    const button = named(buttons, "button", "", `font: 13px sans-serif; padding: 4px 12px; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; cursor: pointer;`, name);
+    const button = add(buttons, "button", BUTTON, name);
     button.addEventListener("click", () => {
       model.set("ask", { count, number: ++number + Date.now() });
       model.save_changes();
     });
   }
-  // JupyterLab's own shortcuts (Shift + Enter, A, B, D D) should not see what is typed here.
-  for (const kind of ["keydown", "keypress", "keyup"]) box.addEventListener(kind, (event) => event.stopPropagation());
-  box.addEventListener("input", () => {
-    model.set("text", box.value);
-    model.save_changes();
-  });
-  const rewrite = () => {
-    if (box.value === model.get("text")) return;
-    box.value = model.get("text");
-    box.scrollTop = box.scrollHeight;
-  };
   const redraw = () => {
     const data = model.get("data");
-    const width = Math.max(320, frame.clientWidth || 760);
+    const width = widthOf(frame);
     bars(chart, data, width);
     dart(strip, data, width);
     trail(drawn, data);
     drawn.setAttribute("aria-label", data.trail.length ? `Drawn ${data.earlier ? "earlier" : "so far"}: ${data.trail.map((step) => step.sign).join("")}` : "Nothing drawn yet");
     if (status.textContent !== data.status) status.textContent = data.status;
   };
-  model.on("change:data", redraw);
-  model.on("change:text", rewrite);
-  const observer = new ResizeObserver(redraw);
-  observer.observe(frame);
-  redraw();
-  return () => {
-    observer.disconnect();
-    model.off("change:data", redraw);
-    model.off("change:text", rewrite);
-  };
+  return follow(model, { data: redraw, text: rewrite }, frame, redraw);
 }
 
 export default { render };

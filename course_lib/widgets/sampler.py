@@ -23,9 +23,9 @@ from course_lib.models.mode import evaluating
 from course_lib.paths import runs_dir
 from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
-from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.page import Pictured, first_sentence, script
 from course_lib.widgets.signs import SIGNS
-from course_lib.widgets.sliders import look, value_slider
+from course_lib.widgets.sliders import connect, look, value_slider
 
 MOST_BARS = 24
 """So many of the likeliest tokens have a bar of their own; the others share one."""
@@ -89,9 +89,7 @@ class Sampler(Pictured):
         self.top_p = value_slider("top_p", TOP_PS, 1.0, {1.0: "1, all"})
         controls = {"model": self.model, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
         self.view = SamplerView(text=text, data=self.seen(text))
-        for name, control in controls.items():
-            control.add_class(f"course-lab-{name}")
-            control.observe(lambda change: self._set(), names="value")
+        connect(controls, self._set)
         self.view.observe(self._typed, names="text")
         self.view.observe(lambda change: self._asked(change["new"]), names="ask")
         self.widget = ipywidgets.VBox([*controls.values(), self.view], layout={"overflow": "hidden"})
@@ -130,7 +128,7 @@ class Sampler(Pictured):
             text = self.view.text if text is None else text
             order, whole, left = self._distributions(ids, name or self.model.value)
         except CourseError as error:
-            words = str(error).split(". ")[0].rstrip(".") + "."  # the rest of the advice is for programs
+            words = first_sentence(error)
             nothing = {"bars": [], "rest": {}, "trail": [], "last": {}, "earlier": False}
             return {**nothing, "status": words, "alt": words}
         bars = [{"sign": self._sign(int(i)), **_bar(p, q)} for i, p, q in list(zip(order, whole, left))[:MOST_BARS]]

@@ -1,6 +1,6 @@
 """Sliders over a list of values, and the values that the settings of a run usually have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,3 +58,11 @@ def value_slider(
     """
     options = [((words or {}).get(value, f"{value:g}"), value) for value in values]
     return ipywidgets.SelectionSlider(options=options, value=start, description=label, **look(label_width, max_width))
+
+
+def connect(controls: Mapping[str, ipywidgets.DOMWidget], hear: Callable[[], None] | None = None) -> None:
+    """Give each control its name in the page, ``course-lab-<name>``, and call ``hear`` whenever one is moved."""
+    for name, control in controls.items():
+        control.add_class(f"course-lab-{name}")
+        if hear is not None:
+            control.observe(lambda change: hear(), names="value")

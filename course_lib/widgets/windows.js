@@ -5,7 +5,6 @@ const SIDE = 12; // left and right of the strip
 const TOP = 34; // of the strip
 const BAR = 40; // its height
 const MOVES = { ArrowUp: -1, ArrowDown: 1 };
-let strips = 0;
 
 const counted = (value) => value.toLocaleString("en-US");
 
@@ -94,16 +93,13 @@ function reveal(rows, line) {
 }
 
 function render({ model, el }) {
-  const hatch = `course-lab-hatch-${strips++}`;
-  const frame = add(el, "div", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
-  frame.className = "course-lab-chart course-lab-strip";
-  const svg = make(frame, "svg", { role: "img", height: HEIGHT, style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
-  const status = add(frame, "div", "min-height: 1.5em; padding: 0 12px 8px; font-variant-numeric: tabular-nums;");
-  status.className = "course-lab-status";
-  const table = add(frame, "div", "overflow-x: auto; padding: 0 12px 8px;");
-  table.className = "course-lab-letters";
-  const rows = add(frame, "div", "max-height: 11.5em; overflow-y: auto; padding: 0 8px;");
-  rows.className = "course-lab-rows";
+  const hatch = unique("hatch");
+  const frame = named(el, "div", "course-lab-chart course-lab-strip", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const svg = make(frame, "svg", { ...PICTURE, height: HEIGHT });
+  svg.style.fontSize = "12px";
+  const status = named(frame, "div", "course-lab-status", "min-height: 1.5em; padding: 0 12px 8px; font-variant-numeric: tabular-nums;");
+  const table = named(frame, "div", "course-lab-letters", "overflow-x: auto; padding: 0 12px 8px;");
+  const rows = named(frame, "div", "course-lab-rows", "max-height: 11.5em; overflow-y: auto; padding: 0 8px;");
   rows.setAttribute("role", "group");
   rows.setAttribute("aria-label", "The windows of this step");
 
@@ -111,8 +107,7 @@ function render({ model, el }) {
     model.set("chosen", i);
     model.save_changes();
   };
-  // JupyterLab's own shortcuts (arrows, A, B, D D) should not see what is pressed in the list.
-  for (const kind of ["keydown", "keypress", "keyup"]) rows.addEventListener(kind, (event) => event.stopPropagation());
+  keepKeys(rows);
   rows.addEventListener("keydown", (event) => {
     const from = [...rows.children].indexOf(document.activeElement);
     if (from < 0 || !(event.key in MOVES)) return;
@@ -124,7 +119,7 @@ function render({ model, el }) {
   });
   const drawStrip = () => {
     const data = model.get("data");
-    const width = Math.max(320, frame.clientWidth || 760);
+    const width = widthOf(frame);
     const x = (place) => SIDE + (place / data.n) * (width - 2 * SIDE);
     svg.replaceChildren();
     svg.setAttribute("width", width);
@@ -146,14 +141,7 @@ function render({ model, el }) {
     if (data.chosen !== shown) reveal(rows, rows.children[data.chosen]);
     shown = data.chosen;
   };
-  model.on("change:data", redraw);
-  const observer = new ResizeObserver(drawStrip);
-  observer.observe(frame);
-  redraw();
-  return () => {
-    observer.disconnect();
-    model.off("change:data", redraw);
-  };
+  return follow(model, { data: redraw }, frame, drawStrip);
 }
 
 export default { render };

@@ -14,7 +14,7 @@ from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
 from course_lib.widgets.signs import SIGNS
-from course_lib.widgets.sliders import CHOICES, look, value_slider
+from course_lib.widgets.sliders import CHOICES, connect, look, value_slider
 
 BINS = 150
 """Into so many pieces the training text is cut to say how much of each has been read."""
@@ -69,10 +69,8 @@ class Windows(Pictured):
         fitting = [size for size in CHOICES["block_size"].values if size < self._cut]
         self.block_size = _slider("block_size", block_size, fitting)
         sliders = {"step": self.step, "batch_size": self.batch_size, "block_size": self.block_size}
-        for name, slider in sliders.items():
-            slider.add_class(f"course-lab-{name}")
-            slider.observe(lambda change: self._redraw(), names="value")
         self.strip = WindowsStrip(data=self.seen())
+        connect(sliders, self._redraw)
         self.strip.observe(lambda change: self._redraw(), names="chosen")
         self.widget = ipywidgets.VBox([*sliders.values(), self.strip], layout={"overflow": "hidden"})
         self.widget.add_class("course-lab-windows")

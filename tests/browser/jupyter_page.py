@@ -39,6 +39,30 @@ CONTRASTS = contrasts("""
         reference: against(".reference", "stroke"), curve: against(".curve", "stroke"), dot: against(".dot", "fill"),
     """)
 
+# The least contrast (WCAG 2.1) of all words of a picture against the box behind them, thin colors laid over the page.
+LEAST_CONTRAST = """
+(picture) => {
+    const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+    const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
+    const behind = (node) => {
+        if (!node) return [255, 255, 255];
+        const own = numbers(getComputedStyle(node).backgroundColor);
+        return own.length > 3 && own[3] === 0 ? behind(node.parentElement) : over(own, behind(node.parentElement));
+    };
+    const luminance = (color) => {
+        const [r, g, b] = color.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const contrast = (node) => {
+        const paper = behind(node);
+        const [a, b] = [luminance(over(numbers(getComputedStyle(node).color), paper)), luminance(paper)];
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    };
+    const withWords = [...picture.querySelectorAll("span, div")].filter((node) => node.textContent.trim());
+    return Math.min(...withWords.map(contrast));
+}
+"""
+
 
 def write_notebook(path: Path, *cells: str) -> None:
     """A notebook of code cells that have not been run."""
@@ -159,6 +183,5 @@ def switch_to_dark(page) -> None:
 def assert_no_errors(page) -> None:
     shown = page.locator(ERROR)
     assert shown.count() == 0, "\n".join(shown.all_text_contents())
-    ids = page.evaluate("[...document.querySelectorAll('clipPath')].map((node) => node.id)")
-    assert len(ids) == len(set(ids)), f"two charts share a clipping frame, and one cuts the other off: {ids}"
-
+    ids = page.evaluate("[...document.querySelectorAll('clipPath, [id^=course-lab]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids)), f"two widgets share a name, and the one uses what is the other's: {ids}"

@@ -1,6 +1,7 @@
 """Chapter 04 as a learner meets it: run from the top to its race in a real Chromium, and race."""
 
 import re
+import time
 
 import pytest
 from jupyter_page import ERROR, assert_no_errors, move, open_notebook, run_cells_until, switch_to_dark, wait_until
@@ -156,13 +157,15 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     assert_readable(frame)
     page.screenshot(path=tmp_path / "dark.png")
     page.emulate_media(reduced_motion="reduce")
+    begun = time.monotonic()
     play.click()
     seen = {ends(frame)[0]}
     for _ in range(30):
         page.wait_for_timeout(50)
         seen.add(ends(frame)[0])
     assert all((count - 1) % 10 == 0 for count in seen), seen
-    assert 2 <= len(seen) <= 5, seen
+    # A still stands for 0.6 s or longer; a busy machine may take long over 30 looks.
+    assert 2 <= len(seen) <= 2 + (time.monotonic() - begun) / 0.6, seen
     play.click()
     page.emulate_media(reduced_motion="no-preference")
     page.set_viewport_size({"width": 900, "height": 1000})

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from course_lib.exercises import Unattempted, Wrong
 from course_lib.exercises.judge.calling import call, described, need_function, number
 from course_lib.exercises.judge.judging import is_blank
+from course_lib.exercises.judge.patience import patience
 from course_lib.exercises.judge.tensors import difference, need_tensor, same_tensor
 from course_lib.exercises.judge.values import near, need_number, same_number, same_row
 from course_lib.exercises.judge.watching import Bigram, gradient_at, loss_at, watched
@@ -213,3 +215,88 @@ def test_everything_is_noted_in_order_and_the_hooks_are_gone_afterwards():
     model(IDX).sum().backward()
     optimizers[0].step()
     assert len(watch) == 5
+
+
+# Patience -------------------------------------------------------------------------------------------------
+
+
+def waits(function, *args, most=1000):
+    with patience(function, "f()", most):
+        return function(*args)
+
+
+def in_a_try():
+    while True:
+        try:
+            sum([1, 2])
+        except Exception:  # it should not catch what stops it
+            continue
+
+
+def in_a_helper():
+    return in_a_try()
+
+
+def one_line():
+    return [i + 1 for i in iter(int, 1)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        in_a_try,
+        in_a_helper,
+        one_line,
+        lambda: sum(i for i in iter(int, 1)),
+        lambda: sorted(range(10**6), key=lambda i: -i),
+        functools.partial(in_a_try),
+    ],
+)
+def test_what_goes_round_and_round_is_stopped(function):
+    assert "f() had not come to an end after 1,000 lines of Python" in wrong(waits, function)
+
+
+def test_where_it_went_round_is_shown():
+    line = one_line.__code__.co_firstlineno + 1
+    assert wrong(waits, one_line).endswith(f"in line {line} of your cell:\n    return [i + 1 for i in iter(int, 1)]")
+
+
+def test_between_two_of_its_own_lines_the_last_one_is_shown():
+    cell = {}
+    exec(compile("def stream():\n  while True:\n    yield 0", "a cell", "exec"), cell)
+
+    def judge():
+        with patience(cell["stream"], "stream()", 1000):
+            for i in cell["stream"]():
+                assert sorted(range(100), key=lambda j: j + i)
+
+    assert "of your cell" in wrong(judge)
+
+
+def test_what_comes_to_an_end_goes_its_way_and_the_tracer_of_others_stays():
+    seen = []
+
+    def other(frame, event, _):
+        seen.append(frame.f_code.co_name)
+
+    before = sys.gettrace()
+    sys.settrace(other)
+    try:
+        assert waits(lambda: sum(i for i in range(100))) == 4950
+        after = sys.gettrace()
+        wrong(waits, in_a_try)
+        again = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert after is other
+    assert again is other
+    with pytest.raises(ZeroDivisionError):
+        waits(lambda: 1 / 0)
+    assert sys.gettrace() is before
+
+
+def test_each_wait_has_its_own_patience():
+    for _ in range(5):
+        assert waits(lambda: max(i + 0 for i in range(400))) == 399
+    with pytest.raises(KeyboardInterrupt):
+        waits(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))

@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 import pytest
 
 from course_lib.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
-from course_lib.widgets.tokens import MOST_TOKENS, TINTS, TokenPicture, TokenView, groups, pieces
+from course_lib.widgets.boxes import TINTS, groups, pieces
+from course_lib.widgets.tokens import MOST_TOKENS, TokenPicture, TokenView
 
 BYTES = ByteTokenizer()
 MAN, JOINER, ROCKET = "\U0001f468", "\u200d", "\U0001f680"

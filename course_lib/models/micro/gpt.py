@@ -1,4 +1,4 @@
-"""The model: weights, and the way from one token to guesses about the next.
+"""microGPT's model: weights, and the way from one token to guesses about the next.
 
 The architecture of microGPT (Karpathy, 2026): GPT-2's blocks, with RMSNorm for LayerNorm, squared ReLU
 for GELU, and no biases. ``parts`` is the module that does the arithmetic, `scalar` or `vector`.

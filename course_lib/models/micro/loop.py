@@ -1,4 +1,4 @@
-"""Training, one document at a time, and writing new ones."""
+"""`MicroGPT`: training, one document at a time, and writing new ones."""
 
 import math
 import random
