@@ -26,31 +26,31 @@ def write_tokens(
     Returns:
         ``counts`` and ``bytes``: how many ids, and bytes of text, each part has.
     """
-    cut = stream.cut(val_fraction)
-    counts, sizes = {}, {}
-    for split, (start, end) in zip(SPLITS, ((0, cut), (cut, None)), strict=True):
-        counts[split] = sizes[split] = 0
-        work = partial(_encoded, tokenizer, token_dtype(tokenizer.vocab_size))
-        with (folder / f"{split}.bin").open("wb") as file:
-            for ids, size in in_turn(work, _placed(stream, tokenizer, start, end), processes):
-                ids.tofile(file)
-                counts[split] += len(ids)
-                sizes[split] += size
+    counts, sizes = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    work = partial(_encoded, tokenizer, token_dtype(tokenizer.vocab_size))
+    blocks = _placed(stream, tokenizer, stream.cut(val_fraction))
+    with (folder / "train.bin").open("wb") as train, (folder / "val.bin").open("wb") as val:
+        files = {"train": train, "val": val}
+        for split, ids, size in in_turn(work, blocks, processes):
+            ids.tofile(files[split])
+            counts[split] += len(ids)
+            sizes[split] += size
     return {"counts": counts, "bytes": sizes}
 
 
-def _placed(stream: Stream, tokenizer: Tokenizer, start: int, end: int | None) -> Iterator[tuple[int, Block]]:
-    """The blocks of a part as they can be encoded one by one, each with its place in the whole text."""
-    raw = stream.is_raw
-    blocks: Iterator[Block] = stream.blocks(start, end) if raw else tokenizer.blocks(stream.texts(start, end))
-    for block in blocks:
-        yield start, block
-        start += len(block)
+def _placed(stream: Stream, tokenizer: Tokenizer, cut: int) -> Iterator[tuple[str, int, Block]]:
+    """The blocks of both parts as they can be encoded one by one, each with its place in the whole text."""
+    for split, (place, end) in zip(SPLITS, ((0, cut), (cut, None)), strict=True):
+        raw = stream.is_raw
+        blocks: Iterator[Block] = stream.blocks(place, end) if raw else tokenizer.blocks(stream.texts(place, end))
+        for block in blocks:
+            yield split, place, block
+            place += len(block)
 
 
-def _encoded(tokenizer: Tokenizer, dtype: np.dtype, placed: tuple[int, Block]) -> tuple[np.ndarray, int]:
-    """The ids of one block, and how many bytes it has. Raw bytes are their own ids."""
-    start, block = placed
+def _encoded(tokenizer: Tokenizer, dtype: np.dtype, placed: tuple[str, int, Block]) -> tuple[str, np.ndarray, int]:
+    """The part that a block belongs to, its ids, and how many bytes it has. Raw bytes are their own ids."""
+    split, start, block = placed
     content = to_bytes(block)
     ids = np.frombuffer(content, dtype=np.uint8) if isinstance(block, bytes) else tokenizer.encode_array(block, start)
-    return ids.astype(dtype), len(content)
+    return split, ids.astype(dtype), len(content)

@@ -24,8 +24,8 @@ from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, To
 
 FORMAT = "course_lib tokens"
 KINDS = ("auto", "char", "byte", "bpe", "gpt2")
-LARGE = 1 << 24
-"""A text of so many characters is worth the half a second in which other processes start."""
+LARGE = 1 << 26
+"""A text of so many characters is worth the seconds in which other processes start."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 import tiktoken
 from test_bpe import SCRIPTS
 
+from course_lib.data import load_prepared, prepare
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer, load_tokenizer
 from course_lib.tokenizers.bpe.gpt2 import FILES, byte_signs, parse, read_files
@@ -135,3 +136,13 @@ def test_merges_that_do_not_belong_to_the_vocabulary_are_refused(merges, change,
 def test_a_vocabulary_that_is_no_object_is_refused(ids):
     with pytest.raises(CourseError, match="tokens and their ids"):
         parse(small()[0], ids)
+
+
+def test_the_corpus_shakespeare_is_tiny_shakespeare_by_this_vocabulary(folder, project):
+    """The counts are those of nanoGPT's data/shakespeare/readme.md."""
+    if not (folder.parent / "tinyshakespeare" / "input.txt").is_file():
+        pytest.skip("COURSE_DATA names no folder with tinyshakespeare/input.txt")
+    prepared = load_prepared(prepare("shakespeare"))
+    assert prepared.manifest["counts"] == {"train": 301_966, "val": 36_059}
+    assert prepared.tokenizer == BPETokenizer.gpt2()
+    assert prepare("shakespeare_char", "gpt2").name.partition("-")[2] == prepared.folder.name.partition("-")[2]
