@@ -4,6 +4,10 @@ import difflib
 from numbers import Integral
 
 
+class CourseWarning(UserWarning):
+    """Something that was asked for was done, but not quite as it was asked for."""
+
+
 class CourseError(Exception):
     """Something the user can mend.
 

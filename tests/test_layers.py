@@ -17,7 +17,7 @@ import course_lib
 # A module may import from lower floors only. `__main__` is the front door: all it does is open `cli`.
 FLOORS = {
     "errors": -2,
-    **dict.fromkeys(["paths", "locks", "programs", "progress"], -1),
+    **dict.fromkeys(["paths", "locks", "processes", "programs", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
@@ -151,7 +151,7 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_package_hands_out_modules_that_are_there():
-    inner = {"cli", "__main__", "graphs", "locks", "numerics", "programs", "progress"}
+    inner = {"cli", "__main__", "graphs", "locks", "numerics", "processes", "programs", "progress"}
     assert course_lib._MODULES | inner == FLOORS.keys()
     assert {room(module_name(path)) for path in library_sources()} - {""} == FLOORS.keys()
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from course_lib.errors import CourseError
 from course_lib.paths import project_root, user_path
 from course_lib.tokenizers import BPETokenizer
 from course_lib.tokenizers.bpe import GPT2_PATTERN
+from course_lib.tokenizers.bpe.counting import count_words
+from course_lib.tokenizers.bpe.learning import learn_merges
 
 SIZES = {"shakespeare": 1024, "wikipedia": 8192}
 """The vocabulary that is learned from each text."""
@@ -25,8 +28,8 @@ def bench_bpe(command: str, runs: int, peer: Path | None, recipe: str | None) ->
     """Learning 1,024 tokens from Tiny Shakespeare and 8,192 from 2.3 MB of Wikipedia, and encoding them.
 
     One thread each. Hugging Face's trainer (fed by lines), rustbpe and tiktoken are measured beside where they are
-    installed, minbpe where ``peer`` names a copy of it; the large text is ``wikitext-2`` of COURSE_DATA, left out where
-    it is not there.
+    installed; the large text is ``wikitext-2`` of COURSE_DATA, left out where it is not there. Where ``peer`` names a
+    copy of minbpe, it learns from an eighth of Tiny Shakespeare: from all of it takes it minutes.
     """
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     found = heading("bpe", command)
@@ -34,19 +37,43 @@ def bench_bpe(command: str, runs: int, peer: Path | None, recipe: str | None) ->
     found["versions"] |= {name: version(name) for name in names if _is_installed(name)}
     parts: dict[str, Any] = {}
     for name, text in _texts().items():
-        parts |= _measured(name, text, SIZES[name], runs, peer)
+        parts |= _measured(name, text, SIZES[name], runs)
+        parts[f"growth on {name}"] = _growth(text, SIZES[name], runs)
+        if peer is not None and name == "shakespeare":
+            parts["train on an eighth of shakespeare"] = _beside_minbpe(peer, text[: len(text) // 8], 512, runs)
     return found | {"parts": parts}
 
 
-def _measured(name: str, text: str, size: int, runs: int, peer: Path | None) -> dict[str, Any]:
+def _measured(name: str, text: str, size: int, runs: int) -> dict[str, Any]:
     learning: dict[str, Action] = {"course": lambda: BPETokenizer.train(text, size)} | _peers(text, size)
     turns = take_turns({row: timed(action) for row, action in learning.items()}, runs)
-    if peer is not None and name == "shakespeare":  # minutes: once is enough
-        turns |= take_turns({"minbpe": timed(_minbpe(peer, text, size))}, 1)
     return {
         f"train on {name}": summary("seconds", turns, characters=len(text), vocab_size=size),
         f"encode {name}": summary("seconds", _encoding(BPETokenizer.train(text, size), text, runs)),
     }
+
+
+def _growth(text: str, size: int, runs: int) -> dict[str, Any]:
+    """How splitting and merging grow: with more of a text, which has other words in it, and with the same text again.
+
+    Each text is a row for splitting (finding and counting the chunks) and one for merging.
+    """
+    texts = {"a quarter": text[: len(text) // 4], "half": text[: len(text) // 2], "whole": text}
+    texts |= {"twice": text * 2, "four times": text * 4}
+    rows: dict[str, Action] = {}
+    details = {}
+    for name, part in texts.items():
+        words = {word.encode(): count for word, count in count_words(part, GPT2_PATTERN).items()}
+        details[name] = {"characters": len(part), "distinct words": len(words)}
+        rows[f"splitting, {name}"] = partial(count_words, part, GPT2_PATTERN)
+        rows[f"merging, {name}"] = partial(learn_merges, words, size - 256)
+    return summary("seconds", take_turns({row: timed(action) for row, action in rows.items()}, runs), **details)
+
+
+def _beside_minbpe(peer: Path, text: str, size: int, runs: int) -> dict[str, Any]:
+    rows: dict[str, Action] = {"course": lambda: BPETokenizer.train(text, size), "minbpe": _minbpe(peer, text, size)}
+    turns = take_turns({row: timed(action) for row, action in rows.items()}, runs)
+    return summary("seconds", turns, characters=len(text), vocab_size=size)
 
 
 def _texts() -> dict[str, str]:

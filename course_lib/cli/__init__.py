@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from course_lib import __version__
-from course_lib.cli.failing import complain, give_way
+from course_lib.cli.failing import complain, give_way, notes_on_stderr
 from course_lib.errors import CourseError, nearest
 
 Command = Callable[[list[str]], int | None]
@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
     try:
         if argv[0] not in commands:
             raise CourseError(f"There is no command {argv[0]!r}: {nearest(argv[0], list(commands))}")
-        return commands[argv[0]](argv[1:]) or 0
+        with notes_on_stderr():
+            return commands[argv[0]](argv[1:]) or 0
     except CourseError as error:
         complain(str(error))
         return 2

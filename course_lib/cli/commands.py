@@ -23,6 +23,7 @@ class PrepareSettings:
     tokenizer: Annotated[str, arg(help="char, byte, bpe, gpt2, or auto (what the corpus is meant for).")] = "auto"
     bpe_vocab_size: Annotated[int, arg(help="V of a tokenizer that is learned by bpe.")] = 1024
     val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
+    processes: Annotated[int | None, arg(help="How many share the work on byte pairs; by default all cores.")] = None
 
 
 def prepare(args: list[str]) -> None:
@@ -32,7 +33,7 @@ def prepare(args: list[str]) -> None:
 
     s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin and val.bin.")
     settings = {"tokenizer": s.tokenizer, "val_fraction": s.val_fraction, "bpe_vocab_size": s.bpe_vocab_size}
-    prepared = prepared_for(DataConfig(s.dataset, **settings))
+    prepared = prepared_for(DataConfig(s.dataset, **settings), processes=s.processes)
     counts = prepared.manifest["counts"]
     print(
         f"{prepared.folder}\n{prepared.tokenizer}; {counts['train']:,} training and {counts['val']:,} validation tokens"

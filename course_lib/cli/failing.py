@@ -1,14 +1,36 @@
 """How a command that fails says why: once, and last."""
 
+import contextlib
 import json
 import os
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from course_lib.errors import CourseWarning
 
 PATIENCE = 5.0
 """Seconds for which the other processes of a torchrun let the main one speak: mostly all fail for the same reason.
 torchrun ends them as soon as the main one has failed; after that time they say what only they know."""
+
+
+@contextlib.contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Within it a CourseWarning is a line, without the place in the library where it comes from."""
+    with warnings.catch_warnings():
+        as_usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, CourseWarning):
+                print(f"note: {message}", file=sys.stderr)
+            else:
+                as_usual(message, category, *rest, **named)
+
+        warnings.showwarning = show
+        yield
 
 
 def complain(words: str) -> None:

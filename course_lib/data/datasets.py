@@ -2,13 +2,14 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
-from course_lib.data.reading import absolute, read_bytes, read_text, to_text
+from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
 from course_lib.errors import CourseError, nearest
 from course_lib.sources import find_source
 
@@ -28,6 +29,8 @@ class Corpus:
     """What a model is given to begin with: where a line, a poem, a story begins."""
     lines: Callable[[int], dict[str, float]] | None = None
     grade: Callable[[str], Grade] | None = None
+    blocks: Callable[[], Iterator[Any]] | None = None
+    """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes of ``bytes:PATH``."""
 
 
 def _source_bytes(name: str) -> bytes:
@@ -72,6 +75,7 @@ CORPORA = {
     "names": Corpus(_names_bytes, "char", "some 4,000 given names, one a line, bundled: needs no download"),
     "names_full": Corpus(lambda: _source_bytes("names_full"), "char", "the 32,033 names of makemore, one a line"),
     "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
+    "shakespeare": Corpus(lambda: _shakespeare().encode(), "gpt2", "Tiny Shakespeare, by GPT-2's vocabulary"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
 }
 
@@ -104,8 +108,11 @@ def find_corpus(name: str) -> Corpus:
             )
         return CORPORA[name]
     if name.startswith("text:"):
-        return Corpus(lambda: read_text(path, name).encode(), "char", f"your text {path}")
-    return Corpus(lambda: read_bytes(path), "byte", f"the bytes of {path}")
+        return Corpus(
+            lambda: read_text(path, name).encode(), "char", f"your text {path}",
+            blocks=lambda: text_blocks(path, name),
+        )  # fmt: skip
+    return Corpus(lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path))
 
 
 def full_name(name: str) -> str:

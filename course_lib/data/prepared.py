@@ -1,12 +1,11 @@
 """Text -> ``train.bin``, ``val.bin`` and ``manifest.json``: ids on disk, ready to be mapped into memory."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,19 @@ from typing import Any
 import numpy as np
 
 from course_lib.config import DataConfig
-from course_lib.data.datasets import find_corpus, own_path, short_name
+from course_lib.data.datasets import own_path, short_name
+from course_lib.data.encoding import SPLITS, token_dtype, write_tokens
+from course_lib.data.streams import Stream
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
 from course_lib.paths import data_dir
+from course_lib.processes import cores
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
 
 FORMAT = "course_lib tokens"
-SPLITS = ("train", "val")
+KINDS = ("auto", "char", "byte", "bpe", "gpt2")
+LARGE = 1 << 26
+"""A text of so many characters is worth the seconds in which other processes start."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +43,22 @@ class Prepared:
         return self.manifest["bytes"][split] / self.manifest["counts"][split]
 
 
-def token_dtype(vocab_size: int) -> np.dtype:
-    """The smallest of uint16 and uint32 (little-endian) that holds every id."""
-    return np.dtype("<u2" if vocab_size <= 65_536 else "<u4")
-
-
-def prepared_for(data: DataConfig, tokenizer: Tokenizer | None = None, content: bytes | None = None) -> Prepared:
+def prepared_for(
+    data: DataConfig, tokenizer: Tokenizer | None = None, stream: Stream | None = None, processes: int | None = 1
+) -> Prepared:
     """The text of a run, prepared as its settings say, or by a tokenizer that is there already."""
-    kind = tokenizer or data.tokenizer
-    folder = prepare(data.dataset, kind, data.val_fraction, content=content, bpe_vocab_size=data.bpe_vocab_size)
+    folder = prepare(
+        data.dataset, tokenizer or data.tokenizer, data.val_fraction, stream=stream,
+        bpe_vocab_size=data.bpe_vocab_size, processes=processes,
+    )  # fmt: skip
     return load_prepared(folder)
 
 
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
-    content: bytes | None = None, bpe_vocab_size: int = 1024,
+    stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,
 ) -> Path:  # fmt: skip
-    """Encode a corpus once; later calls find the folder again.
+    """Encode a corpus once, block by block, so that it need not fit into memory; later calls find the folder again.
 
     Args:
         name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
@@ -63,8 +66,10 @@ def prepare(
             (what the corpus is meant for).
         val_fraction: the share at the text's end that becomes the validation split.
         data: the data folder; by default the project's.
-        content: the corpus, where it has been read already.
+        stream: the corpus, where it has been read already.
         bpe_vocab_size: V of a tokenizer that is to be learned by ``bpe``.
+        processes: how many share the work on byte pairs, with the same result; None is one for each core, where the
+            text is long enough. A script asks for several under ``if __name__ == "__main__"``.
 
     Returns:
         ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
@@ -74,35 +79,38 @@ def prepare(
     """
     if not 0 < val_fraction < 1:
         raise CourseError(f"val_fraction should be above 0 and below 1; it is {val_fraction}.")
-    corpus = find_corpus(name)
-    content = corpus.read() if content is None else content
-    kind = corpus.tokenizer if tokenizer == "auto" else tokenizer
-    text = None if name.startswith("bytes:") else content.decode()
-    sha256 = hashlib.sha256(content).hexdigest()
-    known: dict[str, Any] = {"corpus": name, "sha256": sha256, "val_fraction": val_fraction}
-    folders = Path(data or data_dir()) / "prepared"
+    stream = stream or Stream(name)
+    kind = _kind(tokenizer, stream)
+    processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
+    known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, "val_fraction": val_fraction}
     known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
+    folders = Path(data or data_dir()) / "prepared"
     if kind == "bpe" and (found := _learned_before(folders, known)):
         return found
     if isinstance(kind, str):
-        kind = _make_tokenizer(kind, text, name, val_fraction, bpe_vocab_size)
-    if text is None and not isinstance(kind, ByteTokenizer):
-        raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
-    whole: str | np.ndarray = np.frombuffer(content, dtype=np.uint8) if text is None else text
-    folder = folders / _folder_name(name, sha256, kind, val_fraction)
-    if _is_ready(folder, sha256, val_fraction):
+        kind = _make_tokenizer(kind, stream, val_fraction, bpe_vocab_size, processes)
+    folder = folders / _folder_name(name, stream.sha256, kind, val_fraction)
+    if _is_ready(folder, stream.sha256, val_fraction):
         return folder
+    # Numbers for letters are looked up in no time: to hand the letters to another process would take longer.
+    processes = processes if isinstance(kind, BPETokenizer) else 1
     with _one_at_a_time(folder.parent.parent):
-        if not _is_ready(folder, sha256, val_fraction):  # it may have come while we waited
-            _encode(whole, kind, known, folder)
+        if not _is_ready(folder, stream.sha256, val_fraction):  # it may have come while we waited
+            _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, val_fraction, processes))
     return folder
 
 
-def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any], folder: Path) -> None:
-    """Split the text (or its raw bytes, which are their own ids), encode it, and write it into ``folder``."""
-    cut = _cut(whole, known["val_fraction"])
-    parts = dict(zip(SPLITS, (whole[:cut], whole[cut:]), strict=True))
-    ids = {split: tokenizer.encode_array(p) if isinstance(p, str) else p for split, p in parts.items()}
+def _kind(asked: Tokenizer | str, stream: Stream) -> Tokenizer | str:
+    """A tokenizer, or the kind of it to make; CourseError for none, and for one that cannot read the corpus."""
+    if not (isinstance(asked, Tokenizer) or asked in KINDS):
+        raise CourseError(f"The tokenizer should be {', '.join(map(repr, KINDS))} or a Tokenizer; it is {asked!r}.")
+    kind = stream.tokenizer if asked == "auto" else asked
+    if stream.is_raw and not (kind == "byte" or isinstance(kind, ByteTokenizer)):
+        raise CourseError(f"{stream.name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
+    return kind
+
+
+def _manifest(known: dict[str, Any], tokenizer: Tokenizer, sizes: dict[str, dict[str, int]]) -> dict[str, Any]:
     manifest = {
         "format": FORMAT,
         "version": 1,
@@ -112,10 +120,8 @@ def _encode(whole: str | np.ndarray, tokenizer: Tokenizer, known: dict[str, Any]
         "vocab_size": tokenizer.vocab_size,
         "dtype": token_dtype(tokenizer.vocab_size).name,
         "val_fraction": known["val_fraction"],
-        "counts": {split: len(row) for split, row in ids.items()},
-        "bytes": {split: len(p.encode() if isinstance(p, str) else p) for split, p in parts.items()},
     }
-    _write(folder, manifest | known, ids, tokenizer)  # what else is known comes last
+    return manifest | sizes | known  # what else is known comes last
 
 
 @contextlib.contextmanager
@@ -131,26 +137,15 @@ def _one_at_a_time(data: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make_tokenizer(kind: str, text: str | None, name: str, val_fraction: float, bpe_vocab_size: int) -> Tokenizer:
+def _make_tokenizer(kind: str, stream: Stream, val_fraction: float, bpe_vocab_size: int, processes: int) -> Tokenizer:
     if kind == "byte":
         return ByteTokenizer()
-    if kind not in ("char", "bpe", "gpt2"):
-        raise CourseError(
-            f"The tokenizer should be 'auto', 'char', 'byte', 'bpe', 'gpt2' or a Tokenizer; it is {kind!r}."
-        )
-    if text is None:
-        raise CourseError(f"{name} is raw bytes; only the byte tokenizer reads them. Use text:PATH for a text.")
     if kind == "gpt2":
         return BPETokenizer.gpt2()
     if kind == "char":
-        return CharTokenizer.train(text)
+        return CharTokenizer.train(stream.texts())
     # Of what is validated on nothing is learned, nor is the vocabulary.
-    return BPETokenizer.train(text[: _cut(text, val_fraction)], bpe_vocab_size)
-
-
-def _cut(whole: str | np.ndarray, val_fraction: float) -> int:
-    """Where the validation part begins."""
-    return int(len(whole) * (1 - val_fraction))
+    return BPETokenizer.train(stream.texts(end=stream.cut(val_fraction)), bpe_vocab_size, processes=processes)
 
 
 def _learned_before(folders: Path, known: dict[str, Any]) -> Path | None:
@@ -182,8 +177,14 @@ def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:
     return prepared.manifest["sha256"] == sha256 and prepared.manifest["val_fraction"] == val_fraction
 
 
-def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenizer: Tokenizer) -> None:
-    """Write all files into a new folder beside it, and rename that: nobody sees half a folder."""
+def _write(
+    folder: Path, known: dict[str, Any], tokenizer: Tokenizer, write: Callable[[Path], dict[str, dict[str, int]]]
+) -> None:
+    """Write all files into a new folder beside it, and rename that: nobody sees half a folder.
+
+    Args:
+        write: puts the ids into a folder and returns how many there are, see `write_tokens`.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -192,15 +193,14 @@ def _write(folder: Path, manifest: dict[str, Any], ids: dict[str, Any], tokenize
     try:
         new = scratch / "new"
         new.mkdir()
-        for split, row in ids.items():
-            np.asarray(row).astype(manifest["dtype"]).tofile(new / f"{split}.bin")
+        manifest = _manifest(known, tokenizer, write(new))
         tokenizer.save(new / "tokenizer.json")
         (new / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if folder.exists():  # another text, another split, or damaged: out of the way, and gone only afterwards
             os.replace(folder, scratch / "old")
         os.replace(new, folder)
     except OSError as error:
-        if _is_ready(folder, manifest["sha256"], manifest["val_fraction"]):  # another process was faster
+        if _is_ready(folder, known["sha256"], known["val_fraction"]):  # another process was faster
             return
         if not folder.exists() and (scratch / "old").exists():
             os.replace(scratch / "old", folder)

@@ -4,14 +4,18 @@ A text is UTF-8. A byte-order mark is no part of it, and line ends of all system
 named: the error says what the file is, and what makes a text of it.
 """
 
+import atexit
 import codecs
 import functools
 import glob
 import io
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
@@ -19,8 +23,10 @@ from course_lib.paths import user_path
 SEPARATOR = "\n\n"
 """What stands between two files of one text: a blank line. It takes the place of the line breaks at a file's end."""
 
-BLOCK = 1 << 20
-"""So many bytes of a file are read at a time."""
+BLOCK = 1 << 16
+"""So many bytes of a file are read at a time. Much larger blocks leave holes in memory that nothing fits into."""
+MOST_HELD = 1 << 24
+"""So many bytes of standard input are kept in memory; more are kept in a file."""
 SAMPLE = 1 << 16
 """So many bytes at the beginning of a file tell what kind of file it is."""
 MUCH_IS_NEEDED = "there is nothing to learn from. Give a text of a few thousand characters or more."
@@ -122,7 +128,10 @@ def _blocks_of(file: Path | None, name: str) -> Iterator[str]:
 def _byte_blocks(file: Path | None) -> Iterator[bytes]:
     """One file, or standard input for None."""
     if file is None:
-        yield _standard_input()
+        kept, place = _standard_input(), 0
+        while kept.seek(place) == place and (block := kept.read(BLOCK)):
+            place += len(block)
+            yield block
         return
     try:
         with file.open("rb") as opened:
@@ -180,22 +189,37 @@ def read_bytes(path: str) -> bytes:
     Raises:
         CourseError: for what cannot be read or is empty.
     """
+    return b"".join(byte_blocks(path))
+
+
+def byte_blocks(path: str) -> Iterator[bytes]:
+    """What `read_bytes` reads, a block at a time."""
     files = [None] if path == "-" else find_files(path)
-    content = b"".join(block for file in files for block in _byte_blocks(file))
-    if not content:
+    is_empty = True
+    for file in files:
+        for block in _byte_blocks(file):
+            is_empty = is_empty and not block
+            yield block
+    if is_empty:
         raise CourseError(f"{path} is empty; {MUCH_IS_NEEDED}")
-    return content
 
 
 @functools.cache
-def _standard_input() -> bytes:
+def _standard_input() -> IO[bytes]:
     """All of standard input. It can be read only once, and several places ask for it."""
     source = getattr(sys.stdin, "buffer", None)
     if source is None:
         raise CourseError("There is no standard input here to read from. Put the text into a file, and name that.")
     if source.isatty():
         print("Reading the text from the terminal; Ctrl-D on a line of its own ends it.", file=sys.stderr)
-    return source.read()
+    start = source.read(MOST_HELD)
+    if len(start) < MOST_HELD:
+        return io.BytesIO(start)
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 (for as long as the program runs)
+    atexit.register(kept.close)
+    kept.write(start)
+    shutil.copyfileobj(source, kept, BLOCK)
+    return kept
 
 
 def to_text(content: bytes, name: str) -> str:

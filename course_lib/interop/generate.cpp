@@ -572,6 +572,7 @@ class Letters {
         const Json json = read_json(path);
         const char* names[] = {"letters", "digits", "spaces"};
         for (size_t kind = 0; kind < 3; ++kind) ranges_[kind] = read_ranges(json, names[kind], path);
+        if (kind(' ') != Space) fail(path.string(), ": the space should be white space.");  // else a chunk may be empty
     }
 
     Kind kind(uint32_t point) const {

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 import time
 from pathlib import Path
@@ -12,8 +11,9 @@ import torch
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
-from course_lib.data import Batcher, Prepared, load_bytes, load_prepared, prepared_for
+from course_lib.data import Batcher, Prepared, load_prepared, prepared_for
 from course_lib.data.datasets import find_corpus, full_name
+from course_lib.data.streams import Stream
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model
@@ -125,14 +125,14 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
 def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
     """The run's text, prepared; CourseError where it cannot be read or is another one."""
     try:
-        content = load_bytes(data.dataset)
-        now = None if data.sha256 is None else hashlib.sha256(content).hexdigest()
-        if now != data.sha256:  # asked before it is encoded: another text mostly has other characters, too
+        stream = Stream(data.dataset)
+        now = stream.sha256
+        if data.sha256 not in (None, now):  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
                 f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
                 f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
-        return prepared_for(data, tokenizer, content)
+        return prepared_for(data, tokenizer, stream)
     except CourseError as error:
         scheme, _, path = data.dataset.partition(":")
         if not path or user_path(path).exists():

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,8 +31,12 @@ class Tokenizer(ABC):
         """V: how many ids there are."""
 
     @abstractmethod
-    def encode_array(self, text: str) -> np.ndarray:
-        """The ids of ``text`` as an integer array (N,): what `encode` gives, for large texts."""
+    def encode_array(self, text: str, start: int = 0) -> np.ndarray:
+        """The ids of ``text`` as an integer array (N,): what `encode` gives, for large texts.
+
+        Args:
+            start: where ``text`` begins in a longer one; messages count positions from the beginning of that.
+        """
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -50,6 +54,10 @@ class Tokenizer(ABC):
     def encode(self, text: str) -> list[int]:
         """The ids of ``text``; raises CourseError for what the vocabulary cannot express."""
         return self.encode_array(text).tolist()
+
+    def blocks(self, pieces: Iterable[str]) -> Iterator[str]:
+        """``pieces`` cut anew, so that the ids of all blocks, joined, are those of the whole text."""
+        return iter(pieces)
 
     def decoder(self) -> Decoder:
         """What decodes ids as they come; its texts joined are `decode` of all ids."""
@@ -71,6 +79,10 @@ class Tokenizer(ABC):
 
     def __hash__(self) -> int:
         return hash(self.fingerprint())
+
+    def __reduce__(self) -> "tuple[Callable[[Any], Tokenizer], tuple[dict[str, Any]]]":
+        """Another process gets it as its file has it."""
+        return tokenizer_from_dict, (self.to_dict(),)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(vocab_size={self.vocab_size})"

@@ -10,14 +10,14 @@ from course_lib.tokenizers.base import Tokenizer
 from course_lib.tokenizers.decoding import Decoder, Utf8Decoder
 
 
-def to_utf8(text: str) -> bytes:
+def to_utf8(text: str, start: int = 0) -> bytes:
     """``text`` in UTF-8; raises CourseError for half a character (a lone surrogate), which has no such form."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise CourseError(
             f"The text has half a character, a lone surrogate (U+{ord(text[error.start]):04X}), at position "
-            f"{error.start}; it has no UTF-8 form. Take it out."
+            f"{start + error.start}; it has no UTF-8 form. Take it out."
         ) from error
 
 
@@ -35,8 +35,8 @@ class ByteTokenizer(Tokenizer):
     def vocab_size(self) -> int:
         return 256
 
-    def encode_array(self, text: str) -> np.ndarray:
-        content = to_utf8(text)
+    def encode_array(self, text: str, start: int = 0) -> np.ndarray:
+        content = to_utf8(text, start)
         return np.frombuffer(content, dtype=np.uint8).astype(np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -41,9 +41,12 @@ class CharTokenizer(Tokenizer):
             )
 
     @classmethod
-    def train(cls, text: str) -> Self:
-        """The vocabulary of ``text``: its distinct characters, sorted."""
-        return cls("".join(sorted(set(text))))
+    def train(cls, text: str | Iterable[str]) -> Self:
+        """The vocabulary of a text, or of its pieces: its distinct characters, sorted."""
+        found: set[str] = set()
+        for piece in [text] if isinstance(text, str) else text:
+            found.update(piece)
+        return cls("".join(sorted(found)))
 
     @property
     def vocab_size(self) -> int:
@@ -53,25 +56,25 @@ class CharTokenizer(Tokenizer):
         """The same vocabulary with a policy for unknown characters (see the class)."""
         return type(self)(self.characters, unknown)
 
-    def encode_array(self, text: str) -> np.ndarray:
+    def encode_array(self, text: str, start: int = 0) -> np.ndarray:
         points = _code_points(text)
         known = points < len(self._ids)
         ids = np.where(known, self._ids[np.where(known, points, 0)], -1)
         unknown = ids < 0
         if unknown.any():
             if self.unknown is None:
-                raise self._unknown_error(text, int(np.flatnonzero(unknown)[0]))
+                raise self._unknown_error(text, int(np.flatnonzero(unknown)[0]), start)
             if self.unknown == "":
                 return ids[~unknown]
             ids[unknown] = self._ids[ord(self.unknown)]
         return ids
 
-    def _unknown_error(self, text: str, position: int) -> CourseError:
+    def _unknown_error(self, text: str, position: int, start: int) -> CourseError:
         character = text[position]
         name = unicodedata.name(character, "no name")
         what = (
-            f"The character {character!r} (U+{ord(character):04X}, {name}) at position {position} is not among the "
-            f"{self.vocab_size} this tokenizer knows. "
+            f"The character {character!r} (U+{ord(character):04X}, {name}) at position {start + position} is not among "
+            f"the {self.vocab_size} this tokenizer knows. "
         )
         if form := self._form_of(text, position):
             return CourseError(

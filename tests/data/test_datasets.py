@@ -172,7 +172,7 @@ def test_the_nearest_dataset_is_named():
 @pytest.mark.parametrize("name", CORPORA)
 def test_every_corpus_says_what_it_is(name):
     assert CORPORA[name].about
-    assert CORPORA[name].tokenizer in ("char", "byte")
+    assert CORPORA[name].tokenizer in ("char", "byte", "gpt2")
 
 
 # Names ----------------------------------------------------------------------------------------------------

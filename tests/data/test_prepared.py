@@ -4,21 +4,27 @@ import errno
 import hashlib
 import json
 import math
+import random
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from course_lib.data import datasets, load_prepared, prepare, prepared
-from course_lib.data.prepared import open_tokens, token_dtype
+from course_lib.corpora import tinytales
+from course_lib.data import datasets, load_prepared, prepare, prepared, reading
+from course_lib.data.encoding import token_dtype, write_tokens
+from course_lib.data.prepared import open_tokens
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
+from course_lib.tokenizers.bpe import splitting
 
 TEXT = "Ö the quick brown fox jumps over the lazy dog. " * 20
+TALES = tinytales.tinytales_text(40_000, seed=3)
 
 
 @pytest.fixture
@@ -166,6 +172,102 @@ def test_a_tokenizer_of_another_text(text):
 def test_an_own_data_folder(text, tmp_path):
     assert prepare("text:a.txt", data=tmp_path / "elsewhere").parent == tmp_path / "elsewhere" / "prepared"
     assert not (tmp_path / "data").exists()
+
+
+# Block by block -------------------------------------------------------------------------------------------
+
+
+def tokenizers():
+    learned = BPETokenizer.train(TALES, 400, ["<|end|>"])
+    return {"char": CharTokenizer.train(TALES + "Öé中🎈<|>"), "byte": ByteTokenizer(), "bpe": learned}
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
+def test_blocks_of_any_size_give_the_ids_of_the_parts_as_wholes(project, monkeypatch, kind):
+    """Blocks of a file end anywhere: inside a character, between CR and LF, at the place where validation begins."""
+    chance = random.Random(0)
+    tokenizer = tokenizers()[kind]
+    for _ in range(40):
+        words = [*TALES[:300].split(), "Öé中🎈" * 3, "  ", "\r\n", "\n \n", "<|end|>", "中" * 30]
+        content = "".join(chance.choice(words) + chance.choice(["", " "]) for _ in range(chance.randint(1, 60)))
+        text = content.replace("\r\n", "\n")
+        (project / "a.txt").write_bytes(content.encode())
+        monkeypatch.setattr(reading, "BLOCK", chance.choice([4, 5, 7, 16, 100]))
+        monkeypatch.setattr(splitting, "BLOCK", chance.choice([1, 9, 40]))
+        val_fraction = chance.choice([0.1, 0.5, 0.9])
+        folder = prepare("text:a.txt", tokenizer, val_fraction)
+        cut = int(len(text) * (1 - val_fraction))
+        for split, part in {"train": text[:cut], "val": text[cut:]}.items():
+            assert unpacked(folder / f"{split}.bin", "H") == tokenizer.encode(part)
+            assert load_prepared(folder).manifest["bytes"][split] == len(part.encode())
+        assert load_prepared(folder).manifest["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_files_are_the_same_whatever_the_number_of_processes(project, monkeypatch):
+    (project / "a.txt").write_text(TALES, encoding="utf-8")
+    monkeypatch.setattr(splitting, "BLOCK", 3000)
+    alone, shared = (prepare("text:a.txt", "bpe", data=f"by {n}", bpe_vocab_size=400, processes=n) for n in (1, 2))
+    assert alone.name == shared.name
+    assert files_of(alone) == files_of(shared)
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
+def test_memory_does_not_grow_with_the_text(project, kind):
+    """Ten times the text, of the same words, takes no more than a third of what it is longer."""
+    prepare("numbers", "byte")  # what the first call imports
+    peaks = []
+    for times in (10, 100):
+        (project / f"{times}.txt").write_text(TALES[:30_000] * times, encoding="utf-8")
+        tracemalloc.start()
+        prepare(f"text:{times}.txt", kind, bpe_vocab_size=300)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 900_000  # the text is 3 MB, its ids are 1 to 6
+
+
+@pytest.mark.parametrize("where", [0, 70_000, 140_000, 199_999])
+def test_the_position_of_an_unknown_character_is_that_in_the_text(project, where):
+    text = "ab" * 100_000
+    (project / "a.txt").write_text(text[:where] + "Ö" + text[where + 1 :], encoding="utf-8")
+    with pytest.raises(CourseError, match=rf"'Ö'.* at position {where} "):
+        prepare("text:a.txt", CharTokenizer("ab"))
+    assert list((project / "data" / "prepared").iterdir()) == []
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused(text, project, monkeypatch):
+    """Between the reading that tells its sha256 and the one that is written down."""
+
+    def changing(*args):
+        text.write_text(TEXT.replace("fox", "cat"), encoding="utf-8")
+        return write_tokens(*args)
+
+    monkeypatch.setattr(prepared, "write_tokens", changing)
+    with pytest.raises(CourseError, match=r"text:a\.txt has changed while it was read"):
+        prepare("text:a.txt")
+    assert list((project / "data" / "prepared").iterdir()) == []
+
+
+def test_an_interruption_between_blocks_leaves_nothing_behind(project, monkeypatch):
+    (project / "a.txt").write_text(TALES, encoding="utf-8")
+    encode, calls = CharTokenizer.encode_array, []
+
+    def interrupt_the_second(self, block, start=0):
+        calls.append(start)
+        if len(calls) == 2:
+            written = list((project / "data" / "prepared").glob(".*/new/train.bin"))
+            assert len(written) == 1
+            raise KeyboardInterrupt
+        return encode(self, block, start)
+
+    monkeypatch.setattr(reading, "BLOCK", 10_000)
+    monkeypatch.setattr(CharTokenizer, "encode_array", interrupt_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("text:a.txt")
+    assert list((project / "data" / "prepared").iterdir()) == []
 
 
 # When it is made again ------------------------------------------------------------------------------------

@@ -43,8 +43,15 @@ def mutated(draw: random.Random, name: str, content: bytes) -> bytes:
         ways = [bits, cut, inserted, piece_moved]
         if name.endswith(".json"):
             ways += [token_changed, token_changed, value_changed, value_changed]
+        if name == "tokenizer.json" and b'"merges"' in content:
+            ways += [merges_changed] * 4 + [bytes_moved] * 2
         if name.endswith(".safetensors") and len(content) > 8:
             ways = [*ways, length_changed, header_tokens, header_values, header_values, header_values, floats_changed]
+            ways += [weights_changed, weights_changed]
+        if name == "config.json":
+            ways += [heads_changed]
+        if name.endswith(".json"):
+            ways += [name_doubled]
         content = draw.choice(ways)(draw, content)
     return content
 
@@ -114,6 +121,52 @@ def all_places(value: Any) -> Any:
             yield from all_places(value[key])
 
 
+def name_doubled(draw: random.Random, content: bytes) -> bytes:
+    """A name of an object is there twice, with the same value or another."""
+    names = list(re.finditer(rb'("[^"\\]*"):\s*("[^"\\]*"|[^\s,{}\[\]]+)', content))
+    if not names:
+        return bits(draw, content)
+    found = draw.choice(names)
+    value = draw.choice([found[2], spelled(draw.choice(VALUES))])
+    return content[: found.start()] + found[1] + b":" + value + b"," + content[found.start() :]
+
+
+def merges_changed(draw: random.Random, content: bytes) -> bytes:
+    """Other pairs: of ids that there are not yet, of the token before (so that tokens double), twice the same, none."""
+    try:
+        state = json.loads(content)
+        merges, special = state["merges"], state["special_tokens"]
+        at = draw.randrange(len(merges))
+        merges[at] += ""  # it may be no list of texts any more
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return bits(draw, content)
+    new = 256 + at
+    pairs = [f"{new} 97", f"97 {new}", f"{new - 1} {new - 1}", "4294967295 97", "97 -1", "97", "97 98 99", "97  98", ""]
+    way = draw.randrange(4)
+    if way == 0:
+        merges[at] = draw.choice(pairs)
+    elif way == 1:
+        merges[at:] = [f"{max(k - 1, 97)} {max(k - 1, 97)}" for k in range(new, 256 + len(merges))]
+    elif way == 2:
+        merges[at] = draw.choice(merges[:at] or merges)
+        state["special_tokens"] = draw.choice([special, [draw.choice(VALUES)]])
+    else:
+        merges[:] = [f"{k} {k}" for k in [97, *range(256, 256 + draw.choice((15, 40)))]]
+    return spelled(state)
+
+
+def bytes_moved(draw: random.Random, content: bytes) -> bytes:
+    """Ids of bytes in another order, as GPT-2 has them, whole or not."""
+    order = list(range(256))
+    draw.shuffle(order)
+    digits = bytes(order).hex()
+    wrong = [digits[:-1], digits[:-2], digits + "00", "00" + digits[2:], "zz" + digits[2:], digits.upper(), "", 5]
+    try:
+        return spelled(json.loads(content) | {"bytes_by_id": draw.choice([digits, draw.choice(wrong)])})
+    except (ValueError, TypeError, RecursionError):
+        return bits(draw, content)
+
+
 def length_changed(draw: random.Random, content: bytes) -> bytes:
     length = int.from_bytes(content[:8], "little")
     others = [length + 1, length - 1, len(content), len(content) - 8, len(content) - 7, draw.choice(NUMBERS)]
@@ -133,6 +186,40 @@ def header_tokens(draw: random.Random, content: bytes) -> bytes:
 
 def header_values(draw: random.Random, content: bytes) -> bytes:
     return with_header(content, lambda header: value_changed(draw, header))
+
+
+def weights_changed(draw: random.Random, content: bytes) -> bytes:
+    """The last weight is gone, is there twice, or has another name; the offsets are right all the same."""
+    length = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + length])
+        last = max(header, key=lambda name: header[name]["data_offsets"][1])
+        begin, end = header[last]["data_offsets"]
+        data = content[8 + length :]
+        entry = header.pop(last)
+        way = draw.choice(["gone", "another name", "one more"])
+        if way == "gone":
+            data = data[:begin]
+        elif way == "another name":
+            header[last + draw.choice(["", ".bias", "x"])] = entry
+        else:
+            more = entry | {"data_offsets": [end, 2 * end - begin]}
+            header |= {last: entry, draw.choice([last + ".bias", "x"]): more}
+            data += data[begin:end]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return bits(draw, content)
+    new = spelled(header)
+    return struct.pack("<Q", len(new)) + new + data
+
+
+def heads_changed(draw: random.Random, content: bytes) -> bytes:
+    """Another number of heads: no weight's shape depends on it."""
+    try:
+        root = json.loads(content)
+        root["model"]["n_head"] = draw.choice([1, 2, 3, 4, 5, 8, 16])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return bits(draw, content)
+    return spelled(root)
 
 
 def floats_changed(draw: random.Random, content: bytes) -> bytes:

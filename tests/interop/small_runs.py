@@ -1,14 +1,16 @@
 """Small runs for the C++ program to read, in every form that a GPT can have."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
+from course_lib.interop.cpp import LETTERS
 from course_lib.models import GPT
-from course_lib.tokenizers import CharTokenizer, Tokenizer
+from course_lib.tokenizers import BPETokenizer, CharTokenizer, Tokenizer
 
 FORMS = {
     "gpt2": dict(bias=True),
@@ -21,6 +23,14 @@ FORMS = {
 }
 
 
+SOME_LETTERS = {
+    "letters": [65, 90, 97, 122, 0xE9, 0xE9, 0x4E00, 0x9FFF],
+    "digits": [48, 57],
+    "spaces": [9, 13, 32, 32, 0x2000, 0x200A],
+}
+"""Enough of the tables that `course export` writes, and small enough to be damaged in every place."""
+
+
 @dataclass
 class Small:
     """A run on the disk, and the model in it."""
@@ -28,6 +38,7 @@ class Small:
     path: Path
     model: GPT
     tokenizer: Tokenizer
+    prompt: str = "ab"
 
 
 def build(**changes) -> GPT:
@@ -50,3 +61,13 @@ def keep(folder: Path, model: GPT, tokenizer: Tokenizer | None = None) -> Small:
     checkpoint.create_run(folder, settings, tokenizer)
     checkpoint.save(folder, 7, model)
     return Small(folder, model, tokenizer)
+
+
+def keep_byte_pairs(folder: Path) -> Small:
+    """A run by byte pairs, with a small table of letters, and a prompt that has every kind of chunk."""
+    text = "abab aba, we'll 12 abé中  ab\n\n"
+    tokenizer = BPETokenizer.train(text * 3, 268, ["<|end|>"])
+    sizes = dict(n_embd=8, n_head=2, n_layer=1, block_size=4, vocab_size=tokenizer.vocab_size)
+    run = keep(folder, build(**sizes), tokenizer)
+    (folder / LETTERS).write_text(json.dumps(SOME_LETTERS))
+    return replace(run, prompt="ab aba'll 'x 12  é中 \u2003 !")

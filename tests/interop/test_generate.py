@@ -1,12 +1,13 @@
 """The C++ program against the Python sampler: token for token, score by score, draw by draw."""
 
 import itertools
+import json
 import random
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import FORMS, Small, build, keep
+from small_runs import FORMS, SOME_LETTERS, Small, build, keep, keep_byte_pairs
 
 from course_lib import checkpoint
 from course_lib.cli import main as course
@@ -14,6 +15,7 @@ from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, load_text
 from course_lib.data.reading import same_line_ends
 from course_lib.interop import export_cpp
+from course_lib.interop.cpp import LETTERS
 from course_lib.models import GPT
 from course_lib.sampling import generate, token_probabilities
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
@@ -480,3 +482,12 @@ def test_without_the_tables_of_letters_it_says_how_to_get_them(tmp_path: Path, r
     assert done.returncode == 2
     assert "letters.json is missing" in done.stderr
     assert "course export RUN --to cpp" in done.stderr
+
+
+def test_tables_of_letters_in_which_the_space_is_none_are_refused(tmp_path: Path, run) -> None:
+    """Found by the fuzz: a chunk of white space would end where it begins, and the program would not end."""
+    small = keep_byte_pairs(tmp_path / "run")
+    for damage in ({"spaces": [9, 13, 0x2000, 0x200A]}, {"letters": [32, 32]}):
+        (small.path / LETTERS).write_text(json.dumps(SOME_LETTERS | damage))
+        done = run(small.path, "--prompt", " \u2003 a")
+        assert (done.returncode, "the space should be white space" in done.stderr) == (2, True)

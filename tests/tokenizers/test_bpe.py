@@ -1,9 +1,12 @@
 """BPETokenizer against a slow implementation that counts everything anew, and against tiktoken."""
 
+import io
 import random
 import sys
 import tracemalloc
 import warnings
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import regex
@@ -12,9 +15,11 @@ from hypothesis import strategies as st
 from slow_bpe import slow_encode, slow_merges
 
 from course_lib.corpora import tinytales
-from course_lib.errors import CourseError
+from course_lib.data.reading import text_blocks
+from course_lib.errors import CourseError, CourseWarning
 from course_lib.tokenizers import BPETokenizer, load_tokenizer, tokenizer_from_dict
 from course_lib.tokenizers.bpe import GPT2_PATTERN, GPT4_PATTERN, learning
+from course_lib.tokenizers.bpe.counting import count_words
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -78,6 +83,17 @@ def test_a_text_in_pieces_and_by_two_processes_teaches_the_same(monkeypatch):
     assert BPETokenizer.train(iter([TALES]), 400, processes=2) == whole
 
 
+@steady
+@given(st.text(st.sampled_from("aB1²,.'sé中🎈 \t\n\r\x1c\x1f\x85\u00a0\u2028\u3000")), st.integers(1, 9), st.booleans())
+def test_words_are_counted_as_the_pattern_finds_them(text, size, split_often):
+    """Whatever stands between white space of all kinds, and wherever a block ends."""
+    for pattern in (GPT2_PATTERN, GPT4_PATTERN):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("course_lib.tokenizers.bpe.splitting.BLOCK", size)
+            patch.setattr("course_lib.tokenizers.bpe.counting.MOST_STRETCHES", 2 if split_often else 1000)
+            assert text == "" or count_words(text, pattern) == Counter(regex.findall(pattern, text)), pattern
+
+
 def test_special_tokens_in_the_text_end_chunks_and_teach_nothing():
     tokenizer = BPETokenizer.train(f"ab{END}ab{END}{END}", 258, [END])
     assert tokenizer.merges == [(b"a", b"b")]
@@ -86,10 +102,11 @@ def test_special_tokens_in_the_text_end_chunks_and_teach_nothing():
 
 
 @pytest.mark.parametrize(
-    ("size", "special", "least"), [(255, [], "256: 256 bytes"), (256, [END], "257: 256 bytes and 1")]
+    ("size", "special", "least"),
+    [(255, [], r"256 \(256 bytes\)"), (256, [END], r"257 \(256 bytes and 1 special token\)")],
 )
 def test_a_vocabulary_smaller_than_the_bytes_is_refused(size, special, least):
-    with pytest.raises(CourseError, match=f"at least {least}.* It is {size}"):
+    with pytest.raises(CourseError, match=f"vocab_size should be at least {least}; it is {size}"):
         BPETokenizer.train("abc", size, special)
 
 
@@ -100,12 +117,37 @@ def test_an_empty_text_is_refused(text):
 
 
 def test_a_text_with_too_few_pairs_stops_early_and_says_so():
-    with pytest.warns(UserWarning, match="only 3 pairs to merge, so the vocabulary has 259 tokens and not 300"):
+    with pytest.warns(CourseWarning, match="only 3 pairs to merge, so the vocabulary has 259 tokens and not 300"):
         tokenizer = BPETokenizer.train("abc abc", 300)
     assert tokenizer.vocab_size == 259
+    with pytest.warns(CourseWarning, match="only 1 pair to merge"):
+        BPETokenizer.train("ab", 300)
 
 
-@pytest.mark.parametrize("special", ["<|x|>", ["a", ""], ["a", "a"]])
+@pytest.mark.parametrize("size", [300.0, "300", None, True])
+def test_a_size_that_is_no_whole_number_is_refused(size):
+    with pytest.raises(CourseError, match=r"vocab_size should be a whole number \(256 bytes\); it is"):
+        BPETokenizer.train("abc", size)
+
+
+@pytest.mark.parametrize("text", [None, 5, b"abc", Path("a.txt"), [b"abc"], ["abc", 5], io.BytesIO(b"abc\n")])
+def test_what_is_no_text_is_refused(text):
+    with pytest.raises(CourseError, match=r"open\(path, encoding='utf-8'\)"):
+        BPETokenizer.train(text, 300)
+
+
+def test_a_file_that_is_not_utf8_is_refused_or_what_is_no_character_is_replaced(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"ab ab ab\n" * 3000 + b"\xff ab")
+    with path.open(encoding="utf-8") as lines, pytest.raises(CourseError, match=r"not valid UTF-8: .*, byte 0xff"):
+        BPETokenizer.train(lines, 257)
+    with pytest.raises(CourseError, match=r"byte 0xff at position 27000 \(line 3001\)"):
+        BPETokenizer.train(text_blocks(str(path)), 257)
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        assert BPETokenizer.train(lines, 257).merges == [(b"a", b"b")]
+
+
+@pytest.mark.parametrize("special", ["<|x|>", ["a", ""], ["a", "a"], [5]])
 def test_special_tokens_that_cannot_be_are_refused(special):
     with pytest.raises(CourseError, match=r"pecial"):
         BPETokenizer.train("abc", 300, special)
@@ -199,15 +241,16 @@ def test_an_iterable_gives_the_ids_of_the_whole_text(pattern, allowed, monkeypat
         assert list(tokenizer.encode_iterable(pieces, allowed)) == tokenizer.encode(text, allowed), repr(pieces)
 
 
-def test_a_large_text_is_encoded_in_constant_memory(trained):
-    lines = [TALES] * 170  # 5 MB, held once
-    list(trained.encode_iterable(lines[:3]))
+@pytest.mark.parametrize("lines", [[TALES] * 170, TALES.splitlines(keepends=True) * 170], ids=["long", "short"])
+def test_a_large_text_is_encoded_in_constant_memory(trained, lines):
+    """5 MB, of which 30 kB are held once."""
+    list(trained.encode_iterable(lines[:300]))
     tracemalloc.start()
     count = sum(1 for _ in trained.encode_iterable(lines))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count > 1_000_000
-    assert peak < 3 << 20  # Python's own; blocks of 65,536 characters, whose ids are a list
+    assert peak < 1 << 20  # of what Python and numpy ask for
 
 
 def test_special_tokens_come_from_plain_text_only_where_they_are_allowed(trained):
@@ -232,6 +275,16 @@ def test_of_two_special_tokens_that_begin_alike_the_longer_one_counts():
 def test_half_a_character_is_refused(trained):
     with pytest.raises(CourseError, match=r"U\+D800\), at position 1"):
         trained.encode("a\ud800b")
+    for allowed in ((), "all"):  # in a later block, and behind a special token
+        with pytest.raises(CourseError, match=r"U\+D800\), at position 30014"):
+            list(trained.encode_iterable(["ab " * 10_000, END, "b\ud800"], allowed))
+    with pytest.raises(CourseError, match=r"a lone surrogate, in '\\ud800'"):
+        BPETokenizer.train("a b\ud800", 300)
+
+
+def test_one_special_token_that_is_allowed_stands_in_a_list(trained):
+    with pytest.raises(CourseError, match="should be 'all' or a list of texts; it is '<"):
+        trained.encode("a", END)
 
 
 def test_a_run_that_tiktoken_gives_up_on_is_encoded_all_the_same(trained):
@@ -254,6 +307,8 @@ def test_without_tiktoken_the_ids_are_the_same(trained, monkeypatch):
 def test_a_pattern_that_does_not_compile_or_loses_characters_is_refused():
     with pytest.raises(CourseError, match="does not compile"):
         BPETokenizer.train("abc", 300, pattern="(")
+    with pytest.raises(CourseError, match="pattern should be a text; it is None"):
+        BPETokenizer.train("abc", 300, pattern=None)
     with pytest.raises(CourseError, match=r"leaves out the character '!' at position 2"):
         BPETokenizer.train("ab!", 300, pattern=r"\w+")
     with warnings.catch_warnings(action="ignore"):

@@ -10,6 +10,7 @@ import pytest
 import tiktoken
 from test_bpe import SCRIPTS
 
+from course_lib.data import load_prepared, prepare
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer, load_tokenizer
 from course_lib.tokenizers.bpe.gpt2 import FILES, byte_signs, parse, read_files
@@ -117,13 +118,31 @@ def test_a_small_vocabulary_in_gpt2s_form_is_read(tmp_path):
         ("th e\nt h\n", {}, "line 'th e' makes 'the', id 256 by its place; encoder.json gives it 257"),
         ("t h\nthe\n", {}, "two tokens with a space between; one is 'the'"),
         ("t h\nth e\n", {"!": 300}, "ids 0 to 255"),
-        ("t h\n", {}, ""),
+        ("t h\n", {}, "has 'the', id 257, which two of its tokens make, and no merge joins them.* 1 merges cut off"),
+        ("", {}, "has 'th', id 256.* cut off"),
+        ("t h\nth e\n", {"<|y|>": 260}, "with the ids 0 to 259"),
+        ("t h\nth e\n", {"<|x|>": 257}, "with the ids 0 to 258"),
+        ("t h\nth e\n", {"!": "0"}, "tokens and their ids, as whole numbers"),
+        ("t h\nth e\n", {"!": 0.0}, "tokens and their ids, as whole numbers"),
     ],
 )
 def test_merges_that_do_not_belong_to_the_vocabulary_are_refused(merges, change, words):
     ids = small()[1] | change
-    if not words:  # one merge fewer: the token that nobody makes is then special
-        assert parse(merges, ids)[2] == ["the", "<|x|>"]
-        return
     with pytest.raises(CourseError, match=words):
         parse(merges, ids)
+
+
+@pytest.mark.parametrize("ids", [[], None, 5, "a"])
+def test_a_vocabulary_that_is_no_object_is_refused(ids):
+    with pytest.raises(CourseError, match="tokens and their ids"):
+        parse(small()[0], ids)
+
+
+def test_the_corpus_shakespeare_is_tiny_shakespeare_by_this_vocabulary(folder, project):
+    """The counts are those of nanoGPT's data/shakespeare/readme.md."""
+    if not (folder.parent / "tinyshakespeare" / "input.txt").is_file():
+        pytest.skip("COURSE_DATA names no folder with tinyshakespeare/input.txt")
+    prepared = load_prepared(prepare("shakespeare"))
+    assert prepared.manifest["counts"] == {"train": 301_966, "val": 36_059}
+    assert prepared.tokenizer == BPETokenizer.gpt2()
+    assert prepare("shakespeare_char", "gpt2").name.partition("-")[2] == prepared.folder.name.partition("-")[2]

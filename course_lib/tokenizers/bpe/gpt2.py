@@ -68,6 +68,8 @@ def parse(vocab_bpe: str, ids: dict[str, int]) -> Parts:
     Raises:
         CourseError: where the merges do not belong to the vocabulary.
     """
+    if not (isinstance(ids, dict) and all(type(i) is int for i in ids.values())):
+        raise CourseError("encoder.json should hold an object of tokens and their ids, as whole numbers.")
     lines = [line for line in vocab_bpe.split("\n") if line and not line.startswith("#version")]
     signs = byte_signs()
     try:
@@ -90,6 +92,15 @@ def parse(vocab_bpe: str, ids: dict[str, int]) -> Parts:
     except ValueError as error:
         raise CourseError(f"A line of merges should hold two tokens with a space between; one is {line!r}.") from error
     special = [text for text, i in sorted(ids.items(), key=lambda item: item[1]) if i >= 256 + len(merges)]
-    if len(ids) != 256 + len(merges) + len(special):
-        raise CourseError(f"encoder.json has {len(ids)} tokens; 256 bytes and {len(merges)} merges do not make them.")
+    if [ids[text] for text in special] != [*range(256 + len(merges), len(ids))]:
+        raise CourseError(
+            f"encoder.json has {len(ids)} tokens; 256 bytes, {len(merges)} merges and special tokens do not make them "
+            f"with the ids 0 to {len(ids) - 1}."
+        )
+    unmade = (t for t in special if any(t[:i] in ids and t[i:] in ids for i in range(1, len(t))))
+    if (token := next(unmade, None)) is not None:
+        raise CourseError(
+            f"The merges do not belong to the vocabulary: encoder.json has {token!r}, id {ids[token]}, which two of "
+            f"its tokens make, and no merge joins them. Is the list of {len(merges)} merges cut off?"
+        )
     return merges, GPT2_PATTERN, special, bytes_by_id

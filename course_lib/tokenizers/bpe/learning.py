@@ -10,49 +10,58 @@ with its count, a merge visits only the places where its pair stands, and a heap
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping
-from itertools import repeat
+
+import numpy as np
 
 SHIFT = 32
 """A pair of ids is one whole number, ``first << SHIFT | second``: such keys are hashed fastest."""
 NO_TOKEN = -1
 """Stands between two words."""
 GONE = -2
-"""Stands where a token was that has become the second half of another."""
+"""Stands where a token began that has become the second half of another."""
 
 
 class Words:
-    """All distinct words, laid flat: a linked list of tokens with `NO_TOKEN` between two words.
+    """All distinct words, laid flat, with `NO_TOKEN` between two of them.
 
-    ``token[p]`` is the token at place p, ``before[p]`` and ``after[p]`` are its neighbors' places, and ``weight[p]``
-    says how often its word stands in the text. The ids of single bytes are their values.
+    A token of n bytes has n places, and its id stands at the first and at the last of them: so the token after it is
+    found n places on, and the one before it a place back. ``weight[p]`` says how often the word at place p stands in
+    the text. The ids of single bytes are their values.
     """
 
     def __init__(self, words: Mapping[bytes, int]) -> None:
-        self.token: list[int] = []
-        self.weight: list[int] = []
-        for word, count in words.items():
-            if len(word) > 1:  # a single byte has no pair
-                self.token.append(NO_TOKEN)
-                self.token.extend(word)
-                self.weight.extend(repeat(count, len(word) + 1))
-        self.token.append(NO_TOKEN)
-        self.weight.append(0)
-        self.before = list(range(-1, len(self.token) - 1))
-        self.after = list(range(1, len(self.token) + 1))
+        long = {word: count for word, count in words.items() if len(word) > 1}  # a single byte has no pair
+        lengths = np.fromiter((len(word) + 1 for word in long), dtype=np.int64, count=len(long))
+        self._bytes = np.frombuffer(b"".join(b" " + word for word in long) + b" ", dtype=np.uint8)
+        self._gaps = np.concatenate(([0], np.cumsum(lengths)))
+        self._weight = np.repeat(np.fromiter(long.values(), dtype=np.int64, count=len(long)), lengths)
+        self.token: list[int] = self._bytes.tolist()
+        for gap in self._gaps.tolist():
+            self.token[gap] = NO_TOKEN
+        self.weight: list[int] = self._weight.tolist()
+        self.size = [1] * 256
 
     def pairs(self) -> tuple[dict[int, int], dict[int, list[int]]]:
-        """How often each pair stands in the text, and the places of its first tokens, from left to right."""
+        """Before any merge: how often each pair stands in the text, and where its first bytes are, left to right."""
+        is_pair = np.ones(len(self._bytes), dtype=bool)
+        is_pair[self._gaps] = False  # a gap is neither the first of a pair
+        is_pair[self._gaps[1:] - 1] = False  # nor the second
+        where = np.flatnonzero(is_pair)
+        pair = self._bytes[where].astype(np.uint16) << 8 | self._bytes[where + 1]
+        order = np.argsort(pair, kind="stable")
+        pair, where = pair[order], where[order]
+        bounds = np.flatnonzero(np.diff(pair.astype(np.int64), prepend=-1, append=-1))
+        totals = np.concatenate(([0], np.cumsum(self._weight[where])))
         counts: dict[int, int] = defaultdict(int)
-        places: dict[int, list[int]] = defaultdict(list)
-        first = NO_TOKEN
-        for place, second in enumerate(self.token):
-            if first >= 0 and second >= 0:
-                pair = first << SHIFT | second
-                counts[pair] += self.weight[place]
-                places[pair].append(place - 1)
-            first = second
+        places: dict[int, list[int]] = {}
+        for begin, end in itertools.pairwise(bounds.tolist()):
+            key = int(pair[begin])
+            key = key >> 8 << SHIFT | key & 255
+            counts[key] = int(totals[end] - totals[begin])
+            places[key] = where[begin:end].tolist()
         return counts, places
 
     def merge(self, first: int, second: int, new: int, places: list[int]) -> tuple[Neighbors, Neighbors]:
@@ -62,25 +71,24 @@ class Words:
             The tokens that now stand before ``new``, and those after it: how often, and at which places the pairs
             with them begin.
         """
-        token, before, after, weight = self.token, self.before, self.after, self.weight
+        token, weight, size = self.token, self.weight, self.size
+        to_second, to_end = size[first], size[first] + size[second]
+        size.append(to_end)
         lefts, rights = Neighbors(), Neighbors()
+        left_counts, left_places, right_counts, right_places = lefts.counts, lefts.places, rights.counts, rights.places
         for place in places:
-            if token[place] != first:
-                continue  # it has become part of another token
-            other = after[place]
-            if token[other] != second:
-                continue
-            left, right, count = before[place], after[other], weight[place]
-            neighbor = token[left]
+            if token[place] != first or token[place + to_second] != second:
+                continue  # one of them has become part of another token
+            neighbor, count = token[place - 1], weight[place]
             if neighbor >= 0:
-                lefts.counts[neighbor] += count
-                lefts.places[neighbor].append(left)
-            neighbor = token[right]
+                left_counts[neighbor] += count
+                left_places[neighbor].append(place - size[neighbor])
+            neighbor = token[place + to_end]
             if neighbor >= 0:
-                rights.counts[neighbor] += count
-                rights.places[neighbor].append(place)
-            token[place], token[other] = new, GONE
-            after[place], before[right] = right, place
+                right_counts[neighbor] += count
+                right_places[neighbor].append(place)
+            token[place + to_second] = GONE
+            token[place] = token[place + to_end - 1] = new
         return lefts, rights
 
 
@@ -92,9 +100,7 @@ class Neighbors:
         self.places: dict[int, list[int]] = defaultdict(list)
 
 
-def learn_merges(
-    words: Mapping[bytes, int], n_merges: int, id_of_byte: bytes = bytes(range(256))
-) -> list[tuple[int, int]]:
+def learn_merges(words: Mapping[bytes, int], n_merges: int) -> list[tuple[int, int]]:
     """The first ``n_merges`` merges of a text, each two ids; the k-th makes the id ``256 + k``.
 
     Args:
@@ -132,8 +138,8 @@ def learn_merges(
             counts[pair] = 0
             found = {token << SHIFT | new: where for token, where in lefts.places.items()}
             found |= {new << SHIFT | token: where for token, where in rights.places.items()}
-            for pair, where in found.items():
-                places[pair] = where
+            places |= found
+            for pair in found:
                 heapq.heappush(heap, (-counts[pair], order.of_pair(pair), pair))
     return merges
 

@@ -6,7 +6,9 @@ A long text is taken in blocks, each cut where the pattern ends a chunk whatever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_lib.errors import CourseError
@@ -22,6 +24,9 @@ GPT4_PATTERN = (
 )
 """GPT-4's (cl100k_base in openai/tiktoken): numbers in threes, and signs keep the line breaks after them."""
 
+KINDS = {"white": r"[^\S\x1c-\x1f]", "other": r"[\S\x1c-\x1f]"}
+"""White space as package ``regex`` has it, and all else, in the words of Python's own ``re``."""
+
 CUTS = {
     # No alternative of it takes white space after anything else.
     GPT2_PATTERN: r"(?r)(?<=\S)\s",
@@ -30,8 +35,16 @@ CUTS = {
 }
 """Where a text may be cut, for the patterns of which it is known: before this character, and only there."""
 
-BLOCK = 1 << 20
-"""About how many characters a block has."""
+STRETCHES = {
+    GPT2_PATTERN: re.compile(r"{white}*{other}+|{white}+".format(**KINDS)),
+    GPT4_PATTERN: re.compile(r"{white}*{other}+(?:[\r\n]{white}*{other}*)*|{white}+".format(**KINDS)),
+}
+"""What stands between two such places, found fast, but not between all of them."""
+
+OPENED = "open(path, encoding='utf-8')"
+
+BLOCK = 1 << 16
+"""About how many characters a block has. Much larger ones leave holes in memory that nothing fits into."""
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:
@@ -40,6 +53,8 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         import regex
     except ImportError as error:
         raise CourseError("Splitting a text by letters and digits of all scripts needs: pip install regex") from error
+    if not isinstance(pattern, str):
+        raise CourseError(f"The split pattern should be a text; it is {pattern!r}.")
     try:
         return regex.compile(pattern)
     except regex.error as error:
@@ -89,13 +104,17 @@ class Splitter:
         if start < len(text):
             yield text[start:], False
 
-    def blocks(self, pieces: str | Iterable[str], size: int = BLOCK) -> Iterator[str]:
+    def stretches(self, text: str) -> list[str]:
+        """``text`` in pieces whose chunks together are its chunks."""
+        return STRETCHES[self.pattern].findall(text) if self.pattern in STRETCHES else [text]
+
+    def blocks(self, pieces: str | Iterable[str], size: int | None = None) -> Iterator[str]:
         """``pieces`` joined and cut anew, into blocks whose chunks together are those of the whole text.
 
         A text that offers no place to cut comes as one block; so does all of it, where the pattern is one's own and
         nothing is known about it.
         """
-        rest = ""
+        rest, size = "", size or BLOCK
         for piece in _pieces(pieces, size):
             known, rest = len(rest), rest + piece
             if len(rest) < size:
@@ -152,7 +171,20 @@ def special_pattern(special_tokens: Iterable[str]) -> regex.Pattern[str] | None:
     return regex.compile("|".join(map(regex.escape, longest_first)))
 
 
-def _pieces(text: str | Iterable[str], size: int) -> Iterable[str]:
-    if isinstance(text, str):
-        return (text[start : start + size] for start in range(0, len(text), size))
-    return text
+def _pieces(text: str | Iterable[str], size: int) -> Iterator[str]:
+    """A text, or pieces of one, in pieces of at most ``size`` characters."""
+    if isinstance(text, bytes | Path) or not isinstance(text, Iterable):
+        raise CourseError(f"A text is expected, or its pieces, such as {OPENED}; this is {type(text).__name__}.")
+    try:
+        for piece in [text] if isinstance(text, str) else text:
+            if not isinstance(piece, str):
+                raise CourseError(f"The pieces of a text should be texts, such as {OPENED}; one is {piece!r:.50}.")
+            if len(piece) <= size:
+                yield piece
+            else:
+                yield from (piece[start : start + size] for start in range(0, len(piece), size))
+    except UnicodeDecodeError as error:  # of the file that the pieces come from
+        raise CourseError(
+            f"The text is not valid UTF-8: {error.reason}, byte 0x{error.object[error.start]:02x}. To take U+FFFD for "
+            "such bytes, open the file with errors='replace'; course_lib.data.load_text('text:PATH') says where it is."
+        ) from error

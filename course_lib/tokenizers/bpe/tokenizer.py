@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, CourseWarning, need_whole
 from course_lib.tokenizers.base import Tokenizer
-from course_lib.tokenizers.bpe.counting import count_words
+from course_lib.tokenizers.bpe.counting import count_words, words_in_utf8
 from course_lib.tokenizers.bpe.gpt2 import read_gpt2
 from course_lib.tokenizers.bpe.learning import learn_merges
 from course_lib.tokenizers.bpe.merging import merged
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 BYTES = bytes(range(256))
-AHEAD = 1 << 16
+AHEAD = 1 << 14
 """How many characters `BPETokenizer.encode_iterable` takes at once."""
 MOST_REMEMBERED = 1 << 16
 """So many words and their ids are remembered where they are merged in Python."""
@@ -71,6 +71,8 @@ class BPETokenizer(Tokenizer):
 
     def _add_merge(self, first: int, second: int) -> None:
         new = len(self._contents)
+        if not (isinstance(first, int | np.integer) and isinstance(second, int | np.integer)):
+            raise CourseError(f"The merge that makes id {new} should join two ids; it has {first!r} and {second!r}.")
         if not (0 <= first < new and 0 <= second < new):
             raise CourseError(f"The merge that makes id {new} joins {first} and {second}; ids below {new} are needed.")
         if (first, second) in self._new_ids:
@@ -80,8 +82,8 @@ class BPETokenizer(Tokenizer):
 
     @staticmethod
     def _check_special(special_tokens: Sequence[str]) -> None:
-        if isinstance(special_tokens, str):
-            raise CourseError(f"special_tokens should be a list of texts; it is the text {special_tokens!r}.")
+        if isinstance(special_tokens, str) or not all(isinstance(text, str) for text in special_tokens):
+            raise CourseError(f"special_tokens should be a list of texts; it is {special_tokens!r}.")
         if "" in special_tokens or len(set(special_tokens)) < len(special_tokens):
             raise CourseError(
                 f"Special tokens should be distinct texts, none of them empty; they are {special_tokens}."
@@ -113,19 +115,19 @@ class BPETokenizer(Tokenizer):
                 not compile or leaves characters out.
 
         Warns:
-            UserWarning: where the text has too few pairs for ``vocab_size``; the vocabulary is then smaller.
+            CourseWarning: where the text has too few pairs for ``vocab_size``; the vocabulary is then smaller.
         """
         cls._check_special(special_tokens)
         least = len(BYTES) + len(special_tokens)
-        if vocab_size < least:
-            specials = f" and {len(special_tokens)} special tokens" if special_tokens else ""
-            raise CourseError(f"vocab_size should be at least {least}: 256 bytes{specials}. It is {vocab_size}.")
+        specials = f" and {_number(special_tokens, 'special token')}" if special_tokens else ""
+        vocab_size = need_whole("vocab_size", vocab_size, least, otherwise=f" (256 bytes{specials})")
         words = count_words(text, pattern, special_tokens, processes)
-        merges = learn_merges({to_utf8(word): count for word, count in words.items()}, vocab_size - least)
+        merges = learn_merges(words_in_utf8(words), vocab_size - least)
         if len(merges) < vocab_size - least:
             warnings.warn(
-                f"The text has only {len(merges)} pairs to merge, so the vocabulary has {least + len(merges)} tokens "
-                f"and not {vocab_size}. A longer text has more.",
+                f"The text has only {_number(merges, 'pair')} to merge, so the vocabulary has "
+                f"{least + len(merges)} tokens and not {vocab_size}. A longer text has more.",
+                CourseWarning,
                 stacklevel=2,
             )
         return cls(merges, pattern, special_tokens)
@@ -163,17 +165,21 @@ class BPETokenizer(Tokenizer):
         Raises:
             CourseError: for half a character (a lone surrogate), and for an allowed token that there is not.
         """
-        allowed = self._allowed(allowed_special)
+        return self._encode(text, self._allowed(allowed_special))
+
+    def _encode(self, text: str, allowed: Collection[str], start: int = 0) -> list[int]:
+        """`encode` for a part of a text that begins at ``start``."""
         if not allowed:
-            return self.encode_array(text).tolist()
+            return self.encode_array(text, start).tolist()
         splitter = self._splitter if len(allowed) == len(self.special_tokens) else Splitter(self.pattern, allowed)
         ids: list[int] = []
         for part, is_special in splitter.parts(text):
-            ids += [self.special_tokens[part]] if is_special else self.encode_array(part).tolist()
+            ids += [self.special_tokens[part]] if is_special else self.encode_array(part, start).tolist()
+            start += len(part)
         return ids
 
-    def encode_array(self, text: str) -> np.ndarray:
-        content = to_utf8(text)
+    def encode_array(self, text: str, start: int = 0) -> np.ndarray:
+        content = to_utf8(text, start)
         encoding = self._tiktoken
         if encoding is None:
             return np.fromiter(self.encode_in_python(text), dtype=np.int32)
@@ -184,6 +190,9 @@ class BPETokenizer(Tokenizer):
         if self._sizes[ids].sum() != len(content):
             self._splitter.chunks(text)  # says what the pattern leaves out
         return ids
+
+    def blocks(self, pieces: Iterable[str]) -> Iterator[str]:
+        return self._splitter.blocks(pieces)
 
     def encode_in_python(self, text: str) -> Iterator[int]:
         """The ids of ``text``, by the merges and without tiktoken: slower, and the same."""
@@ -198,12 +207,16 @@ class BPETokenizer(Tokenizer):
         self, lines: Iterable[str], allowed_special: Collection[str] | Literal["all"] = ()
     ) -> Iterator[int]:
         """The ids of the text whose pieces are ``lines``, one by one, in constant memory: `encode` of all joined."""
+        allowed, start = self._allowed(allowed_special), 0
         for block in self._splitter.blocks(lines, AHEAD):
-            yield from self.encode(block, allowed_special)
+            yield from self._encode(block, allowed, start)
+            start += len(block)
 
     def _allowed(self, allowed_special: Collection[str] | Literal["all"]) -> Collection[str]:
         if allowed_special == "all":
             return self.special_tokens.keys()
+        if isinstance(allowed_special, str):
+            raise CourseError(f"allowed_special should be 'all' or a list of texts; it is {allowed_special!r}.")
         if unknown := set(allowed_special) - self.special_tokens.keys():
             known = ", ".join(map(repr, self.special_tokens)) or "none"
             raise CourseError(f"{unknown.pop()!r} is no special token of this tokenizer; it has {known}.")
@@ -273,3 +286,8 @@ class BPETokenizer(Tokenizer):
                 f"A BPE tokenizer's file should hold merges, a pattern and special tokens: {error}."
             ) from error
         return cls(merges, pattern, special, order)
+
+
+def _number(things: Collection[object], name: str) -> str:
+    """How many, as in "1 pair"."""
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

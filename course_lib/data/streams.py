@@ -1,0 +1,71 @@
+"""A corpus read block by block, as often as it is needed: it may be larger than memory."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from course_lib.data.datasets import find_corpus
+from course_lib.errors import CourseError
+
+Block = str | bytes
+"""A piece of a text, or of the raw bytes of ``bytes:PATH``."""
+
+
+class Stream:
+    """A corpus that has been read once, for its size and its sha256, and can be read again.
+
+    Positions in it are characters, or bytes where it is raw.
+
+    Args:
+        name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
+
+    Raises:
+        CourseError: for a text that cannot be had or read.
+    """
+
+    def __init__(self, name: str) -> None:
+        corpus = find_corpus(name)
+        self.name, self.tokenizer = name, corpus.tokenizer
+        self.is_raw = name.startswith("bytes:")
+        self._read: Callable[[], Iterator[Block]]
+        self._may_change = corpus.blocks is not None
+        if corpus.blocks is not None:
+            self._read = corpus.blocks
+        else:
+            whole = corpus.read().decode()
+            self._read = lambda: iter((whole,))
+        self.length, sha256 = 0, hashlib.sha256()
+        for block in self._read():
+            self.length += len(block)
+            sha256.update(to_bytes(block))
+        self.sha256 = sha256.hexdigest()
+
+    def cut(self, val_fraction: float) -> int:
+        """Where the part for validation begins."""
+        return int(self.length * (1 - val_fraction))
+
+    def texts(self, start: int = 0, end: int | None = None) -> Iterator[str]:
+        """`blocks` of what is not raw."""
+        assert not self.is_raw
+        return self.blocks(start, end)  # type: ignore[return-value]
+
+    def blocks(self, start: int = 0, end: int | None = None) -> Iterator[Block]:
+        """What stands from ``start`` to ``end``; without an end it is checked that nothing has changed since.
+
+        Raises:
+            CourseError: where the text is another than at the first reading.
+        """
+        place, sha256 = 0, hashlib.sha256() if self._may_change and end is None else None
+        for block in self._read():
+            if part := block[max(start - place, 0) : None if end is None else max(end - place, 0)]:
+                yield part
+            place += len(block)
+            if sha256 is not None:
+                sha256.update(to_bytes(block))
+            if end is not None and place >= end:
+                return
+        if sha256 is not None and sha256.hexdigest() != self.sha256:
+            raise CourseError(f"{self.name} has changed while it was read. Try again when nobody writes to it.")
+
+
+def to_bytes(block: Block) -> bytes:
+    return block.encode() if isinstance(block, str) else block
