@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from course_lib.exercises import check
@@ -45,7 +46,7 @@ WRONG_1 = {
     "counted only once": (["ug", "pu", "un", "hu"], "all from one count"),
     "the third another": (
         ["ug", "un", "bun", "pug"],
-        ("The first 2 are right. Token 3 should be another one than 'bun'.", "occurs 3 times by then"),
+        ("The first 2 are right. Token 3 is not 'bun'.", "occurs 3 times by then"),
     ),
     "the second another": (["ug", "pug", "un", "pun"], ("The first is right", "occurs 5 times by then")),
     "a tie in the end": (["ug", "un", "pun", "hug"], ("The first 3 are right", "comes later in the alphabet")),
@@ -53,9 +54,11 @@ WRONG_1 = {
     "a pair that is gone": (["ug", "pu", "un", "pun"], "occurs 5 times by then, and another one more often"),
     "a word": (["hugs", "pug", "pun", "bun"], "No pair of neighbors makes that token there"),
     "backwards": (["gu", "nu", "nup", "gup"], "No pair of neighbors makes that token there"),
-    "one too few": (["ug", "un", "pun"], "Expected are 4 tokens, one for each merge; it got 3"),
+    "one too few": (["ug", "un", "pun"], "Four tokens are expected, one for each merge; it got 3"),
     "one missing": (["ug", "un", "pun", ...], "Token 4 is still missing"),
     "numbers": ([10, 8, 5, 5], "Token 1 should be a text"),
+    "pairs of numbers": ([(117, 103), "un", "pun", "pug"], "Token 1 should be a text"),
+    "with hyphens": (["ug", "u-n", "pun", "pug"], "Token 2 should be its letters and nothing else"),
     "one text": ("ug un pun pug", "a list of four texts"),
     "a dict": ({"ug": 10}, "It got a dict of 1"),
 }
@@ -63,6 +66,7 @@ WRONG_1 = {
 
 def test_tokens_may_be_written_as_bytes_or_pairs_and_are_what_the_library_learns():
     assert check("08-1", [b"ug", ("u", "n"), "p+un", "p ug"]).passed
+    assert check("08-1", [(b"u", b"g"), [b"u", b"n"], ("p", b"un"), b"p+ug"]).passed
     words = {word.encode(): times for word, times in WORDS.items()}
     assert [(first + second).decode() for first, second in learned(words, 4)] == first_tokens(cut()) == solved("08-1")
 
@@ -97,6 +101,9 @@ def never_moves(text, encode):
 
 WRONG_2 = {
     "as many ids": (cuts_02(every, lengths), ("'ab' is [258] and 'c' is [99]", "As many ids, but other ones")),
+    "in any order": (cuts_02(every, lambda a, b, whole: sorted(a + b) == sorted(whole)), "in another order"),
+    "the same sum": (cuts_02(every, lambda a, b, whole: sum(a + b) == sum(whole)), "in another order"),
+    "the same set": (cuts_02(every, lambda a, b, whole: set(a + b) == set(whole)), "in another order"),
     "every place": (cuts_02(every, lambda *ids: True), "but the whole is [97, 257]"),
     "without the ends": (cuts_02(lambda n: range(1, n)), "The cut at 0 is missing: one part is empty"),
     "without the last": (cuts_02(range), "The cut at 4 is missing"),
@@ -107,6 +114,12 @@ WRONG_2 = {
     "spaces": (lambda t, e: [i for i in every(len(t)) if i in (0, len(t)) or t[i] == " "], "The cut at 1 is missing"),
     "backwards": (then(cuts_02(every), lambda found: found[::-1]), "from left to right"),
     "twice": (then(cuts_02(every), lambda found: sorted(found * 2)), "name each once"),
+    "an array backwards": (then(cuts_02(every), lambda found: np.array(found)[::-1]), "from left to right"),
+    "an array of yes and no": (
+        lambda t, e: np.array([e(t[:i]) + e(t[i:]) == e(t) for i in every(len(t))]),
+        "it holds True",
+    ),
+    "a table": (then(cuts_02(every), lambda found: np.array(found)[:, None]), "it holds a list of 1"),
     "too far": (then(cuts_02(every), lambda found: [*found, 99]), "The places of this text go from 0 to 4"),
     "the parts": (lambda t, e: [(t[:i], t[i:]) for i in cuts_02(every)(t, e)], "should hold places, whole numbers"),
     "yes or no": (lambda t, e: [e(t[:i]) + e(t[i:]) == e(t) for i in every(len(t))], "it holds True"),
@@ -125,6 +138,8 @@ def test_sets_and_generators_in_a_list_are_right_and_every_safe_cut_lies_between
         safe = cuts(text, encoder)
         assert {0, len(text)} <= set(safe)
         assert len(safe) <= len(encoder(text)) + 1
+    for kind in (np.array, lambda found: [np.int64(i) for i in found], lambda found: {np.int32(i) for i in found}):
+        assert check("08-2", then(solved("08-2"), kind)).passed
     encoder = encode_pieces(BCD)
     ends = [0, *itertools.accumulate(len(piece) for piece in encoded(b"abeabcdxbc", BCD))]
     assert cuts("abeabcdxbc", encoder) == ends
@@ -188,6 +203,28 @@ def never_past_a_pair(word, pair):
     return Counter()
 
 
+def where_03(same):
+    """Right, but that it merges two pieces wherever ``same`` takes them for the pair."""
+
+    def changes(word, pair):
+        pieces, i = [], 0
+        while i < len(word):
+            size = 2 if i + 1 < len(word) and same(*word[i : i + 2], *pair) else 1
+            pieces.append(b"".join(word[i : i + size]))
+            i += size
+        by = Counter(pairwise(pieces))
+        by.subtract(pairwise(word))
+        return by
+
+    return changes
+
+
+def replaced_in_one(word, pair):
+    by = Counter(pairwise(b"\0".join(word).replace(b"\0".join(pair), b"".join(pair)).split(b"\0")))
+    by.subtract(pairwise(word))
+    return by
+
+
 WRONG_3 = {
     "the minus sign": (lambda w, p: after_03(w, p) - Counter(pairwise(w)), "their method subtract keeps it"),
     "signs": (change_03(sign=-1), "The signs are the wrong way round"),
@@ -198,6 +235,15 @@ WRONG_3 = {
     "place by place": (place_by_place, "a new piece stands beside a new piece"),
     "overlapping": (every_pair_of_places, "only the first of the two is merged"),
     "the first place only": (first_place_only, ("Only the first place was merged", "The word becomes")),
+    "joined bytes": (where_03(lambda a, b, first, second: a + b == first + second), "the same bytes together"),
+    "the second's first byte": (where_03(lambda a, b, first, second: a == first and b[0] == second[0]),
+                                "only begins as the pair's second"),
+    "replaced in the joined word": (replaced_in_one, "compare whole pieces, not the bytes of a joined word"),
+    "the first only": (where_03(lambda a, b, first, second: a == first), "should change by"),
+    "the second only": (where_03(lambda a, b, first, second: b == second), "should change by"),
+    "the first's end": (where_03(lambda a, b, first, second: a.endswith(first) and b == second), "should change by"),
+    "shares, numpy's": (then(solved("08-3"), lambda by: {one: np.float64(n) for one, n in by.items()}),
+                        "should be a whole number"),
     "the counts before": (lambda w, p: Counter(pairwise(w)), "should change by"),
     "doubled": (then(solved("08-3"), lambda by: {one: 2 * n for one, n in by.items()}), "by 1; yours says 2"),
     "nothing": (lambda w, p: {}, "should change by 1; yours says 0"),
@@ -224,6 +270,8 @@ def test_zeros_and_a_counter_are_right_too_and_changes_add_up_to_a_new_count():
         return by
 
     assert check("08-3", changes).passed
+    for number in (np.int64, np.int8, np.array):
+        assert check("08-3", then(changes, lambda by, number=number: {one: number(n) for one, n in by.items()})).passed
     dice = random.Random(0)
     for _ in range(300):
         word = tuple(bytes([letter]) for letter in dice.choices(b"abc", k=dice.randint(1, 9)))
@@ -263,6 +311,14 @@ def encoding(order=lambda vocab: sorted(vocab, key=vocab.get), least=2, known=la
     return recover_merges
 
 
+def from_256(vocab):
+    """The chapter's own vocabularies begin with all 256 bytes."""
+    merges = []
+    for token in sorted((t for t in vocab if vocab[t] >= 256), key=vocab.get):
+        merges.append(encoded(token, merges))
+    return merges
+
+
 def takes_tokens_out(vocab):
     merges = []
     while vocab:
@@ -297,6 +353,7 @@ WRONG_4 = {
     "single bytes too": (encoding(least=1), "only longer tokens were made by a merge"),
     "no merges known": (encoding(known=lambda merges: []), "exactly two pieces are left"),
     "only the last three known": (encoding(known=lambda merges: merges[-3:]), "exactly two pieces are left"),
+    "from 256 on": (from_256, ("you found no merge", "ids here, 0 to 8", "the first merge has the id 9 and not 256")),
     "the last one missing": (then(solved("08-4"), lambda merges: merges[:-1]), "is missing"),
     "one twice": (then(solved("08-4"), lambda merges: [*merges, merges[-1]]), "so there were 11 merges; yours are 12"),
     "turned round": (then(solved("08-4"), lambda merges: [pair[::-1] for pair in merges]), "is no token"),

@@ -6,11 +6,12 @@ import math
 import random
 import re
 
+import numpy as np
 import pytest
 
 from course_lib.exercises import check
 from course_lib.exercises.chapter_08.chat import CASES as CHATS
-from course_lib.exercises.chapter_08.chat import encode, filled, read, tokenizer
+from course_lib.exercises.chapter_08.chat import PLACEHOLDERS, encode, filled, read, tokenizer
 from course_lib.exercises.chapter_08.streaming import CUT, NEVER, WHOLE, sure
 
 from .planted import endless, nothing, raises, slow, solved, then
@@ -378,6 +379,40 @@ def with_all_allowed(template, texts, special, encode):
     return tokenizer().encode(template.format(*texts), allowed_special="all")
 
 
+def placed_07(placeholder):
+    """Each special token of the template waits behind a placeholder while the slots are filled."""
+
+    def encode_chat(template, texts, special, encode):
+        names = {placeholder(place, id_): name for place, (name, id_) in enumerate(special.items())}
+        for mark, name in names.items():
+            template = template.replace(name, mark)
+        first, *others = template.split("{}")
+        whole = first + "".join(map("".join, zip(texts, others)))
+        ids = []
+        for part in split_07(whole, names):
+            ids += [special[names[part]]] if part in names else encode(part)
+        return ids
+
+    return encode_chat
+
+
+def slots_placed_07(mark):
+    """The slots that users type wait behind a placeholder."""
+
+    def encode_chat(template, texts, special, encode):
+        waiting, ids = [text.replace("{}", mark) for text in texts], []
+        for part in split_07(template, special):
+            ids += [special[part]] if part in special else encode(replaced(part, waiting).replace(mark, "{}"))
+        return ids
+
+    return encode_chat
+
+
+def without_controls(template, texts, special, encode):
+    texts = ["".join(letter for letter in text if letter.isprintable()) for text in texts]
+    return solved("08-7")(template, texts, special, encode)
+
+
 WRONG_7 = {
     "filled first": (chat_07(), "A user has typed a special token, <|end|>"),
     "format, and all allowed": (with_all_allowed, "A user has typed a special token, <|end|>"),
@@ -385,6 +420,18 @@ WRONG_7 = {
     "specials taken out": (chat_07(clean=without_specials), "has changed. What a user types stays as it is"),
     "made harmless": (chat_07(clean=with_blanks), "has changed. What a user types stays as it is"),
     "cut first, slots of users filled": (safe_07(fill=replaced), "A {} in a text is no slot"),
+    "NUL, place, NUL": (placed_07(lambda place, id_: f"\0{place}\0"), "no placeholder is safe"),
+    "NUL, number from 1, NUL": (placed_07(lambda place, id_: f"\0{place + 1}\0"), "no placeholder is safe"),
+    "NUL, id, NUL": (placed_07(lambda place, id_: f"\0{id_}\0"), "no placeholder is safe"),
+    "private characters": (placed_07(lambda place, id_: chr(0xE000 + place)), "no placeholder is safe"),
+    "control characters": (placed_07(lambda place, id_: chr(1 + place)), "no placeholder is safe"),
+    "users' slots behind NUL": (slots_placed_07("\0"), "no placeholder is safe"),
+    "users' slots behind a private one": (slots_placed_07("\ue000"), "no placeholder is safe"),
+    "control characters left out": (without_controls, "has changed. What a user types stays as it is"),
+    "format for each part": (
+        safe_07(fill=lambda part, waiting: part.format(*(waiting.pop(0) for _ in range(part.count("{}"))))),
+        ("raised KeyError", "format reads every brace; only {} is a slot"),
+    ),
     "pieces by themselves": (safe_07(joined=False), "should be encoded as one text"),
     "specials as plain text": (safe_07(names=False), "yours made plain text of it"),
     "not escaped": (safe_07(pattern=str), "yours made plain text of it"),
@@ -420,7 +467,13 @@ def test_a_loop_over_the_template_and_an_array_are_right_too():
         return ids + encode(plain)
 
     assert check("08-7", encode_chat).passed
-    assert check("08-7", lambda *args: tuple(encode_chat(*args))).passed
+    for kind in (tuple, np.array, lambda ids: [np.int64(i) for i in ids]):
+        assert check("08-7", then(encode_chat, kind)).passed
+
+
+def test_the_placeholders_hold_the_number_of_each_special_token():
+    for id_ in tokenizer().special_tokens.values():
+        assert f"\0{id_}\0" in PLACEHOLDERS[0]
 
 
 def test_whatever_users_type_a_chat_has_the_templates_special_tokens_only():

@@ -37,7 +37,7 @@ def _judge_by_hand(attempt: Any) -> str:
             if got == wrong:
                 raise Wrong(words)
         place = next(i for i, (here, there) in enumerate(zip(got, expected)) if here != there)
-        raise Wrong(f"{_so_far(place)}Token {place + 1} should be another one than {got[place]!r}. {_hint(got, place)}")
+        raise Wrong(f"{_so_far(place)}Token {place + 1} is not {got[place]!r}. {_hint(got, place)}")
     return (
         "u+g 10 times (so does p+u, but u comes after p), then u+n 8 times, and then three pairs 5 times each: p+un "
         "comes last in the alphabet, and p+ug after it. Every count after the first is a new one: once ug is a token, "
@@ -53,21 +53,22 @@ def _texts(attempt: Any) -> list[str]:
     if not isinstance(attempt, (list, tuple)):
         raise Wrong(f"Expected is {BY_HAND.expects}. It got {described(attempt)}.")
     if len(attempt) != HOW_MANY:
-        raise Wrong(f"Expected are {HOW_MANY} tokens, one for each merge; it got {len(attempt)}.")
+        raise Wrong(f"Four tokens are expected, one for each merge; it got {len(attempt)}.")
     return [_text(value, i + 1) for i, value in enumerate(attempt)]
 
 
 def _text(value: Any, place: int) -> str:
-    """A token as a text, however it was written: "ug", b"ug", "u+g", ("u", "g")."""
+    """A token as a text, however it was written: "ug", b"ug", "u+g", ("u", "g"), (b"u", b"g")."""
     if value is None or value is ...:
         raise Wrong(f"Token {place} is still missing.")
-    if isinstance(value, (list, tuple)) and value and all(isinstance(half, str) for half in value):
-        value = "".join(value)
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str):
+    halves = value if isinstance(value, (list, tuple)) and value else [value]
+    if not all(isinstance(half, (str, bytes)) for half in halves):
         raise Wrong(f'Token {place} should be a text, such as "gs"; it is {described(value)}.')
-    return "".join(letter for letter in value if letter not in "+ ")
+    joined = "".join(half if isinstance(half, str) else half.decode("utf-8", "replace") for half in halves)
+    token = joined.replace("+", "").replace(" ", "")
+    if not token.isalpha():
+        raise Wrong(f'Token {place} should be its letters and nothing else, such as "gs"; it is {joined!r}.')
+    return token
 
 
 def _known_slips() -> Iterable[tuple[list[str], str]]:

@@ -9,6 +9,7 @@ from course_lib.exercises.chapter_08.merging import Pair, Word, merged
 from course_lib.exercises.chapter_08.pieces import ask, need_pair
 from course_lib.exercises.judge.calling import described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import plain
 
 CASES: tuple[tuple[Word, Pair], ...] = (
     ((b"h", b"u", b"g", b"g", b"y"), (b"u", b"g")),
@@ -20,6 +21,7 @@ CASES: tuple[tuple[Word, Pair], ...] = (
     ((b"b", b"a", b"a", b"a", b"a"), (b"a", b"a")),
     ((b"th", b"e", b"th", b"e", b"r"), (b"th", b"e")),
     ((b"t", b"h", b"e"), (b"th", b"e")),
+    ((b"t", b"he", b"xth", b"e", b"th", b"er", b"th", b"e"), (b"th", b"e")),  # three that only look like the pair
     ((b"a",), (b"a", b"b")),
 )
 
@@ -67,7 +69,8 @@ def _need_counts(value: Any, shown: str) -> dict[Pair, int]:
             " Does the function end with return? (A Counter's own subtract returns nothing.)" if value is None else ""
         )
         raise Wrong(f"{what} should be a Counter, or a dict from pair to change; it is {described(value)}.{hint}")
-    for key, by in value.items():
+    counts = {key: plain(by) for key, by in value.items()}
+    for key, by in counts.items():
         if isinstance(key, bytes):
             raise Wrong(
                 f"{what} should have pairs as keys, tuples of two pieces; one key is {key!r}. Joined, (b'a', b'bc') "
@@ -76,7 +79,7 @@ def _need_counts(value: Any, shown: str) -> dict[Pair, int]:
         pair = need_pair(key, f"A key of what {shown} returned")
         if isinstance(by, bool) or not isinstance(by, int):
             raise Wrong(f"{what}: the change for {pair} should be a whole number; it is {described(by)}.")
-    return _without_zeros(value)
+    return _without_zeros(counts)
 
 
 def _known_slips(word: Word, pair: Pair) -> list[tuple[dict[Pair, int], str]]:
@@ -98,7 +101,28 @@ def _known_slips(word: Word, pair: Pair) -> list[tuple[dict[Pair, int], str]]:
          "after the merge, not at each place by itself."),
         (_every_place(word, pair), "The pair overlaps with itself here, and from left to right only the first of the "
          "two is merged."),
+        (_between(word, merged(word, pair, _of_the_same_bytes)), "Pieces that have the same bytes together are not yet "
+         "the pair: compare the first with the first and the second with the second."),
+        (_between(word, merged(word, pair, _begins_alike)), "The second piece only begins as the pair's second does: "
+         "compare the whole piece."),
+        (_between(word, _replaced(word, pair)), "The first piece only ends as the pair's first does, or the second "
+         "only begins as its second: compare whole pieces, not the bytes of a joined word."),
     ]  # fmt: skip
+
+
+def _of_the_same_bytes(two: Word, pair: Pair) -> bool:
+    """Wrong where t and he are taken for th and e."""
+    return b"".join(two) == b"".join(pair)
+
+
+def _begins_alike(two: Word, pair: Pair) -> bool:
+    """Wrong where th and er are taken for th and e."""
+    return len(two) == 2 and two[0] == pair[0] and two[1][:1] == pair[1][:1]
+
+
+def _replaced(word: Word, pair: Pair) -> list[bytes]:
+    """Wrong where the pair is found in larger pieces."""
+    return b"\0".join(word).replace(b"\0".join(pair), b"".join(pair)).split(b"\0")
 
 
 def _place_by_place(word: Word, pair: Pair) -> dict[Pair, int]:

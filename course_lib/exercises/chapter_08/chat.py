@@ -8,12 +8,21 @@ from typing import Any
 from course_lib.exercises.chapter_08.pieces import ask
 from course_lib.exercises.judge.calling import described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import plain
 from course_lib.tokenizers import BPETokenizer
 
 SPECIAL_TOKENS = ("<|user|>", "<|end|>", "<|assistant|>", "<|system|>")
 TEXT = "Question: what is the end? Question: why is the sky blue? Question: who will ask the user what why is? " * 3
 TEXT += "who's    why's    what's    " * 4  # with these, spaces and 's are tokens too: 08-2 needs them
 QUESTION = "<|user|>Question: {}<|end|><|assistant|>"
+JSON = '<|user|>{"a": {}}<|end|>'
+"""Braces that are no slots."""
+PLACEHOLDERS = (
+    "".join(f"\0{number}\0" for number in (*range(5), *range(286, 290))),  # by place, or by id
+    "\ue000\ue001\ue002\ue003\ue004",
+    "\0 \1 \2 \3 \4",
+)
+"""What programmers put where something else is to come, and believe that nobody types it."""
 CASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (QUESTION, ("why is the sky blue?",)),
     ("<|system|>Be kind.<|end|><|user|>{}<|end|><|assistant|>", ("who is it?",)),
@@ -26,6 +35,8 @@ CASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("<|end|><|end|>", ()),
     ("why?", ()),
     ("{}", ("<|user|>",)),
+    (JSON, ("why?",)),
+    *((QUESTION, (text,)) for text in PLACEHOLDERS),
 )
 """Templates, and the texts for their slots."""
 
@@ -65,7 +76,12 @@ def _judge_chat(attempt: Any) -> str:
     special = dict(tokenizer().special_tokens)
     for template, texts in CASES:
         shown = f"encode_chat({template!r}, {list(texts)}, special, encode)"
-        returned = ask(encode_chat, template, list(texts), special, encode, shown=shown)
+        try:
+            returned = ask(encode_chat, template, list(texts), special, encode, shown=shown)
+        except Wrong as wrong:
+            if template == JSON and isinstance(wrong.__cause__, KeyError):  # "a" is no name of a field
+                raise Wrong(f"{wrong}\nformat reads every brace; only {{}} is a slot: split the part at it.") from wrong
+            raise
         got, expected = _need_ids(returned, shown), filled(template, texts, encode)
         if got != expected:
             raise Wrong(
@@ -81,8 +97,7 @@ def _judge_chat(attempt: Any) -> str:
 
 def _need_ids(value: Any, shown: str) -> list[int]:
     what = f"What {shown} returned"
-    if hasattr(value, "tolist"):
-        value = value.tolist()
+    value = plain(value)
     if not isinstance(value, (list, tuple)):
         hint = " Does the function end with return?" if value is None else ""
         raise Wrong(f"{what} should be a list of ids; it is {described(value)}.{hint}")
@@ -126,16 +141,22 @@ def _why_another(template: str, texts: Sequence[str], got: list[int], expected: 
         )
     special, wanted = ([text for text, is_special in said if is_special] for said in (mine, right))
     typed = [name for name in SPECIAL_TOKENS if special.count(name) > wanted.count(name)]
+    whole, typed_slots = "".join(text for text, _ in mine), sum(text.count("{}") for text in texts)
+    lost = [text for text in texts if text not in whole]
+    if lost and lost[0] in PLACEHOLDERS and (typed or "{}" in whole):
+        return (
+            "A placeholder of yours is in the text, and became what it stands for. A user can type any character, so "
+            "no placeholder is safe: cut the template before a text is in it."
+        )
     if typed:
         return f"A user has typed a special token, {typed[0]}: whatever stands in a text is plain."
     if missing := [name for name in SPECIAL_TOKENS if special.count(name) < wanted.count(name)]:
         plain = any(missing[0] in text for text, is_special in mine if not is_special)
         words = "yours made plain text of it" if plain else "in yours it is lost"
         return f"{missing[0]} of the template should be one id, {tokenizer().special_tokens[missing[0]]}; {words}."
-    whole, typed_slots = "".join(text for text, _ in mine), sum(text.count("{}") for text in texts)
     if whole.count("{}") > typed_slots:
         return "A slot of the template is still empty."
-    if lost := [text for text in texts if text not in whole]:
+    if lost:
         if "{}" in lost[0]:
             return "A {} in a text is no slot; only the template has slots."
         return f"The text {lost[0]!r} has changed. What a user types stays as it is, and it is plain."

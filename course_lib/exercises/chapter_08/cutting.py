@@ -8,6 +8,7 @@ from course_lib.exercises.chapter_08.merging import BCD, CAT, pieces_to_ids
 from course_lib.exercises.chapter_08.pieces import ask
 from course_lib.exercises.judge.calling import described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
+from course_lib.exercises.judge.values import plain
 
 Encode = Callable[[str], list[int]]
 
@@ -15,6 +16,7 @@ CASES: tuple[tuple[str, Encode], ...] = (
     ("abcd", pieces_to_ids(BCD[:4])),
     ("abc", pieces_to_ids(BCD)),
     ("abeabcd", pieces_to_ids(BCD)),
+    ("aaa", pieces_to_ids([(b"a", b"a")])),  # cut at 1, it has the ids of the whole in another order
     ("that other", pieces_to_ids(CAT)),
     ("why is the sky blue?", encode),
     ("a 's   z", encode),
@@ -46,6 +48,7 @@ def _need_places(value: Any, shown: str) -> list[int]:
     what = f"What {shown} returned"
     if isinstance(value, (range, set, frozenset)):
         value = sorted(value)
+    value = plain(value)  # np.flatnonzero finds places too
     if not isinstance(value, (list, tuple)):
         hint = " Does the function end with return?" if value is None else ""
         raise Wrong(f"{what} should be a list of places, whole numbers; it is {described(value)}.{hint}")
@@ -66,8 +69,10 @@ def _why(text: str, encoder: Encode, got: list[int], expected: list[int]) -> str
             return f"The places of this text go from 0 to {len(text)}."
         parts = f"{text[:i]!r} is {encoder(text[:i])} and {text[i:]!r} is {encoder(text[i:])}"
         words = f"Cut at {i}: {parts}, but the whole is {encoder(text)}."
-        same = len(encoder(text[:i])) + len(encoder(text[i:])) == len(encoder(text))
-        return words + (" As many ids, but other ones." if same else "")
+        ids, whole = encoder(text[:i]) + encoder(text[i:]), encoder(text)
+        if sorted(ids) == sorted(whole):
+            return f"{words} The same ids, but in another order, and the order counts."
+        return words + (" As many ids, but other ones." if len(ids) == len(whole) else "")
     i = next(i for i in expected if i not in got)
     if i in (0, len(text)):
         return f"The cut at {i} is missing: one part is empty, and the other is the whole text."

@@ -1,5 +1,6 @@
 """What several judges of this chapter need: pairs counted, a pair merged, a word encoded, merges that were learned."""
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -17,12 +18,12 @@ def counted(words: Mapping[Word, int]) -> Counter[Pair]:
     return counts
 
 
-def merged(word: Sequence[bytes], pair: Pair) -> Word:
-    """``pair`` as one piece wherever it occurs, from left to right."""
+def merged(word: Sequence[bytes], pair: Pair, same: Callable[[Word, Pair], bool] = operator.eq) -> Word:
+    """``pair`` as one piece wherever it occurs, from left to right; ``same`` says where (at the end, of one piece)."""
     done: list[bytes] = []
     i = 0
     while i < len(word):
-        size = 2 if tuple(word[i : i + 2]) == pair else 1
+        size = 2 if same(tuple(word[i : i + 2]), pair) else 1
         done.append(b"".join(word[i : i + size]))
         i += size
     return tuple(done)

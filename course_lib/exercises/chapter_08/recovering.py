@@ -66,6 +66,12 @@ def _in_order(parts: Sequence[Sequence[Any]], vocab: Vocab, shown: str) -> None:
 
 def _why(vocab: Vocab, got: list[Pair], merges: list[Pair]) -> str:
     """The first thing that is wrong with some pairs."""
+    if not got:
+        first = vocab[b"".join(merges[0])]
+        return (
+            f"you found no merge. Only the bytes that occur have ids here, 0 to {first - 1}, so the first merge has "
+            f"the id {first} and not 256: tell merges by the length of their tokens."
+        )
     for pair in got:
         if b"".join(pair) not in vocab:
             return f"you joined {pair}, but {b''.join(pair)!r} is no token."
@@ -98,8 +104,8 @@ RECOVER = Exercise(
     attempt="recover_merges",
     expects="your function recover_merges(vocab) itself, without calling it",
     hints=(
-        "Go through the tokens in the order of their ids: `sorted(vocab, key=vocab.get)`. A single byte came of no "
-        "merge.",
+        "Go through the tokens in the order of their ids: `sorted(vocab, key=vocab.get)`. No merge made a "
+        "single byte.",
         "When a token was learned, its bytes were already cut into two pieces, by the merges before it. These you know "
         "by then.",
         "So encode each token with the merges that you have found so far: begin with its bytes, and apply one merge "
