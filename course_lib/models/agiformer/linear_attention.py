@@ -47,7 +47,8 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, sums: Tensor | None = None
     else:
         size = min(CHUNK, N)
         # (B, H, N, E) -> (B, H, chunks, size, E); keys of zeros fill the last chunk and add nothing
-        q, k, v = (F.pad(x, (0, 0, 0, -N % size)).unflatten(2, (-1, size)) for x in (q, k, v))
+        # Each is made contiguous once; every product would make, and keep, a copy of its own.
+        q, k, v = (F.pad(x, (0, 0, 0, -N % size)).unflatten(2, (-1, size)).contiguous() for x in (q, k, v))
         products = k.mT @ v  # (B, H, chunks, E, E + 1)
         first = torch.zeros_like(products[:, :, 0]) if sums is None else sums
         totals = torch.cat((first[:, :, None], products), dim=2).cumsum(dim=2)

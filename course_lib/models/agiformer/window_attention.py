@@ -1,7 +1,6 @@
 """Window attention that costs the window: each patch looks at the last W patches, itself among them."""
 
 import math
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,46 +14,38 @@ from course_lib.models.linear import Linear
 def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """Softmax attention of N queries over the last ``window`` keys each: (B, H, N, E).
 
-    Blocks of ``window`` queries look at the 2 x ``window`` keys that end with them, under a mask in the shape of a
-    band. So time and memory grow with N x W, never with N x N. The kernel keeps no table of weights either.
+    A block of ``window`` queries looks at its own keys and at those of the block before it, under a mask in the shape
+    of a band; the first block looks at itself. So time and memory grow with N x W, never with N x N, and the kernel
+    keeps no table of weights either.
 
     Args:
         q: (B, H, N, E).
-        k, v: (B, H, M + N, E): those of M patches before these come first.
-        window: W. Of the M earlier patches only the last W - 1 are looked at.
+        k, v: (B, H, M + N, E): those of M patches before these come first, W - 1 of them at most.
+        window: W.
     """
-    B, H, N, E = q.shape
-    earlier = k.shape[2] - N
+    B, N, M = q.shape[0], q.shape[2], k.shape[2] - q.shape[2]
     if N == 1:
-        return F.scaled_dot_product_attention(q, k[:, :, -window:], v[:, :, -window:])
-    if not earlier and N <= window:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    size = min(window, N)  # of a block of queries; it looks at ``reach`` keys
-    reach, blocks = size + window, -(-N // size)
-    before, after = window - earlier, blocks * size - N
-    # (B, H, M + N, E) -> (B, H, blocks, reach, E): overlapping, block b begins at b x size. A negative ``before`` cuts.
-    k, v = (F.pad(x, (0, 0, before, after)).unfold(2, reach, size).mT for x in (k, v))
-    q = F.pad(q, (0, 0, 0, after)).unflatten(2, (blocks, size))
-    # A kernel for (rows, H, queries, E): a row is one block of one text
-    q, k, v = (x.transpose(1, 2).reshape(B * blocks, H, -1, E) for x in (q, k, v))
-    mask = _band(blocks, size, window, before, q).repeat(B, 1, 1, 1)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    # (B x blocks, H, size, E) -> (B, blocks, H, size, E) -> (B, H, blocks x size, E)
-    return out.unflatten(0, (B, blocks)).transpose(1, 2).flatten(2, 3)[:, :, :N]
+        return F.scaled_dot_product_attention(q, k, v)
+    q = F.pad(q, (0, 0, M, 0))  # the patches before ask as well; what they hear is thrown away
+    if M + N <= window:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, :, M:]
+    q, k, v = (F.pad(x, (0, 0, 0, -(M + N) % window)).unflatten(2, (-1, window)).transpose(1, 2) for x in (q, k, v))
+    # Each is (B, blocks, H, W, E) now. Keys and values stand beside those of the block before: (B, blocks - 1, H, 2W, E)
+    k, v = (torch.cat((x[:, :-1], x[:, 1:]), dim=3) for x in (k, v))
+    first = F.scaled_dot_product_attention(q[:, 0], k[:, 0, :, :window], v[:, 0, :, :window], is_causal=True)
+    # To the kernel a block is one row of a batch.
+    q, k, v = q[:, 1:].flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
+    rest = F.scaled_dot_product_attention(q, k, v, attn_mask=band(window, q))
+    rest = rest.transpose(1, 2).unflatten(0, (B, -1)).flatten(1, 2)  # -> (B, (blocks - 1) x W, H, E)
+    return torch.cat((first.transpose(1, 2), rest), dim=1)[:, M : M + N].transpose(1, 2)
 
 
-def _band(blocks: int, size: int, window: int, missing: int, like: Tensor) -> Tensor:
-    """What is added to the scores, (blocks, 1, size, size + window): 0 where a query may look, -inf elsewhere.
-
-    The first ``missing`` keys of all are padding. A row that is all padding cannot be: each query sees itself.
-    """
-    place = partial(torch.arange, device=like.device)
-    query = place(size)[:, None] + window  # among the keys of its block
-    key = place(size + window)[None]
-    inside = (key <= query) & (key > query - window)
-    real = key + size * place(blocks)[:, None, None] >= missing  # (blocks, 1, reach)
-    mask = torch.zeros((blocks, 1, size, size + window), dtype=like.dtype, device=like.device)
-    return mask.masked_fill_(~(inside & real)[:, None], -math.inf)
+def band(window: int, like: Tensor) -> Tensor:
+    """What is added to the scores of a block on itself and the one before, (W, 2W): 0, or -inf outside the window."""
+    query = torch.arange(window, 2 * window, device=like.device)[:, None]
+    key = torch.arange(2 * window, device=like.device)
+    mask = torch.zeros((window, 2 * window), dtype=like.dtype, device=like.device)
+    return mask.masked_fill_((key > query) | (key <= query - window), -math.inf)
 
 
 class WindowAttention(nn.Module):
