@@ -6,7 +6,7 @@ from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.linear_attention import LinearAttention
 from course_lib.models.agiformer.state import LayerState
 from course_lib.models.agiformer.window_attention import WindowAttention
-from course_lib.models.linear import Linear
+from course_lib.models.linear import sized_linear
 
 
 class HybridBlock(nn.Module):
@@ -18,8 +18,8 @@ class HybridBlock(nn.Module):
         self.norm1 = nn.LayerNorm(C)
         self.attn = WindowAttention(C, config.n_head, config.window_size)
         self.ssm = LinearAttention(C, config.n_head, config.dropout)
-        self.out_proj = Linear(C, C)
-        self.mlp = nn.Sequential(Linear(C, 4 * C), nn.GELU(), Linear(4 * C, C), nn.Dropout(config.dropout))
+        self.out_proj = sized_linear(C, C)
+        self.mlp = nn.Sequential(sized_linear(C, 4 * C), nn.GELU(), sized_linear(4 * C, C), nn.Dropout(config.dropout))
         self.norm_mlp = nn.LayerNorm(C)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, state: LayerState | None = None) -> Tensor:

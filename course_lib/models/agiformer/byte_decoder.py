@@ -5,26 +5,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.config import AGIFormerConfig
-from course_lib.models.linear import Linear
+from course_lib.models.linear import sized_linear
 
 
 class ByteDecoder(nn.Module):
     """In each patch a GRU (Cho et al. 2014) reads the byte before and the latent, and guesses the byte.
 
     It computes what nn.GRU does, with less: what goes in is a byte's embedding beside the latent, so the input product
-    is a sum of two. The byte's part is a table of 256 rows, the latent's part is the same for all bytes of a patch. In a
-    patch's first step the state is zero, and there is no recurrent product.
+    is a sum of two. The byte's part is a table of 256 rows, the latent's part is the same for all bytes of a patch. In
+    a patch's first step the state is zero, and there is no recurrent product.
     """
 
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
         self.patch_size, hidden = config.patch_size, config.n_hidden
-        self.proj_latent = Linear(config.n_embd, hidden)
+        self.proj_latent = sized_linear(config.n_embd, hidden)
         self.byte_emb = nn.Embedding(config.vocab_size + config.own_start, hidden)
         self.start = config.vocab_size if config.own_start else 0
         """The row that begins each patch: one of its own, or in the original byte 0's."""
         self.rnn = nn.GRU(2 * hidden, hidden, batch_first=True)  # holds the weights, under torch's names
-        self.head = Linear(hidden, config.vocab_size)
+        self.head = sized_linear(hidden, config.vocab_size)
 
     def table(self) -> Tensor:
         """What a byte adds to the three gates, by its value: (256 or 257, 3 n_hidden)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.models.agiformer.state import LayerState
-from course_lib.models.linear import Linear
+from course_lib.models.linear import sized_linear
 
 CHUNK = 64
 """Patches within which every pair is computed; between chunks only the sums are handed on."""
@@ -63,8 +63,8 @@ class LinearAttention(nn.Module):
     def __init__(self, n_embd: int, n_head: int, dropout: float) -> None:
         super().__init__()
         self.n_head = n_head
-        self.qkv = Linear(n_embd, 3 * n_embd)
-        self.out_proj = Linear(n_embd, n_embd)
+        self.qkv = sized_linear(n_embd, 3 * n_embd)
+        self.out_proj = sized_linear(n_embd, n_embd)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(n_embd)
 
@@ -73,7 +73,7 @@ class LinearAttention(nn.Module):
         B, N, C = x.shape
         qkv = self.qkv(x)
         with torch.autocast(x.device.type, enabled=False):  # sums over a whole text: 8 bits would lose the small ones
-            qk, v = qkv.float().split((2 * C, C), dim=-1)
+            qk, v = qkv.to(torch.promote_types(qkv.dtype, torch.float32)).split((2 * C, C), dim=-1)
             # (B, N, 2C) -> (B, N, 2, H, E) -> two of (B, H, N, E)
             q, k = features(qk).view(B, N, 2, self.n_head, -1).permute(2, 0, 3, 1, 4)
             v = v.reshape(B, N, self.n_head, -1).transpose(1, 2)

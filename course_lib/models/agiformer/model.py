@@ -81,9 +81,9 @@ class AGIFormer(nn.Module):
 
     def intuition(self, idx: Tensor, cache: PatchCache | None = None) -> Tensor:
         """The latents before thinking, (B, N x P) -> (B, N, C)."""
-        patches = idx.unflatten(1, (-1, self.config.patch_size)) if idx.shape[1] else idx[:, None, :0]
         if not idx.shape[1]:
             return self._begin(len(idx))[:, :0]
+        patches = idx.unflatten(1, (-1, self.config.patch_size))
         start = 0 if cache is None else cache.length // self.config.patch_size
         x = self.encoder(patches, start, None if cache is None else cache.tables.encoder)
         rotary = self._rotary(start, x) if self.config.position == "rope" else None

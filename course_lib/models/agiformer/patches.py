@@ -49,5 +49,5 @@ class Encoder(nn.Module):
         place = torch.arange(start, start + x.shape[1], device=x.device, dtype=torch.float32)
         angles = place[:, None] * self.inv_freq  # (N, C/2)
         cos, sin = angles.cos(), angles.sin()
-        first, second = x.float().chunk(2, dim=-1)
+        first, second = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
         return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)

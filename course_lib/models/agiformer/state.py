@@ -41,24 +41,29 @@ class LayerState:
         self._keys, self._values, self._end = keys, values, n
 
 
-class PatchCache:
-    """All that the next byte's scores depend on. It grows with the number of layers, not with the text.
-
-    ``length`` bytes have been read; ``pending`` (B, 0 to P - 1) are those of the patch that is not whole yet. ``latent``
-    (B, 1, C) is what the last whole patch left for the bytes of this one, and ``hidden`` (B, n_hidden) is the byte
-    decoder after them. ``tables`` are weights, multiplied out once: they are those of the moment of the first call.
-    """
-
-    def __init__(self, n_layer: int, window: int, pending: Tensor, latent: Tensor, tables: "Tables") -> None:
-        self.layers = [LayerState(window) for _ in range(n_layer)]
-        self.pending, self.latent, self.tables = pending, latent, tables
-        self.hidden: Tensor | None = None
-        self.gates: Tensor | None = None
-        self.length = 0
-
-
 class Tables:
     """What a byte contributes, by its value: see `patches.Encoder.table` and `byte_decoder.ByteDecoder.table`."""
 
     def __init__(self, encoder: Tensor, decoder: Tensor) -> None:
         self.encoder, self.decoder = encoder, decoder
+
+
+class PatchCache:
+    """All that the next byte's scores depend on. It grows with the number of layers, not with the text.
+
+    Args:
+        n_layer, window: of the model.
+        pending: (B, 0), later (B, up to P - 1): the bytes of the patch that is not whole yet.
+        latent: (B, 1, C): what the bytes of that patch are guessed from.
+        tables: weights, multiplied out once; they stay what they were when the cache was made.
+
+    ``length`` bytes have been read. ``gates`` (B, 3 n_hidden) is what the latent adds in the byte decoder, ``hidden``
+    (B, n_hidden) is that decoder after the pending bytes; None before the first call.
+    """
+
+    def __init__(self, n_layer: int, window: int, pending: Tensor, latent: Tensor, tables: Tables) -> None:
+        self.layers = [LayerState(window) for _ in range(n_layer)]
+        self.pending, self.latent, self.tables = pending, latent, tables
+        self.hidden: Tensor | None = None
+        self.gates: Tensor | None = None
+        self.length = 0

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError, need_whole
-from course_lib.models.linear import Linear
+from course_lib.models.linear import sized_linear
 
 ENOUGH = 0.99
 """A patch halts when its halting probabilities sum to this."""
@@ -23,9 +23,11 @@ class Thinking(nn.Module):
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
         C = config.n_embd
-        self.think_mlp = nn.Sequential(Linear(C, 4 * C), nn.GELU(), Linear(4 * C, C), nn.Dropout(config.dropout))
+        self.think_mlp = nn.Sequential(
+            sized_linear(C, 4 * C), nn.GELU(), sized_linear(4 * C, C), nn.Dropout(config.dropout)
+        )
         self.norm = nn.LayerNorm(C)
-        self.gate = Linear(C, C)
+        self.gate = sized_linear(C, C)
         self.halt = nn.Linear(C, 1) if config.thinking == "adaptive" else None
         self.steps, self.enough = config.thinking_steps, ENOUGH if self.halt is not None else None
         self.ponder: Tensor | None = None

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from course_lib.models.agiformer.state import LayerState
 from course_lib.models.attention import rotate
-from course_lib.models.linear import Linear
+from course_lib.models.linear import sized_linear
 
 
 def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
@@ -27,10 +27,10 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     if N == 1:
         return F.scaled_dot_product_attention(q, k, v)
     q = F.pad(q, (0, 0, M, 0))  # the patches before ask as well; what they hear is thrown away
-    if M + N <= window:
+    if window >= M + N:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, :, M:]
     q, k, v = (F.pad(x, (0, 0, 0, -(M + N) % window)).unflatten(2, (-1, window)).transpose(1, 2) for x in (q, k, v))
-    # Each is (B, blocks, H, W, E) now. Keys and values stand beside those of the block before: (B, blocks - 1, H, 2W, E)
+    # Each is (B, blocks, H, W, E). Keys and values, beside those of the block before: (B, blocks - 1, H, 2W, E)
     k, v = (torch.cat((x[:, :-1], x[:, 1:]), dim=3) for x in (k, v))
     first = F.scaled_dot_product_attention(q[:, 0], k[:, 0, :, :window], v[:, 0, :, :window], is_causal=True)
     # To the kernel a block is one row of a batch.
@@ -54,8 +54,8 @@ class WindowAttention(nn.Module):
     def __init__(self, n_embd: int, n_head: int, window: int) -> None:
         super().__init__()
         self.n_head, self.window = n_head, window
-        self.qkv = Linear(n_embd, 3 * n_embd)
-        self.proj = Linear(n_embd, n_embd)
+        self.qkv = sized_linear(n_embd, 3 * n_embd)
+        self.proj = sized_linear(n_embd, n_embd)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, state: LayerState | None) -> Tensor:
         """(B, N, C) -> (B, N, C). ``rotary`` holds the tables of these N places; ``state`` the patches before."""
