@@ -35,7 +35,9 @@ def test_the_recipe_makes_an_agiformer():
 
 
 def test_a_run_is_trained_resumed_and_sampled_from(project, capsys):
-    assert course(["train", "agiformer_cpu", "--max-steps", "3", "--out-dir", "runs/agi", "--patch-size", "3", *TINY]) == 0
+    assert (
+        course(["train", "agiformer_cpu", "--max-steps", "3", "--out-dir", "runs/agi", "--patch-size", "3", *TINY]) == 0
+    )
     assert "bits per byte" in capsys.readouterr().out
     run = checkpoint.load("runs/agi")
     assert isinstance(run.model, AGIFormer)

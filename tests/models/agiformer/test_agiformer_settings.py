@@ -54,7 +54,7 @@ def test_steps_of_thinking_change_at_run_time():
 def test_adaptive_thinking_halts_each_patch_by_itself():
     model = build("adaptive", thinking_steps=4)
     z = torch.randn(2, 6, 24, dtype=torch.float64)
-    weights = {name: tensor for name, tensor in model.state_dict().items()}
+    weights = dict(model.state_dict())
     for enough in (0.0, 0.5, 0.99, 1.0):
         model.think(enough=enough)
         expected = slow_adaptive(model.config, weights, z, enough)
