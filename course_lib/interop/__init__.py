@@ -1,5 +1,4 @@
-"""Models to other programs, and from one: a plain ``state_dict`` file, a C++ program that generates without Python,
-and weights that the original AGIFORMER saved."""
+"""Models to other programs, as a ``state_dict`` file or a C++ program without Python; and the original AGIFORMER's."""
 
 from course_lib.interop.agiformer import load_agiformer
 from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
