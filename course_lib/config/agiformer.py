@@ -46,7 +46,7 @@ class AGIFormerConfig(Config):
     init: Literal["scaled", "torch"] = "scaled"
     """First weights: small, and smaller into the residual stream; or torch's defaults, as the original has them."""
     recompute: bool = False
-    """Whether blocks are computed again in the backward pass: less memory for more time."""
+    """Whether the backward pass computes each part again: less memory for more time."""
 
     def _check(self) -> None:
         for name in ("block_size", "n_layer", "n_head", "n_embd", "patch_size", "window_size", "n_hidden"):

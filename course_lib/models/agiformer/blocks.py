@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.linear_attention import LinearAttention
+from course_lib.models.agiformer.parts import mlp
 from course_lib.models.agiformer.state import LayerState
 from course_lib.models.agiformer.window_attention import WindowAttention
 from course_lib.models.linear import sized_linear
@@ -19,7 +20,7 @@ class HybridBlock(nn.Module):
         self.attn = WindowAttention(C, config.n_head, config.window_size)
         self.ssm = LinearAttention(C, config.n_head, config.dropout)
         self.out_proj = sized_linear(C, C)
-        self.mlp = nn.Sequential(sized_linear(C, 4 * C), nn.GELU(), sized_linear(4 * C, C), nn.Dropout(config.dropout))
+        self.mlp = mlp(C, config.dropout)
         self.norm_mlp = nn.LayerNorm(C)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, state: LayerState | None = None) -> Tensor:

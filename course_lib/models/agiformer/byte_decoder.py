@@ -5,7 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.config import AGIFormerConfig
+from course_lib.models.agiformer.parts import recomputed
 from course_lib.models.linear import sized_linear
+
+ROWS = 256
+"""Patches that are computed again at a time, with the setting recompute."""
 
 
 class ByteDecoder(nn.Module):
@@ -18,7 +22,7 @@ class ByteDecoder(nn.Module):
 
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
-        self.patch_size, hidden = config.patch_size, config.n_hidden
+        self.patch_size, self.recompute, hidden = config.patch_size, config.recompute, config.n_hidden
         self.proj_latent = sized_linear(config.n_embd, hidden)
         self.byte_emb = nn.Embedding(config.vocab_size + config.own_start, hidden)
         self.start = config.vocab_size if config.own_start else 0
@@ -69,10 +73,19 @@ class ByteDecoder(nn.Module):
         P = self.patch_size
         gates = self.gates(latents).flatten(0, 1)  # (B * M, 3 n_hidden)
         patches = F.pad(idx, (0, M * P - T)).reshape(B * M, P)
+        if self.recompute:
+            parts = zip(gates.split(ROWS), patches.split(ROWS))
+            states = torch.cat([recomputed(self._states, *part, table) for part in parts])
+        else:
+            states = self._states(gates, patches, table)
+        return states.view(B, M * P, -1)[:, 1 : T + 1]
+
+    def _states(self, gates: Tensor, patches: Tensor, table: Tensor) -> Tensor:
+        """All states of patches (rows, P), each by itself: (rows, P, n_hidden)."""
         states = [self.first(gates, table)]
-        for place in range(P - 1):
+        for place in range(patches.shape[1] - 1):
             states.append(self.next(states[-1], patches[:, place], gates, table))
-        return torch.stack(states, dim=1).view(B, M * P, -1)[:, 1 : T + 1]
+        return torch.stack(states, dim=1)
 
     def scores(self, states: Tensor) -> Tensor:
         """(..., T, n_hidden) -> logits (..., T, 256)."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_lib.models.agiformer.parts import Dropout
 from course_lib.models.agiformer.state import LayerState
 from course_lib.models.linear import sized_linear
 
@@ -65,7 +66,7 @@ class LinearAttention(nn.Module):
         self.n_head = n_head
         self.qkv = sized_linear(n_embd, 3 * n_embd)
         self.out_proj = sized_linear(n_embd, n_embd)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(n_embd)
 
     def forward(self, x: Tensor, state: LayerState | None) -> Tensor:

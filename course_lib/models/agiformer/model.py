@@ -4,11 +4,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.blocks import HybridBlock
 from course_lib.models.agiformer.byte_decoder import ByteDecoder
+from course_lib.models.agiformer.parts import recomputed
 from course_lib.models.agiformer.patches import Encoder
 from course_lib.models.agiformer.state import PatchCache, Tables
 from course_lib.models.agiformer.thinking import Thinking
@@ -88,8 +88,8 @@ class AGIFormer(nn.Module):
         x = self.encoder(patches, start, None if cache is None else cache.tables.encoder)
         rotary = self._rotary(start, x) if self.config.position == "rope" else None
         for i, block in enumerate(self.layers):
-            if self.config.recompute and torch.is_grad_enabled() and cache is None:
-                x = checkpoint(block, x, rotary, use_reentrant=False)
+            if self.config.recompute and cache is None:
+                x = recomputed(block, x, rotary)
             else:
                 x = block(x, rotary, None if cache is None else cache.layers[i])
         return self.norm_f(x)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.config import AGIFormerConfig
+from course_lib.models.agiformer.parts import Dropout
 
 
 class Encoder(nn.Module):
@@ -19,7 +20,7 @@ class Encoder(nn.Module):
         if self.rotates:  # the original keeps them in its file
             self.register_buffer("inv_freq", 1.0 / (10_000 ** (torch.arange(0, C, 2).float() / C)))
         self.norm = nn.LayerNorm(C)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def table(self) -> Tensor:
         """What a byte adds to its patch, by its place there and its value: (P, 256, C).

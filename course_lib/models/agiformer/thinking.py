@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError, need_whole
+from course_lib.models.agiformer.parts import mlp, recomputed
 from course_lib.models.linear import sized_linear
 
 ENOUGH = 0.99
@@ -23,13 +24,12 @@ class Thinking(nn.Module):
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
         C = config.n_embd
-        self.think_mlp = nn.Sequential(
-            sized_linear(C, 4 * C), nn.GELU(), sized_linear(4 * C, C), nn.Dropout(config.dropout)
-        )
+        self.think_mlp = mlp(C, config.dropout)
         self.norm = nn.LayerNorm(C)
         self.gate = sized_linear(C, C)
         self.halt = nn.Linear(C, 1) if config.thinking == "adaptive" else None
         self.steps, self.enough = config.thinking_steps, ENOUGH if self.halt is not None else None
+        self.recompute = config.recompute
         self.ponder: Tensor | None = None
         """Of the last forward pass with adaptive thinking: the mean over patches of steps taken, plus what was left."""
 
@@ -62,15 +62,18 @@ class Thinking(nn.Module):
         if self.halt is not None and self.steps:
             return self._adaptive(z)
         for _ in range(self.steps):
-            z = self.step(z)
+            z = self._next(z)
         return z
+
+    def _next(self, z: Tensor) -> Tensor:
+        return recomputed(self.step, z) if self.recompute else self.step(z)
 
     def _adaptive(self, z: Tensor) -> Tensor:
         assert self.halt is not None
         total, taken, out = z.new_zeros((*z.shape[:2], 1)), 0, torch.zeros_like(z)
         left, running = torch.ones_like(total), torch.ones_like(total)
         for number in range(1, self.steps + 1):
-            z = self.step(z)
+            z = self._next(z)
             chance = torch.sigmoid(self.halt(self.norm(z)).to(z.dtype))  # (B, N, 1)
             halts = (total + chance >= self.enough) | (number == self.steps)
             left = torch.where(halts & (running > 0), 1 - total, left)
