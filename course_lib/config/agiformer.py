@@ -44,7 +44,7 @@ class AGIFormerConfig(Config):
     own_start: bool = True
     """Whether a patch begins with a symbol of its own, and the text with a learned latent; else byte 0 and zeros."""
     init: Literal["scaled", "torch"] = "scaled"
-    """First weights: small, and smaller into the residual stream; or torch's defaults, as the original has them."""
+    """First weights: a quieter residual stream and a louder byte decoder; or torch's defaults, as the original has."""
     recompute: bool = False
     """Whether the backward pass computes each part again: less memory for more time."""
 

@@ -13,6 +13,9 @@ from course_lib.models.agiformer.patches import Encoder
 from course_lib.models.agiformer.state import PatchCache, Tables
 from course_lib.models.agiformer.thinking import Thinking
 
+LOUDER = 8.0
+"""By how much the first weights of the byte decoder's last matrix are larger than torch's."""
+
 
 class AGIFormer(nn.Module):
     """``model(idx)`` -> logits: ``logits[:, t]`` are the scores of byte t + 1.
@@ -34,22 +37,21 @@ class AGIFormer(nn.Module):
         self.start = nn.Parameter(torch.zeros(config.n_embd)) if config.own_start else None
         """What the first patch's bytes are guessed from."""
         if config.init == "scaled":
-            self._init_weights()
+            self._scale_weights()
 
-    def _init_weights(self) -> None:
-        """Normal with std 0.02; projections into the residual stream smaller by sqrt(2 n_layer), as in a GPT.
+    @torch.no_grad()
+    def _scale_weights(self) -> None:
+        """A quieter residual stream, as in a GPT, and a louder byte decoder; from torch's defaults.
 
-        The GRU keeps torch's. The scores begin at zero: the first guess is uniform, its loss ln 256.
+        Projections into the stream are smaller by sqrt(2 n_layer). torch draws a GRU's weights for its state alone;
+        here what goes in has a variance of 1 for each half. The last matrix makes scores that differ by about 1, and
+        hands so much gradient back that the GRU need not find it first.
         """
-        for module in self.modules():
-            if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv1d)):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, (nn.Linear, nn.Conv1d)) and module.bias is not None:
-                nn.init.zeros_(module.bias)
         for block in self.layers:
             for projection in (block.out_proj, block.mlp[2]):  # type: ignore[index]
-                nn.init.normal_(projection.weight, std=0.02 / math.sqrt(2 * self.config.n_layer))
-        nn.init.zeros_(self.head.head.weight)
+                projection.weight.div_(math.sqrt(2 * self.config.n_layer))
+        self.head.rnn.weight_ih_l0.mul_(math.sqrt(3))  # uniform up to a / sqrt(H) has a std of a / sqrt(3 H)
+        self.head.head.weight.mul_(LOUDER)
 
     def forward(self, idx: Tensor, cache: PatchCache | None = None) -> Tensor:
         """Scores of the next byte at each place: `scores` of `hidden`.

@@ -107,10 +107,34 @@ def test_a_ponder_cost_makes_it_halt_sooner():
     assert costs[-1] < costs[0]
 
 
-def test_the_first_guess_is_uniform():
+def test_first_weights_are_torchs_but_for_three_places():
+    models = {}
+    for init in ("torch", "scaled"):
+        torch.manual_seed(0)
+        models[init] = dict(AGIFormer(AGIFormerConfig(n_embd=32, n_head=4, n_layer=2, init=init)).named_parameters())
+    factors = {"head.rnn.weight_ih_l0": math.sqrt(3), "head.head.weight": 8}
+    factors |= {f"layers.{i}.{name}.weight": 0.5 for i in range(2) for name in ("out_proj", "mlp.2")}
+    for name, p in models["torch"].items():
+        torch.testing.assert_close(models["scaled"][name], p * factors.get(name, 1), msg=name)
+    assert models["scaled"]["head.rnn.weight_ih_l0"].std().item() == pytest.approx(1 / math.sqrt(256), rel=0.02)
+
+
+def test_scaled_first_weights_learn_faster():
+    """The same steps on the same bytes: a text in which a byte follows from the one before."""
     torch.manual_seed(0)
-    model, idx = AGIFormer(AGIFormerConfig(n_embd=32, n_head=4, n_layer=2)).eval(), text(2, 40)
-    assert next_token_loss(model, idx[:, :-1], idx[:, 1:]).item() == pytest.approx(math.log(256), abs=1e-5)
+    idx = (torch.arange(60) * 7 + torch.arange(8)[:, None]) % 31 + 64
+    losses = {}
+    for init in ("torch", "scaled"):
+        torch.manual_seed(1)
+        model = AGIFormer(AGIFormerConfig(n_embd=16, n_head=2, n_layer=1, n_hidden=32, dropout=0.0, init=init))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+        for _ in range(30):
+            loss = next_token_loss(model, idx[:, :-1], idx[:, 1:])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses[init] = loss.item()
+    assert losses["scaled"] < losses["torch"] - 0.1
 
 
 def test_the_first_patch_comes_from_a_latent_of_its_own():
