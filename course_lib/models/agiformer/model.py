@@ -150,9 +150,15 @@ class AGIFormer(nn.Module):
         self.reasoning.change(steps, enough)
 
     def auxiliary_loss(self) -> Tensor | None:
-        """What training adds to the loss of the last forward pass: the ponder cost; None without adaptive thinking."""
+        """What training adds to the loss of the last forward pass: the ponder cost; None without adaptive thinking.
+
+        It is handed out with its gradient once, so that the model holds on to no graph.
+        """
         ponder = self.reasoning.ponder
-        return None if ponder is None else self.config.ponder_cost * ponder
+        if ponder is None:
+            return None
+        self.reasoning.ponder = ponder.detach()
+        return self.config.ponder_cost * ponder
 
     def num_parameters(self) -> int:
         """How many weights there are."""

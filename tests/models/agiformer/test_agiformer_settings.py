@@ -1,5 +1,6 @@
 """AGIFORMER's settings: presets, what is refused, thinking that changes at run time, first weights."""
 
+import copy
 import math
 
 import pytest
@@ -88,7 +89,9 @@ def test_the_ponder_cost_is_part_of_the_training_loss_alone():
     cost = model.auxiliary_loss()
     assert 0.5 * 1 <= cost <= 0.5 * (model.config.thinking_steps + 1)
     torch.testing.assert_close(next_token_loss(model, x, y), plain + cost)
+    assert not model.reasoning.ponder.requires_grad
     cost.backward()
+    copy.deepcopy(model)  # a graph could not be copied
     assert model.reasoning.halt.bias.grad.abs() > 0
     assert build("default").train().auxiliary_loss() is None
 
