@@ -86,12 +86,12 @@ def test_the_byte_decoder_is_torchs_gru():
     torch.testing.assert_close(head(latents, idx), states.reshape(2, 3 * P, -1)[:, 1:])
 
 
-@pytest.mark.parametrize("form", ["default", "recompute"])
-def test_every_weight_gets_a_gradient_and_recomputing_changes_none(form):
+def test_every_weight_gets_a_gradient_and_recomputing_changes_none():
     idx = text(2, 41)
     gradients = {}
     for recompute in (False, True):
-        model = build(form, recompute=recompute).train()
+        model = build(recompute=recompute, dropout=0.5).train()
+        torch.manual_seed(3)
         cross_entropy(model(idx[:, :-1]), idx[:, 1:]).backward()
         gradients[recompute] = {name: p.grad for name, p in model.named_parameters()}
     assert all(gradient.abs().sum() > 0 for gradient in gradients[True].values())
