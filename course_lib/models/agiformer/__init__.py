@@ -1,4 +1,4 @@
-"""AGIFORMER, seed 003's model: byte patches, hybrid blocks, thinking steps, a byte decoder."""
+"""AGIFORMER (github.com/inkbytefo/agi-former): byte patches, hybrid blocks, thinking steps, a byte decoder."""
 
 from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.model import AGIFormer

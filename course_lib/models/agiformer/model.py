@@ -1,4 +1,4 @@
-"""AGIFORMER: a model that reads patches of bytes, and writes bytes (seed 003's architecture)."""
+"""AGIFORMER: a model that reads patches of bytes, and writes bytes (architecture: github.com/inkbytefo/agi-former)."""
 
 import math
 
