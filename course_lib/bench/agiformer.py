@@ -2,9 +2,9 @@
 
 The original is a checkout of github.com/inkbytefo/agi-former at commit f82263e, given by its path; nothing of it is
 part of this project. Each number comes from a process of its own, with as many threads as are asked for, and the
-programs take turns. Both compute the same (`AGIFormerConfig.faithful`), with the same dropout, AdamW and clipping, and read and guess as
-many bytes. (Its own script reads one patch less: at 1,020 bytes its largest tensor stays below the size from which the
-allocator asks the system for new memory each time, and its step takes two thirds of the time at 1,024.)
+programs take turns. Both compute the same (`AGIFormerConfig.faithful`), with the same dropout, AdamW and clipping, and
+read and guess as many bytes. (Its own script reads one patch less; a step of 1,020 bytes takes it about two thirds of
+the time of one of 1,024.)
 """
 
 import importlib
@@ -42,6 +42,11 @@ GOALS = {
     "memory at 1024, recomputed": 3.0, "bytes per second": 25.0,
 }  # fmt: skip
 """How many times better than the original, on one thread."""
+PROCESS = """import json, sys
+from course_lib.bench.agiformer import measured
+print(json.dumps(measured(json.loads(sys.argv[1]))))
+"""
+"""What a process runs that measures one thing."""
 GROWTH = 1.2
 """Goal: by how much a byte at 65,536 may cost more than one at 4,096."""
 
@@ -92,7 +97,7 @@ def _turns(programs: dict[str, str | None], plan: dict[str, Any], runs: int) -> 
     found: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
     for _ in range(runs):
         for name, peer in programs.items():
-            words = [sys.executable, "-m", "course_lib.bench.agiformer", json.dumps(plan | {"peer": peer})]
+            words = [sys.executable, "-c", PROCESS, json.dumps(plan | {"peer": peer})]
             threads = {"OMP_NUM_THREADS": str(plan["threads"]), "COURSE_THREADS": str(plan["threads"])}
             found[name].append(json.loads(run_program(words, environment=course_path() | threads).out))
     return found
@@ -182,7 +187,3 @@ def _original_writes(model: Any, prompt: Tensor) -> float:
     for _ in range(new // 4):
         prompt = torch.cat((prompt, model(prompt[:, -1024:], temperature=0.0)[:, -1]), dim=1)
     return new / (time.perf_counter() - start)
-
-
-if __name__ == "__main__":
-    print(json.dumps(measured(json.loads(sys.argv[1]))))
