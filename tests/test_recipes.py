@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib import recipes
-from course_lib.config import ALIASES, DataConfig, GPTConfig, TrainConfig
+from course_lib.config import ALIASES, MODEL_KINDS, DataConfig, GPTConfig, TrainConfig
 from course_lib.device import select
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -28,24 +28,29 @@ def test_every_bundled_recipe_makes_a_whole_configuration(name):
     assert recipe.name == name
     assert isinstance(recipe.data, DataConfig)
     assert isinstance(recipe.train, TrainConfig)
-    model = recipe.model(vocab_size=65)
-    assert isinstance(model, GPTConfig)
-    assert model.vocab_size == 65
-    for setting, value in recipe.settings.items():
-        assert recipe.all_settings()[setting] == value
+    vocab_size = 65 if recipe.kind == "gpt" else 256
+    model = recipe.model(vocab_size)
+    assert type(model) is MODEL_KINDS[recipe.kind].config
+    assert isinstance(model, GPTConfig) == (recipe.kind == "gpt")
+    assert model.vocab_size == vocab_size
+    for setting in recipe.settings.keys() - {"kind"}:
+        assert recipe.all_settings()[setting] == recipe.settings[setting]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_holds_only_what_differs_from_the_defaults(name):
-    defaults = Recipe("defaults", {}).all_settings()
-    repeated = {n: v for n, v in load_recipe(name).settings.items() if v == defaults[n]}
+    recipe = load_recipe(name)
+    kind = {"kind": recipe.kind} if "kind" in recipe.settings else {}
+    defaults = Recipe("defaults", kind).all_settings() | {"kind": "gpt"}
+    repeated = {n: v for n, v in recipe.settings.items() if v == defaults[n]}
     assert repeated == {}
 
 
-def test_every_setting_but_those_of_the_data_can_be_in_a_recipe():
-    every = [name for group in (DataConfig, GPTConfig, TrainConfig) for name in group.names()]
-    assert sorted([*setting_fields(), *FROM_DATA]) == sorted(every)
-    assert list(Recipe("defaults", {}).all_settings()) == list(setting_fields())
+@pytest.mark.parametrize("kind", MODEL_KINDS)
+def test_every_setting_but_those_of_the_data_can_be_in_a_recipe(kind):
+    every = [name for group in (DataConfig, MODEL_KINDS[kind].config, TrainConfig) for name in group.names()]
+    assert sorted([*setting_fields(kind), *FROM_DATA]) == sorted(every)
+    assert list(Recipe("defaults", {"kind": kind}).all_settings()) == list(setting_fields(kind))
 
 
 # nanoGPT's README and its config/train_shakespeare_char.py and train.py, by the names used here.

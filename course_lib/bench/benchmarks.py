@@ -1,4 +1,4 @@
-"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe, micro."""
+"""The benchmarks of one thing each, on any machine: generate, cpp, step, recipe, bpe, micro, agiformer."""
 
 import json
 import sys
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from course_lib import checkpoint
+from course_lib.bench.agiformer import bench_agiformer
 from course_lib.bench.micro import bench_micro
 from course_lib.bench.peer import (
     PEER_ARGS,
@@ -159,6 +160,7 @@ BENCHMARKS = {
     "recipe": bench_recipe,
     "bpe": bench_bpe,
     "micro": bench_micro,
+    "agiformer": bench_agiformer,
 }
 
 

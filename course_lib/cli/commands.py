@@ -40,13 +40,14 @@ def prepare(args: list[str]) -> None:
     )
 
 
-MEASURED = "step, generate, cpp, recipe, micro, bpe, lab"
+MEASURED = "step, generate, cpp, recipe, micro, bpe, agiformer, lab"
+PEERS = "nanoGPT; for bpe, minbpe; for micro, microgpt.py; for agiformer, the original"
 
 
 @dataclass
 class BenchSettings:
     name: Annotated[Positional[str], arg(help=f"What to measure: {MEASURED}, or gpu (a list).", metavar="NAME")]
-    peer: Annotated[str | None, arg(help="Beside what: nanoGPT; for bpe, minbpe; for micro, microgpt.py.")] = None
+    peer: Annotated[str | None, arg(help=f"Beside what: {PEERS}.")] = None
     runs: Annotated[int, arg(help="How often each is measured; the medians are reported.")] = 3
     recipe: Annotated[str | None, arg(help="The recipe whose model and batch are measured.")] = None
     out: Annotated[str | None, arg(help="Where to write the JSON; by default it is only printed.")] = None

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from tyro.conf import Suppress, arg
 
-from course_lib.config import Config, DataConfig, GPTConfig, TrainConfig
+from course_lib.config import MODEL_KINDS, Config, DataConfig, TrainConfig
 from course_lib.recipes import FROM_DATA
 
-GROUPS: dict[str, type[Config]] = {"text": DataConfig, "model": GPTConfig, "training": TrainConfig}
+GROUPS = ("text", "model", "training")
+"""What settings are grouped by."""
 METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
     ("decay_steps", "cooldown_steps", "eval_batches", "save_every"), "INT|None"
 )
@@ -46,9 +47,13 @@ class OldRun(Running):
     """Where the run's text is now, if it has moved; it has to be the same text."""
 
 
-def train_form(running: type[Running], fixed: frozenset[str] = frozenset()) -> type:
-    """A dataclass with the fields text, model, training (settings) and running; ``fixed`` settings are no flags."""
-    parts = [(name, _shown(group, {*FROM_DATA, *fixed})) for name, group in GROUPS.items()]
+def train_form(running: type[Running], fixed: frozenset[str] = frozenset(), kind: str = "gpt") -> type:
+    """A dataclass with the fields text, model, training (settings) and running; ``fixed`` settings are no flags.
+
+    The model's settings are those of its ``kind``.
+    """
+    groups = zip(GROUPS, (DataConfig, MODEL_KINDS[kind].config, TrainConfig))
+    parts = [(name, _shown(group, {*FROM_DATA, *fixed})) for name, group in groups]
     return dataclasses.make_dataclass("TrainSettings", [*parts, ("running", running)])
 
 

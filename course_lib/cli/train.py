@@ -11,15 +11,17 @@ from course_lib.cli import telling
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
 from course_lib.cli.parse import dashed, parse_given
 from course_lib.cli.speed import collecting_seldom, traced
-from course_lib.config import ALIASES, TrainConfig
+from course_lib.config import ALIASES, MODEL_KINDS, TrainConfig
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
-from course_lib.recipes import DEFAULT_SHAPE, Recipe, load_recipe, names, setting_fields
+from course_lib.recipes import ANY_VOCABULARY, DEFAULT_SHAPE, Recipe, load_recipe, names, setting_fields
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
-FIXED = frozenset(setting_fields().keys() - {*TrainConfig.names(), "dropout"} | {"optimizer"})
+FIXED = frozenset(
+    {name for kind in MODEL_KINDS for name in setting_fields(kind)} - {*TrainConfig.names(), "dropout"} | {"optimizer"}
+)
 """What a run keeps to its end: the shape of its model, the optimizer whose state it has saved, and its text, which may
 have another place, though."""
 RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
@@ -29,6 +31,7 @@ def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
 
+    kind = "gpt"
     if any(arg.partition("=")[0] == "--resume" for arg in args):
         _refuse_what_is_fixed(args)
         _refuse_more_words(args, "The new place of a run's text is --dataset text:PATH.")
@@ -41,17 +44,18 @@ def train(args: list[str]) -> int:
         _refuse_more_words(
             args, "Several files are a folder, text:FOLDER, or a pattern in quotes, 'text:letters/*.txt'."
         )
-        prog, form, go = f"course train {named}", train_form(NewRun), functools.partial(_start, recipe)
+        kind = recipe.kind
+        prog, form, go = f"course train {named}", train_form(NewRun, kind=kind), functools.partial(_start, recipe)
         description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's." + _examples(
             prog, "--max-steps 2000 --max-lr 0.01", "--n-layer 4 --tie-weights --out-dir runs/deeper"
         )
-        default = functools.partial(filled, form, recipe.all_settings() | {"vocab_size": 2}, NewRun())
+        default = functools.partial(filled, form, recipe.all_settings() | {"vocab_size": ANY_VOCABULARY}, NewRun())
     made, given = parse_given(form, args, prog, description, ALIASES, default)
     settings = flat(made)
     if made.running.profile is not None and made.running.profile < 1:
         raise CourseError(f"--profile should be at least 1 step; it is {made.running.profile}.")
     with joined_world(made.training.device):
-        changes = {name: settings[name] for name in given & setting_fields().keys()}
+        changes = {name: settings[name] for name in given & setting_fields(kind).keys()}
         return go(made.running, changes)
 
 
@@ -73,7 +77,8 @@ def _as_the_run_has_it(form: type, run: str | None, which: str) -> Any:
     """The run's own settings, as the chosen save has them: what is not given stays as it was."""
     from course_lib import checkpoint
 
-    settings: dict[str, Any] = DEFAULT_SHAPE | {"vocab_size": 2}  # the shape is hidden, and needs values all the same
+    # The shape is hidden, and needs values all the same.
+    settings: dict[str, Any] = DEFAULT_SHAPE | {"vocab_size": ANY_VOCABULARY}
     if run is not None:
         run_dir = checkpoint.find_run(run)
         settings |= checkpoint.read_config(run_dir)[0].train.to_dict()

@@ -5,6 +5,7 @@ Every setting has one name and one meaning, whether it stands in a recipe (TOML)
 torch.
 """
 
+from course_lib.config.agiformer import AGIFormerConfig
 from course_lib.config.base import ALIASES, Config, by_own_names, described, read_toml
 from course_lib.config.run import MODEL_KINDS, ModelKind, OwnModel, RunConfig, kind_of
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
@@ -12,6 +13,7 @@ from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 __all__ = [
     "ALIASES",
     "MODEL_KINDS",
+    "AGIFormerConfig",
     "Config",
     "DataConfig",
     "GPTConfig",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from course_lib.config.agiformer import AGIFormerConfig
 from course_lib.config.base import Config
 from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
@@ -20,7 +21,10 @@ class ModelKind:
     """Its class, which takes the settings; or where that is, "module:name", until the first one is built."""
 
 
-MODEL_KINDS: dict[str, ModelKind] = {"gpt": ModelKind(GPTConfig, "course_lib.models:GPT")}
+MODEL_KINDS: dict[str, ModelKind] = {
+    "gpt": ModelKind(GPTConfig, "course_lib.models:GPT"),
+    "agiformer": ModelKind(AGIFormerConfig, "course_lib.models:AGIFormer"),
+}
 """The kinds that run folders may hold, by the name that ``config.json`` gives them.
 
 A kind of one's own is one line: ``MODEL_KINDS["bag"] = ModelKind(BagConfig, Bag)``. ``BagConfig`` is a `Config`,

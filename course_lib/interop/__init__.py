@@ -1,6 +1,7 @@
-"""Models to other programs: a plain ``state_dict`` file, and a C++ program that generates without Python."""
+"""Models to other programs, as a ``state_dict`` file or a C++ program without Python; and the original AGIFORMER's."""
 
+from course_lib.interop.agiformer import load_agiformer
 from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
 from course_lib.interop.pth import export_pth
 
-__all__ = ["compile_cpp", "export_cpp", "export_pth", "find_compiler"]
+__all__ = ["compile_cpp", "export_cpp", "export_pth", "find_compiler", "load_agiformer"]

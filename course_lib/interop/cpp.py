@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from course_lib import checkpoint
+from course_lib.config import kind_of
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file, sync, user_path
 from course_lib.programs import run_program
@@ -17,6 +18,8 @@ from course_lib.tokenizers import BPETokenizer
 SOURCE = "generate.cpp"
 LETTERS = "letters.json"
 """What a letter is, a digit and white space: by these the program splits a text as the tokenizer does."""
+SERVED = ("gpt",)
+"""The kinds of model, by their names in `MODEL_KINDS`, that the program computes."""
 PROGRAM = "generate.exe" if os.name == "nt" else "generate"
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-pthread")
@@ -40,11 +43,17 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
         which: the save: best, last, a number of steps, or auto: the best, else the last.
 
     Raises:
-        CourseError: where the run is damaged, lacks the save or a tokenizer; where the folder holds something
-            else (an earlier export is brought up to date), or cannot be written.
+        CourseError: where the run is damaged, lacks the save or a tokenizer, or holds a model of a kind that is not
+            `SERVED`; where the folder holds something else (an earlier export is brought up to date), or cannot be
+            written.
     """
     run_dir = checkpoint.find_run(run)
     loaded = checkpoint.load(run_dir, which)  # whole, or this says what is wrong
+    kind = kind_of(loaded.config.model)
+    if kind not in SERVED:
+        raise CourseError(
+            f"The C++ program serves models of the kind {' and '.join(SERVED)}; {run_dir} holds one of the kind {kind}."
+        )
     if loaded.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json; without it the program cannot turn text into ids.")
     folder = user_path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-cpp")

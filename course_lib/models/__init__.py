@@ -6,8 +6,18 @@ torch is loaded when the first torch model is asked for, not before.
 import importlib
 
 _HOMES = {"GPT": "gpt", "GPTConfig": "gpt", "KVCache": "attention"}
+_HOMES |= {"AGIFormer": "agiformer", "AGIFormerConfig": "agiformer"}
 _HOMES |= {"build_model": "build", "build_blank_model": "build", "evaluating": "mode"}
-__all__ = ["GPT", "GPTConfig", "KVCache", "build_model", "build_blank_model", "evaluating"]
+__all__ = [
+    "AGIFormer",
+    "AGIFormerConfig",
+    "GPT",
+    "GPTConfig",
+    "KVCache",
+    "build_blank_model",
+    "build_model",
+    "evaluating",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 TENSOR_CORE_ROWS = 64
 """Tensor cores work on blocks: with 50,257 rows a product takes longer than with 50,304 (nanoGPT pads to these)."""
+OUTGROWN = 2**19
+"""Weights of a matrix from which on oneDNN's kernel is the faster one for one token, on one thread as well."""
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -30,6 +32,11 @@ class Linear(nn.Linear):
         ):
             return _ONEDNN(x, self.weight, self.bias, "none", [], "")
         return F.linear(x, self.weight, self.bias)
+
+
+def sized_linear(in_features: int, out_features: int) -> nn.Linear:
+    """The kind of layer that decodes faster: a matrix that the cache holds is torch's default kernel's."""
+    return (Linear if in_features * out_features >= OUTGROWN else nn.Linear)(in_features, out_features)
 
 
 def padded_linear(x: Tensor, weight: Tensor) -> Tensor:

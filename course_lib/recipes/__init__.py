@@ -11,20 +11,26 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from course_lib.config import DataConfig, GPTConfig, TrainConfig, by_own_names, read_toml
+from course_lib.config import MODEL_KINDS, Config, DataConfig, TrainConfig, by_own_names, read_toml
 from course_lib.errors import CourseError, nearest
 from course_lib.paths import runs_dir, user_path
 
-GROUPS = (DataConfig, GPTConfig, TrainConfig)
 FROM_DATA = ("vocab_size", "sha256", "start")
 """Settings that follow from the data, and so are not a recipe's to make."""
 DEFAULT_SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
+"""Of models whose settings have no shape of their own to begin with."""
+ANY_VOCABULARY = 256
+"""A size that every kind of model takes: a recipe is checked before its text is known."""
+
+
+def setting_fields(kind: str = "gpt") -> dict[str, dataclasses.Field]:
+    """Every setting of a recipe for a kind of model, by name, over all groups; the kind itself is none of them."""
+    return _fields_of((DataConfig, MODEL_KINDS[kind].config, TrainConfig))
 
 
 @functools.cache
-def setting_fields() -> dict[str, dataclasses.Field]:
-    """Every setting of a recipe by name, over all groups."""
-    return {f.name: f for group in GROUPS for f in dataclasses.fields(group) if f.name not in FROM_DATA}
+def _fields_of(groups: tuple[type[Config], ...]) -> dict[str, dataclasses.Field]:
+    return {f.name: f for group in groups for f in dataclasses.fields(group) if f.name not in FROM_DATA}
 
 
 def names() -> list[str]:
@@ -34,20 +40,24 @@ def names() -> list[str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A name and flat settings; checked as a whole when it is made."""
+    """A name and flat settings, among them ``kind``, the model's (a GPT by default); checked as a whole when made."""
 
     name: str
     settings: dict[str, Any]
 
     def __post_init__(self) -> None:
+        if self.kind not in MODEL_KINDS:
+            raise CourseError(f"There is no kind of model {self.kind!r}: {nearest(str(self.kind), list(MODEL_KINDS))}")
+        known = setting_fields(self.kind)
         for name in self.settings:
-            if name not in setting_fields():
-                raise CourseError(f"There is no setting {name!r}: {nearest(name, list(setting_fields()))}")
-        _ = self.data, self.train, self.model(vocab_size=2)
+            if name not in known and name != "kind":
+                raise CourseError(f"There is no setting {name!r}: {nearest(name, list(known))}")
+        _ = self.data, self.train, self.model(ANY_VOCABULARY)
 
     def _group(self, group: type, **more: Any) -> Any:
         chosen = {n: v for n, v in self.settings.items() if n in group.names()}
-        shape = {n: v for n, v in DEFAULT_SHAPE.items() if n in group.names()}
+        required = [f.name for f in dataclasses.fields(group) if f.default is dataclasses.MISSING]
+        shape = {n: v for n, v in DEFAULT_SHAPE.items() if n in required}
         return group.from_dict(shape | chosen | more)
 
     @property
@@ -58,14 +68,19 @@ class Recipe:
     def train(self) -> TrainConfig:
         return self._group(TrainConfig)
 
-    def model(self, vocab_size: int) -> GPTConfig:
-        """The model's settings for a vocabulary of that size."""
-        return self._group(GPTConfig, vocab_size=vocab_size)
+    @property
+    def kind(self) -> Any:
+        """The kind of its model, as `MODEL_KINDS` has it."""
+        return self.settings.get("kind", "gpt")
+
+    def model(self, vocab_size: int) -> Any:
+        """The model's settings for a vocabulary of that size, of the class that its kind has."""
+        return self._group(MODEL_KINDS[self.kind].config, vocab_size=vocab_size)
 
     def all_settings(self) -> dict[str, Any]:
         """Every setting with its value, defaults filled in."""
-        everything = self.data.to_dict() | self.model(vocab_size=2).to_dict() | self.train.to_dict()
-        return {name: everything[name] for name in setting_fields()}
+        everything = self.data.to_dict() | self.model(ANY_VOCABULARY).to_dict() | self.train.to_dict()
+        return {name: everything[name] for name in setting_fields(self.kind)}
 
     def replace(self, **changes: Any) -> Self:
         return type(self)(self.name, self.settings | changes)

@@ -26,8 +26,16 @@ def next_token_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The default loss: cross-entropy of the model's logits, in nats per token.
 
     Where the logits are too many to be held at once (`MOST_LOGITS`), and the model tells what it has before them, they
-    come in chunks. A compiler sees to that by itself.
+    come in chunks. A compiler sees to that by itself. While it trains, a model may add a cost of its own: what its
+    ``auxiliary_loss()`` returns after a forward pass, a scalar or None.
     """
+    loss = _cross_entropy_of(model, x, y)
+    own = getattr(getattr(model, "module", model), "auxiliary_loss", None)  # several processes wrap it
+    cost = own() if own is not None and model.training else None
+    return loss if cost is None else loss + cost
+
+
+def _cross_entropy_of(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     vocab_size = getattr(getattr(model, "config", None), "vocab_size", 0)
     chunked = hasattr(model, "hidden") and x.numel() * vocab_size > MOST_LOGITS
     if chunked and not torch.compiler.is_compiling():

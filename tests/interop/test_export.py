@@ -6,6 +6,7 @@ import pickle
 import re
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,20 @@ from small_runs import FORMS, Small, build, keep
 
 from course_lib import checkpoint
 from course_lib.cli import main as course
-from course_lib.config import GPTConfig
+from course_lib.config import MODEL_KINDS, AGIFormerConfig, Config, GPTConfig, ModelKind
 from course_lib.errors import CourseError
 from course_lib.interop import compile_cpp, export_cpp, export_pth, find_compiler
 from course_lib.interop.cpp import PROGRAM, SOURCE, source
-from course_lib.models import GPT
+from course_lib.models import GPT, build_model
+from course_lib.tokenizers import ByteTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EXPORTED = {SOURCE, "config.json", "tokenizer.json", "model.safetensors"}
+
+
+@dataclass(frozen=True)
+class BagConfig(Config):
+    vocab_size: int = 256
 
 
 @pytest.fixture
@@ -32,6 +39,28 @@ def kept(project: Path) -> Small:
 
 def content(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+# The kind of model -----------------------------------------------------------------------------------------
+
+
+class Bag(torch.nn.Module):
+    def __init__(self, config: BagConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
+
+
+@pytest.mark.parametrize("kind", ["agiformer", "bag"])
+def test_a_kind_that_is_no_gpt_is_not_exported_to_cpp(project: Path, monkeypatch, kind: str) -> None:
+    monkeypatch.setitem(MODEL_KINDS, "bag", ModelKind(BagConfig, Bag))
+    torch.manual_seed(0)
+    settings = AGIFormerConfig(n_layer=1, n_head=1, n_embd=8) if kind == "agiformer" else BagConfig()
+    keep(project / "runs" / "mine", build_model(settings), ByteTokenizer())
+    with pytest.raises(CourseError, match=f"serves models of the kind gpt; .*mine holds one of the kind {kind}\\.$"):
+        export_cpp("mine")
+    assert not Path("mine-cpp").exists()
+    assert set(torch.load(export_pth("mine"), weights_only=True)) == set(build_model(settings).state_dict())
 
 
 # state_dict ------------------------------------------------------------------------------------------------
