@@ -168,7 +168,7 @@ def test_what_is_kept_for_the_backward_pass_is_what_autograd_saves(form: str) ->
 @pytest.mark.parametrize("layers", [1, 2, 3, 6])
 def test_one_layer_grown_is_the_count_of_all_of_them(recipe: str, layers: int) -> None:
     chosen = load_recipe(recipe).replace(device="cpu", n_layer=layers, n_embd=48, n_head=2)
-    shape, train = chosen.model(V), chosen.train.replace(compile=False)
+    shape, train = chosen.model(256 if chosen.data.tokenizer == "byte" else V), chosen.train.replace(compile=False)
     with torch.device("meta"):
         whole = count(build_model(shape), shape.block_size, train)
     grown = counted(shape, train)

@@ -5,6 +5,7 @@ phi(q_i) phi(k_j), which is a plain product: the sum over j of phi(k_j) v_j^T ca
 and what came before costs the same however long it is.
 """
 
+import contextlib
 import math
 
 import torch
@@ -58,6 +59,12 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, sums: Tensor | None = None
     return out[..., :E] / (out[..., E:] + TINY * math.sqrt(E)), sums
 
 
+def _without_autocast(kind: str) -> contextlib.AbstractContextManager[object]:
+    """As it is where a kind of device has no autocast: the meta device, on which steps are counted."""
+    has_it = torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if has_it else contextlib.nullcontext()
+
+
 class LinearAttention(nn.Module):
     """Looks at all patches so far, through sums of fixed size."""
 
@@ -73,7 +80,7 @@ class LinearAttention(nn.Module):
         """(B, N, C) -> (B, N, C); ``state`` holds the sums of what came before, and gets the new ones."""
         B, N, C = x.shape
         qkv = self.qkv(x)
-        with torch.autocast(x.device.type, enabled=False):  # sums over a whole text: 8 bits would lose the small ones
+        with _without_autocast(x.device.type):  # sums over a whole text: 8 bits would lose the small ones
             qk, v = qkv.to(torch.promote_types(qkv.dtype, torch.float32)).split((2 * C, C), dim=-1)
             # (B, N, 2C) -> (B, N, 2, H, E) -> two of (B, H, N, E)
             q, k = features(qk).view(B, N, 2, self.n_head, -1).permute(2, 0, 3, 1, 4)
