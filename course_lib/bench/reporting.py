@@ -66,7 +66,7 @@ def summary(unit: str, runs: Runs, **details: Any) -> dict[str, Any]:
     ratios = {
         f"course vs {row}": medians["course"] / median if faster else median / medians["course"]
         for row, median in medians.items()
-        if row != "course" and "course" in medians
+        if row != "course" and median and medians.get("course")  # nothing is no multiple of anything
     }
     return {
         "unit": unit,
