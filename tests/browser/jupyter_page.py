@@ -39,9 +39,8 @@ CONTRASTS = contrasts("""
         reference: against(".reference", "stroke"), curve: against(".curve", "stroke"), dot: against(".dot", "fill"),
     """)
 
-# The least contrast (WCAG 2.1) of all words of a picture against the box behind them, thin colors laid over the page.
-LEAST_CONTRAST = """
-(picture) => {
+# `contrast(node)` (WCAG 2.1): of words against the box behind them, thin colors laid over the page.
+CONTRAST = """\
     const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
     const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
     const behind = (node) => {
@@ -58,10 +57,19 @@ LEAST_CONTRAST = """
         const [a, b] = [luminance(over(numbers(getComputedStyle(node).color), paper)), luminance(paper)];
         return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     };
+"""
+# The least contrast of all words of a picture.
+LEAST_CONTRAST = (
+    """
+(picture) => {
+"""
+    + CONTRAST
+    + """\
     const withWords = [...picture.querySelectorAll("span, div")].filter((node) => node.textContent.trim());
     return Math.min(...withWords.map(contrast));
 }
 """
+)
 
 
 def write_notebook(path: Path, *cells: str) -> None:

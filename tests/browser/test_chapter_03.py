@@ -3,29 +3,17 @@
 import re
 
 import pytest
-from jupyter_page import ERROR, assert_no_errors, open_notebook, run_cells_until, switch_to_dark, wait_until
+from jupyter_page import CONTRAST, ERROR, assert_no_errors, open_notebook, run_cells_until, switch_to_dark, wait_until
 
 pytestmark = pytest.mark.browser
 
 # The contrast (WCAG 2.1) of words with the page behind them; the bars end below the numbers.
-INK = """
+INK = (
+    """
 frame => {
-    const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
-    const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => a * c + (1 - a) * under[i]);
-    const behind = (node) => {
-        if (!node) return [255, 255, 255];
-        const own = numbers(getComputedStyle(node).backgroundColor);
-        return own.length > 3 && own[3] === 0 ? behind(node.parentElement) : over(own, behind(node.parentElement));
-    };
-    const luminance = (color) => {
-        const [r, g, b] = color.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const contrast = (node) => {
-        const paper = behind(node);
-        const [a, b] = [luminance(over(numbers(getComputedStyle(node).color), paper)), luminance(paper)];
-        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    };
+"""
+    + CONTRAST
+    + """\
     const least = (selector) => Math.min(...[...frame.querySelectorAll(selector)].map(contrast));
     return {
         numbers: least(".course-lab-weight"),
@@ -34,6 +22,7 @@ frame => {
     };
 }
 """
+)
 
 
 # How far each number that is seen stands above its bar, in pixels; it has no box of its own.
