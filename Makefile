@@ -21,7 +21,9 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python
 
 # Tests side by side, a process for each core (at most four: each holds torch); ARGS="-n 0" runs them one by one.
 # What is in one file stays in one process, a notebook's cells among them; of the long tests each one is dealt by itself.
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist
+# A test that hangs fails after a quarter of an hour, and says where; the slowest one takes two minutes.
+BOUNDED := --timeout 900
+SIDE_BY_SIDE := $(BOUNDED) -n logical --maxprocesses 4 --dist
 
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
@@ -45,7 +47,7 @@ test-slow: install ## run the long tests: kills, fuzzing, two processes
 	$(RUN) -m pytest -m slow $(SIDE_BY_SIDE) loadgroup tests $(ARGS)
 
 test-browser: install ## drive JupyterLab in a real Chromium, which must be installed
-	$(RUN) -m pytest -m browser tests/browser $(ARGS)
+	$(RUN) -m pytest -m browser $(BOUNDED) tests/browser $(ARGS)
 
 test-gpu: install ## run what needs a CUDA card or Apple's GPU
 	$(RUN) -m pytest -m gpu tests $(ARGS)

@@ -88,7 +88,8 @@ def make(folder: Path, *words: str, index: Path | str = "no such folder", **more
 
 
 def surroundings(index: Path | str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "MAKE"))}
+    others = ("PIP_", "PYTHON", "MAKE", "ARGS")  # ARGS: handed to the make that these tests run under
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull, "PIP_COMPILE": "0"}
     return kept | pip
 

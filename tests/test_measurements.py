@@ -13,7 +13,7 @@ from course_lib.corpora import Grade, Part
 from course_lib.data import datasets, load_text
 from course_lib.data.datasets import CORPORA, Corpus
 from course_lib.errors import CourseError
-from course_lib.measurements import vocabularies
+from course_lib.measurements import differences, vocabularies
 from course_lib.models.micro import MicroGPT
 from course_lib.models.partial import LADDER
 from course_lib.optim import set_lr
@@ -319,3 +319,49 @@ def test_the_corpus_module_is_the_one_that_is_patched():
     """The fixtures above plant a corpus; this would be in vain if records looked elsewhere."""
     assert measurements.find_corpus is datasets.find_corpus
     assert load_recipe("numbers_cpu").data.dataset == "numbers"
+
+
+@pytest.fixture
+def patches() -> Recipe:
+    """AGIFORMER on a text of 41 bytes for validation: two windows of 16, and one of 8."""
+    shape = dict(kind="agiformer", n_layer=1, n_head=2, n_embd=16, n_hidden=8, window_size=4, block_size=16)
+    return Recipe("patches", shape | dict(dataset="text:a.txt", tokenizer="byte", batch_size=2, max_steps=3,
+                                          max_lr=0.01, eval_every=0, device="cpu"))  # fmt: skip
+
+
+@pytest.fixture
+def a_text(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    Path("a.txt").write_text(load_text("numbers")[:410])
+
+
+@pytest.mark.usefixtures("a_text")
+def test_the_original_is_approached_difference_by_difference(patches: Recipe) -> None:
+    _, details = differences.measure_differences(patches, 2)
+    assert list(details["forms"]) == ["original", "position", "own_start", "init"]
+    assert list(details["forms"].values()) == [
+        {"position": "patch", "own_start": False, "init": "torch"}, {"own_start": False, "init": "torch"},
+        {"init": "torch"}, {},
+    ]  # fmt: skip
+    both = differences.measure_original(patches, 1)[1]["bits_per_byte"]
+    found = details["bits_per_byte"]
+    assert both == {"original": found["original"][:1], "default": found["init"][:1]}, "each is a run of its own"
+    assert len({score for scores in found.values() for score in scores}) == 8
+    assert details["mean_bits_per_byte"]["init"] == pytest.approx(sum(found["init"]) / 2, abs=1e-4)
+    alone = measurements.build_trainer(patches.replace(seed=2))
+    assert details["val_loss"][1] == round(list(alone)[-1].val_loss, 4), "the default is the recipe's own run"
+
+
+@pytest.mark.usefixtures("a_text")
+def test_what_the_original_does_not_predict_is_not_judged(patches: Recipe) -> None:
+    """Against sums by hand, byte by byte. 41 bytes are two windows of 16 guesses, and one of 8."""
+    trainer = measurements.build_trainer(patches)
+    nats, late, judged = differences.scores(trainer, trainer.val_batches.windows())
+    assert nats == pytest.approx(trainer.evaluate(), abs=1e-5)
+    ids = torch.from_numpy(trainer.val_batches.tokens.astype("int64"))
+    model, each = trainer.model.eval(), []
+    for start, end in ((0, 16), (16, 32), (32, 40)):
+        scores = torch.log_softmax(model(ids[None, start:end]).detach()[0], dim=-1)
+        each += [-scores[t, ids[start + t + 1]].item() for t in range(3, end - start)]
+    assert judged == len(each) == 31
+    assert late == pytest.approx(sum(each) / 31, abs=1e-5)

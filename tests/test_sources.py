@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from course_lib.data.datasets import WIKITEXT
 from course_lib.errors import CourseError
 from course_lib.sources import SOURCES, Source, download, find_source, sha256_of
 
@@ -497,7 +498,7 @@ def test_an_unknown_source_is_told_the_nearest(project):
 
 
 def test_the_bundled_sources_are_well_formed():
-    for name, source in SOURCES.items():
+    for name, source in [*SOURCES.items(), *(("wikitext", source) for source in WIKITEXT)]:
         assert re.fullmatch(r"[a-z0-9_]+", name)
         assert source.url.startswith("https://")
         assert source.url.endswith(source.file)

@@ -11,7 +11,7 @@ from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
 from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
 from course_lib.errors import CourseError, nearest
-from course_lib.sources import find_source
+from course_lib.sources import Source, find_source
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,24 @@ class Corpus:
     """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes of ``bytes:PATH``."""
 
 
+ADDRESS = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
+WIKITEXT = (
+    Source(
+        "valid.txt",
+        ADDRESS + "valid.txt",
+        "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+        "60 articles of the English Wikipedia, 1.1 MB",
+    ),
+    Source(
+        "test.txt",
+        ADDRESS + "test.txt",
+        "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+        "60 more, 1.3 MB",
+    ),
+)
+"""The two smaller parts of WikiText-2 (Merity et al. 2016): words apart, the rare ones replaced by <unk>."""
+
+
 def _source_bytes(name: str) -> bytes:
     return find_source(name).read_bytes()
 
@@ -51,6 +69,10 @@ def _holmes_bytes() -> bytes:
             "are not there. Delete the file, so that it is fetched afresh."
         )
     return match[1].strip().encode() + b"\n"
+
+
+def _wikitext_bytes() -> bytes:
+    return b"".join(find_source("wikitext-2", source).read_bytes() for source in WIKITEXT)
 
 
 def _names_bytes() -> bytes:
@@ -77,6 +99,7 @@ CORPORA = {
     "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
     "shakespeare": Corpus(lambda: _shakespeare().encode(), "gpt2", "Tiny Shakespeare, by GPT-2's vocabulary"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
+    "wikitext": Corpus(_wikitext_bytes, "byte", "120 articles of the English Wikipedia (WikiText-2), by bytes"),
 }
 
 

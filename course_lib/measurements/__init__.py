@@ -18,6 +18,7 @@ from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError, nearest
+from course_lib.measurements.differences import measure_differences, measure_original
 from course_lib.measurements.ladder import measure_ladder
 from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.vocabularies import measure_vocabularies
@@ -253,6 +254,22 @@ RECORDINGS = {
         {
             "dataset": "tinytales", "bpe_vocab_size": 1024, "n_layer": 2, "n_embd": 64, "max_steps": 264,
             "cooldown_steps": 238,
+        },
+    ),
+    "agiformer_original": Recording(
+        "AGIFORMER beside its original, on Wikipedia's bytes, from several seeds",
+        150,
+        measure_original,
+        "agiformer_small",
+        {"dataset": "wikitext", "max_steps": 1000},
+    ),
+    "agiformer_differences": Recording(
+        "what each difference between AGIFORMER and its original is worth, on Wikipedia's bytes",
+        40,
+        measure_differences,
+        "agiformer_small",
+        {
+            "dataset": "wikitext", "n_layer": 2, "n_embd": 128, "n_head": 4, "n_hidden": 128, "max_steps": 1000,
         },
     ),
     "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),

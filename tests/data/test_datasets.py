@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from course_lib.corpora.names import given_names
 from course_lib.corpora.numbers import numbers_text, spell
-from course_lib.data import load_bytes, load_text
+from course_lib.data import datasets, load_bytes, load_text
 from course_lib.data.datasets import CORPORA, find_corpus, full_name, short_name
 from course_lib.errors import CourseError
 from course_lib.sources import SOURCES
@@ -239,6 +239,30 @@ def test_a_holmes_without_its_marks_is_refused(holmes):
 def test_holmes_that_is_nowhere(holmes):
     with pytest.raises(CourseError, match=r"holmes is not at .*holmes/pg1661\.txt.*COURSE_OFFLINE=1"):
         load_text("holmes")
+
+
+# Wikipedia ------------------------------------------------------------------------------------------------
+
+
+def test_wikitext_is_both_of_its_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    folder = project / "data" / "wikitext-2"
+    folder.mkdir(parents=True)
+    parts = {"valid.txt": b" = A = \n", "test.txt": " = \u00c9 = \n".encode()}
+    sources = [replace(s, sha256=hashlib.sha256(parts[s.file]).hexdigest()) for s in datasets.WIKITEXT]
+    monkeypatch.setattr(datasets, "WIKITEXT", sources)
+    for name, content in parts.items():
+        with pytest.raises(CourseError, match=rf"wikitext-2 is not at .*wikitext-2/{name}.*COURSE_OFFLINE=1"):
+            load_bytes("wikitext")
+        (folder / name).write_bytes(content)
+    assert load_text("wikitext") == " = A = \n = \u00c9 = \n"
+
+
+def test_wikitext_has_the_bytes_that_its_page_says(project: Path) -> None:
+    mirror = os.environ.get("COURSE_DATA")
+    if mirror is None or not (Path(mirror).expanduser() / "wikitext-2" / "valid.txt").is_file():
+        pytest.skip("COURSE_DATA names no folder with wikitext-2/valid.txt")
+    assert len(load_bytes("wikitext")) == 1_121_681 + 1_256_449
 
 
 # Shakespeare ----------------------------------------------------------------------------------------------

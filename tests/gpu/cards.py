@@ -7,6 +7,7 @@ same body runs among the ordinary tests (or the slow ones), in a small form: so 
 import functools
 import gc
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -152,9 +153,15 @@ def run_script(name: str, *words: object, seconds: float = 150, launcher: tuple[
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "gpu")])
     around = os.environ | {"PYTHONPATH": path, "COURSE_OFFLINE": "1"} | environment
     command = [sys.executable, *launcher, str(ROOT / "tests" / "gpu" / name), *map(str, words)]
-    done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=seconds, check=False)
-    assert done.returncode == 0, f"{name} {words}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, env=around, start_new_session=True, **pipes) as script:
+        try:
+            out, err = script.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(script.pid, signal.SIGKILL)  # a launcher's processes, too: they hold the pipes open
+            raise
+    assert script.returncode == 0, f"{name} {words}:\n{out[-2000:]}\n{err[-4000:]}"
+    return out
 
 
 @dataclass
