@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from course_lib.bench.byte_models import find_original
 from course_lib.bench.race import race
 from course_lib.bench.reporting import heading, to_json
 from course_lib.bench.rows import Job, in_a_process
@@ -32,6 +33,8 @@ SECONDS = {
     "step shakespeare": 90,
     "generation, 1 stream": 20,
     "generation, many streams": 20,
+    "step agiformer": 60,
+    "step agiformer, long": 60,
     "parts shakespeare": 40,
     "parts gpt2": 45,
 }
@@ -118,14 +121,16 @@ def _run_row(row: Row, done: dict[str, Any], keep: Callable[[], None]) -> bool:
 
 
 def run_gpu(
-    out: Path, peer: Path | None, minutes: float = 8.0, tiny: bool = False, go_on: bool = False
-) -> dict[str, Any]:
+    out: Path, peer: Path | None, minutes: float = 10.0, tiny: bool = False, go_on: bool = False,
+    original: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Measure the whole list and write it to ``out``; returns what was written.
 
     Args:
         minutes: the budget, from now on.
         tiny: toys on the CPU: whether the list runs, not how fast.
         go_on: keep the rows that ``out`` has already, from an earlier run on such a machine.
+        original: a checkout of the original AGIFORMER.
 
     Raises:
         CourseError: without a CUDA card (and not tiny), for a budget that is not above 0, a peer that is not there or
@@ -135,7 +140,10 @@ def run_gpu(
     start = time.perf_counter()
     found = find("cpu" if tiny else "auto")
     _check(found, peer, minutes, tiny)
+    if original is not None:
+        find_original(original)
     words = f"--peer PATH{' --tiny' if tiny else ''} --minutes {minutes:g}" if peer else f"--minutes {minutes:g}"
+    words = f"--agiformer PATH {words}" if original else words
     result = heading("gpu", f"python -m course_lib.bench gpu {words}")
     result["goals are for this card"] = not tiny and is_meant_for(found.name)
     done, before = _earlier(out, result) if go_on else ({}, 0.0)
@@ -153,7 +161,7 @@ def run_gpu(
         return minutes * 60 - (time.perf_counter() - start)
 
     keep()  # a file that cannot be written is known at once
-    job = _job(found, peer, tiny, result)
+    job = replace(_job(found, peer, tiny, result), original=None if original is None else str(original))
     whole = run_rows(rows_of(job, left, done), left, done, keep)
     print(table(result))
     if not whole:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from course_lib.bench.byte_models import measure_bytes
 from course_lib.bench.parts import measure_parts
 from course_lib.bench.peer import course_path
 from course_lib.bench.steps import StepPlan, measure_steps
@@ -28,6 +29,8 @@ from course_lib.recipes import Recipe, load_recipe
 GPT2 = {"block_size": 1024, "vocab_size": 50304, "n_layer": 12, "n_head": 12, "n_embd": 768}
 """GPT-2's smallest, 124 million weights; its 50,257 tokens filled up to a multiple of 64, as nanoGPT has it."""
 TOY = {"block_size": 16, "vocab_size": 64, "n_layer": 1, "n_head": 2, "n_embd": 16}
+AGIFORMER = {"n_layer": 6, "n_head": 8, "n_embd": 512, "dropout": 0.1}
+"""The original's own sizes; its script trains on four windows of 1,024 bytes."""
 TOY_PEER = (
     "--device=cpu --compile=False --eval_iters=2 --eval_interval=10 --log_interval=5 --max_iters=40 --batch_size=4 "
     "--block_size=16 --n_layer=1 --n_head=2 --n_embd=16 --dropout=0.0 --learning_rate=3e-2 --warmup_iters=2"
@@ -47,6 +50,9 @@ class Sizes:
     writer: dict[str, int]
     new_tokens: int
     streams: int
+    agiformer: dict[str, Any]
+    lengths: tuple[int, int]
+    """Windows that it is trained on, in bytes; four in a step."""
     turn_seconds: float
     pace: float
     """A row's estimate is for an H100; it is multiplied by this."""
@@ -70,7 +76,7 @@ def in_earnest() -> Sizes:
     recipe = load_recipe("shakespeare_char")
     train = TrainConfig(batch_size=8, max_lr=6e-4, warmup_steps=100, log_every=10, compile=True)
     writer = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
-    return Sizes(recipe, 1.47, (), GPT2, train, 256, writer, 255, 64, 3.0, 1.0)
+    return Sizes(recipe, 1.47, (), GPT2, train, 256, writer, 255, 64, AGIFORMER, (1024, 8192), 3.0, 1.0)
 
 
 def toys() -> Sizes:
@@ -79,7 +85,8 @@ def toys() -> Sizes:
     more = dict(dataset="tinytales", eval_every=10, cooldown_steps=10, warmup_steps=2, compile=False)
     recipe = load_recipe("shakespeare_char").replace(**small, **more)
     train = TrainConfig(batch_size=1, log_every=10, device="cpu")
-    return Sizes(recipe, 3.0, tuple(TOY_PEER.split()), TOY, train, 4, TOY, 8, 3, 0.02, 0.02)
+    bytes_toy, lengths = AGIFORMER | {"n_layer": 1, "n_head": 2, "n_embd": 16}, (8, 12)
+    return Sizes(recipe, 3.0, tuple(TOY_PEER.split()), TOY, train, 4, TOY, 8, 3, bytes_toy, lengths, 0.02, 0.02)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ class Job:
     compile: bool
     peak: Peak
     peer: str | None = None
+    original: str | None = None
+    """A checkout of the original AGIFORMER."""
     gpt2_batch: int = 8
     """The batch that was found to fill the card."""
 
@@ -119,6 +128,13 @@ def _steps(job: Job, plan: StepPlan) -> Iterator[dict[str, Any]]:
     return measure_steps(plan, job.peak, job.peer_path, job.compile)
 
 
+def _bytes(job: Job, which: int) -> Iterator[dict[str, Any]]:
+    sizes = job.sizes
+    original = None if job.original is None else Path(job.original)
+    device, length = sizes.recipe.train.device, sizes.lengths[which]
+    return measure_bytes(sizes.agiformer, 4, length, original, device, job.compile, sizes.turn_seconds)
+
+
 def _parts(job: Job, plan: StepPlan, batch_size: int) -> Iterator[dict[str, Any]]:
     yield measure_parts(plan, batch_size, job.compile)
 
@@ -128,6 +144,8 @@ MEASURES: dict[str, Callable[[Job], Iterator[dict[str, Any]]]] = {
     "step shakespeare": lambda job: _steps(job, job.sizes.small_plan()),
     "generation, 1 stream": lambda job: _writing(job, 1),
     "generation, many streams": lambda job: _writing(job, job.sizes.streams),
+    "step agiformer": lambda job: _bytes(job, 0),
+    "step agiformer, long": lambda job: _bytes(job, 1),
     "parts shakespeare": lambda job: _parts(job, job.sizes.small_plan(), job.sizes.recipe.train.batch_size),
     "parts gpt2": lambda job: _parts(job, job.sizes.gpt2_plan(), job.gpt2_batch),
 }

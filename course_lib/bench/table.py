@@ -29,6 +29,8 @@ GOALS: tuple[tuple[str, str, float, Callable[[dict[str, Any]], float | None]], .
      lambda done: _get(done, "time to loss", "share of nanoGPT's time")),
     ("GPT-2 124M step, as a multiple of nanoGPT's tokens per second", "at least", 1.25,
      lambda done: _get(done, "step gpt2", "ratios", "course vs nanoGPT")),
+    ("AGIFORMER's step, as a multiple of the original's bytes per second", "at least", 5.0,
+     lambda done: _get(done, "step agiformer", "ratios", "course vs original")),
     ("GPT-2 124M step, MFU", "at least", 0.50, lambda done: _get(done, "step gpt2", "mfu", "course")),
     ("many streams, as a multiple of nanoGPT's tokens per second", "at least", 20.0, _many),
 )  # fmt: skip
@@ -82,7 +84,7 @@ def _row_lines(name: str, row: dict[str, Any]) -> list[tuple[str, ...]]:
         for other in [key for key in medians if key != "course"] or ["nanoGPT"]:
             rates = _number(medians["course"]), _number(medians.get(other))
             note = "" if other == "nanoGPT" else other
-            lines.append((f"{name}, tokens per second", *rates, _number(ratios.get(f"course vs {other}")), note))
+            lines.append((f"{name}, {row['unit']}", *rates, _number(ratios.get(f"course vs {other}")), note))
         if "mfu" in row:
             lines.append(("  MFU", *(_percent(row["mfu"].get(who)) for who in ("course", "nanoGPT")), "", ""))
             for what in ("batch_size", "peak_memory_gib"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib.bench import agiformer
+from course_lib.bench import agiformer, byte_models
 from course_lib.cli import main as course
 from course_lib.errors import CourseError
 
@@ -26,7 +26,7 @@ class AGIFORMER(torch.nn.Module):
 def stand_in(tmp_path, monkeypatch):
     """In place of the original: a model that is called as it is. The processes are calls in this one."""
     (tmp_path / "src" / "models").mkdir(parents=True)
-    (tmp_path / agiformer.MODEL).write_text(STAND_IN)
+    (tmp_path / byte_models.MODEL).write_text(STAND_IN)
     monkeypatch.setattr(agiformer, "SHAPE", {"n_embd": 16, "n_layer": 1, "n_head": 2, "dropout": 0.1})
     monkeypatch.setattr(agiformer, "STEPS", {1024: (1, 0, 1), 8192: (1, 0, 1)})
     monkeypatch.setattr(agiformer, "ALONE", {40: (1, 0, 1), 80: (1, 0, 1)})
@@ -53,7 +53,9 @@ def test_rows_in_turn_beside_the_original(stand_in, one_thread):
     rows = result["rows"]
     assert set(agiformer.GOALS) < set(rows)
     for name in agiformer.GOALS:
-        assert {row: len(runs) for row, runs in rows[name]["runs"].items()} == {"course": 2, "original": 2}
+        turns = 1 if name.startswith("memory") else 2
+        assert {row: len(runs) for row, runs in rows[name]["runs"].items()} == {"course": turns, "original": turns}
+    assert {plan["length"] for plan, environment in plans if "MALLOC_MMAP_THRESHOLD_" in environment} == {1024, 8192}
     assert rows["memory at 8192"]["ratios"] == {"course vs original": 0.5}
     assert any(words.startswith("memory at 8192: 0.50 times, goal 2.22") for words in result["details"]["missed"])
     assert {"seconds at 1024, 2 threads", "bytes per second, 2 threads", "alone at 40"} < set(rows)
@@ -74,3 +76,12 @@ def test_without_the_original_the_course_alone_is_measured(stand_in, one_thread,
 def test_what_is_not_the_original_is_told(tmp_path):
     with pytest.raises(CourseError, match=r"should be a checkout of the original AGIFORMER, with src/models"):
         agiformer.bench_agiformer("c", 1, Path(tmp_path), None)
+
+
+def test_on_a_card_each_way_of_training_is_a_row(stand_in, one_thread):
+    peer, _ = stand_in
+    first, whole = byte_models.measure_bytes(agiformer.SHAPE, 2, 8, peer, "cpu", False, 0.01, runs=2)
+    assert {row: len(runs) for row, runs in first["runs"].items()} == {"course": 1}
+    assert {row: len(runs) for row, runs in whole["runs"].items()} == {"course": 2, "original": 2}
+    assert whole["unit"] == "bytes per second"
+    assert whole["details"]["peak_memory_gib"].keys() == {"course", "original"}

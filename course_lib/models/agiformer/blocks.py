@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.linear_attention import LinearAttention
-from course_lib.models.agiformer.parts import mlp
+from course_lib.models.agiformer.parts import MLP, recomputed
 from course_lib.models.agiformer.state import LayerState
 from course_lib.models.agiformer.window_attention import WindowAttention
 from course_lib.models.linear import sized_linear
@@ -15,16 +15,25 @@ class HybridBlock(nn.Module):
 
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
-        C = config.n_embd
+        C, self.recompute = config.n_embd, config.recompute
         self.norm1 = nn.LayerNorm(C)
         self.attn = WindowAttention(C, config.n_head, config.window_size)
         self.ssm = LinearAttention(C, config.n_head, config.dropout)
         self.out_proj = sized_linear(C, C)
-        self.mlp = mlp(C, config.dropout)
+        self.mlp = MLP(C, config.dropout)
         self.norm_mlp = nn.LayerNorm(C)
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, state: LayerState | None = None) -> Tensor:
         """(B, N, C) -> (B, N, C). With a ``state`` these patches come after those in it."""
+        if self.recompute and state is None:  # half by half: the backward pass then holds the inside of one half
+            return recomputed(self.transform, recomputed(self.attend, x, rotary))
+        return self.transform(self.attend(x, rotary, state))
+
+    def attend(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, state: LayerState | None = None) -> Tensor:
+        """The first half: patches look at each other."""
         h = self.norm1(x)
-        x = x + self.out_proj(self.attn(h, rotary, state) + self.ssm(h, state))
+        return x + self.out_proj(self.attn(h, rotary, state) + self.ssm(h, state))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The second half: each patch by itself."""
         return x + self.mlp(self.norm_mlp(x))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib.config import AGIFormerConfig
-from course_lib.models.agiformer.parts import recomputed
+from course_lib.models.agiformer.parts import in_parts, recomputed, rows_at_once
 from course_lib.models.linear import sized_linear
 
 ROWS = 256
@@ -74,10 +74,9 @@ class ByteDecoder(nn.Module):
         gates = self.gates(latents).flatten(0, 1)  # (B * M, 3 n_hidden)
         patches = F.pad(idx, (0, M * P - T)).reshape(B * M, P)
         if self.recompute:
-            parts = zip(gates.split(ROWS), patches.split(ROWS))
-            states = torch.cat([recomputed(self._states, *part, table) for part in parts])
+            states = in_parts(lambda *part: recomputed(self._states, *part, table), ROWS, gates, patches)
         else:
-            states = self._states(gates, patches, table)
+            states = in_parts(lambda *part: self._states(*part, table), rows_at_once(gates), gates, patches)
         return states.view(B, M * P, -1)[:, 1 : T + 1]
 
     def _states(self, gates: Tensor, patches: Tensor, table: Tensor) -> Tensor:

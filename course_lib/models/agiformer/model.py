@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from course_lib.config import AGIFormerConfig
 from course_lib.models.agiformer.blocks import HybridBlock
 from course_lib.models.agiformer.byte_decoder import ByteDecoder
-from course_lib.models.agiformer.parts import recomputed
 from course_lib.models.agiformer.patches import Encoder
 from course_lib.models.agiformer.state import PatchCache, Tables
 from course_lib.models.agiformer.thinking import Thinking
@@ -90,10 +89,7 @@ class AGIFormer(nn.Module):
         x = self.encoder(patches, start, None if cache is None else cache.tables.encoder)
         rotary = self._rotary(start, x) if self.config.position == "rope" else None
         for i, block in enumerate(self.layers):
-            if self.config.recompute and cache is None:
-                x = recomputed(block, x, rotary)
-            else:
-                x = block(x, rotary, None if cache is None else cache.layers[i])
+            x = block(x, rotary, None if cache is None else cache.layers[i])
         return self.norm_f(x)
 
     def _rotary(self, start: int, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError, need_whole
-from course_lib.models.agiformer.parts import mlp, recomputed
+from course_lib.models.agiformer.parts import MLP, recomputed
 from course_lib.models.linear import sized_linear
 
 ENOUGH = 0.99
@@ -24,7 +24,7 @@ class Thinking(nn.Module):
     def __init__(self, config: AGIFormerConfig) -> None:
         super().__init__()
         C = config.n_embd
-        self.think_mlp = mlp(C, config.dropout)
+        self.think_mlp = MLP(C, config.dropout)
         self.norm = nn.LayerNorm(C)
         self.gate = sized_linear(C, C)
         self.halt = nn.Linear(C, 1) if config.thinking == "adaptive" else None

@@ -14,6 +14,7 @@ from slow_agiformer import FORMS, build, masked_window_attention, naive_linear_a
 
 from course_lib.losses import cross_entropy
 from course_lib.models import AGIFormer, AGIFormerConfig
+from course_lib.models.agiformer import parts
 from course_lib.models.agiformer.linear_attention import features, linear_attention
 from course_lib.models.agiformer.window_attention import window_attention
 
@@ -96,6 +97,19 @@ def test_every_weight_gets_a_gradient_and_recomputing_changes_none():
         gradients[recompute] = {name: p.grad for name, p in model.named_parameters()}
     assert all(gradient.abs().sum() > 0 for gradient in gradients[True].values())
     torch.testing.assert_close(gradients[True], gradients[False])
+
+
+@pytest.mark.parametrize("most", [1, 24 * 4 * 7, 24 * 4 * 10])
+def test_a_long_text_is_computed_in_parts_and_nothing_differs(most, monkeypatch):
+    """Parts of a row, of seven rows, the last one short, and of as many rows as there are."""
+    idx, found = text(2, 21), []
+    for numbers in (parts.MOST_NUMBERS, most):
+        monkeypatch.setattr(parts, "MOST_NUMBERS", numbers)
+        model = build()
+        logits = model(idx[:, :-1])
+        cross_entropy(logits, idx[:, 1:]).backward()
+        found.append([logits, *(p.grad for p in model.parameters())])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_what_training_keeps_grows_with_the_text_and_no_faster():
