@@ -13,7 +13,7 @@ from course_lib.cli.sample import SampleSettings
 from course_lib.config import ALIASES
 from course_lib.recipes import load_recipe
 
-OF_OTHERS = ("standalone", "nproc_per_node", "nproc", "help", "tiny", "go-on")
+OF_OTHERS = ("standalone", "nproc_per_node", "nproc", "help", "tiny", "go-on", "agiformer")
 """torchrun's flags, and those that tests/bench gives to the card's list."""
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
