@@ -139,11 +139,9 @@ def run_gpu(
     """
     start = time.perf_counter()
     found = find("cpu" if tiny else "auto")
-    _check(found, peer, minutes, tiny)
-    if original is not None:
-        find_original(original)
-    words = f"--peer PATH{' --tiny' if tiny else ''} --minutes {minutes:g}" if peer else f"--minutes {minutes:g}"
-    words = f"--agiformer PATH {words}" if original else words
+    _check(found, peer, original, minutes, tiny)
+    given = {"--peer PATH": peer, "--agiformer PATH": original, "--tiny": tiny and peer, f"--minutes {minutes:g}": True}
+    words = " ".join(word for word, is_given in given.items() if is_given)
     result = heading("gpu", f"python -m course_lib.bench gpu {words}")
     result["goals are for this card"] = not tiny and is_meant_for(found.name)
     done, before = _earlier(out, result) if go_on else ({}, 0.0)
@@ -161,7 +159,7 @@ def run_gpu(
         return minutes * 60 - (time.perf_counter() - start)
 
     keep()  # a file that cannot be written is known at once
-    job = replace(_job(found, peer, tiny, result), original=None if original is None else str(original))
+    job = _job(found, peer, original, tiny, result)
     whole = run_rows(rows_of(job, left, done), left, done, keep)
     print(table(result))
     if not whole:
@@ -169,13 +167,16 @@ def run_gpu(
     return result
 
 
-def _job(found: Capabilities, peer: Path | None, tiny: bool, result: dict[str, Any]) -> Job:
+def _job(
+    found: Capabilities, peer: Path | None, original: Path | None, tiny: bool, result: dict[str, Any]
+) -> Job:
     """What the rows have to know of this machine; ``result`` gets it too."""
     problem = "not tried: --tiny" if tiny else compiler_problem(found.device)
     result["torch.compile"] = problem or "works"
     peak = (None if tiny else known_peak(found.name)) or measured_peak(found.device, 64 if tiny else 8192)
     result["peak"] = {"tflops": round(peak.flops / 1e12, 4), "dtype": peak.dtype, "source": peak.source}
-    return Job(tiny, problem is None, peak, None if peer is None else str(peer))
+    folders = [None if folder is None else str(folder) for folder in (peer, original)]
+    return Job(tiny, problem is None, peak, *folders)
 
 
 def _earlier(out: Path, result: dict[str, Any]) -> tuple[dict[str, Any], float]:
@@ -198,7 +199,7 @@ def _earlier(out: Path, result: dict[str, Any]) -> tuple[dict[str, Any], float]:
     return rows, minutes
 
 
-def _check(found: Capabilities, peer: Path | None, minutes: float, tiny: bool) -> None:
+def _check(found: Capabilities, peer: Path | None, original: Path | None, minutes: float, tiny: bool) -> None:
     """CourseError for what `run_gpu` cannot measure."""
     if found.kind != "cuda" and not tiny:
         raise CourseError(
@@ -208,3 +209,5 @@ def _check(found: Capabilities, peer: Path | None, minutes: float, tiny: bool) -
         raise CourseError(f"minutes should be above 0; it is {minutes}.")
     if peer is not None and not (peer / "train.py").is_file():
         raise CourseError(f"{peer} should be a copy of nanoGPT, with train.py in it; it is not. Give --peer PATH.")
+    if original is not None:
+        find_original(original)

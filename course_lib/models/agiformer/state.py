@@ -32,6 +32,10 @@ class LayerState:
         self._end = end
         return self._keys[:, :, start:end], self._values[:, :, start:end]
 
+    def numel(self) -> int:
+        """How many numbers it holds."""
+        return sum(x.numel() for x in (self.sums, self._keys, self._values) if x is not None)
+
     def _keep(self, k: Tensor, v: Tensor) -> None:
         """The last W - 1 of them go to the beginning of memory of their own."""
         n = min(self._kept, k.shape[2])
@@ -67,3 +71,8 @@ class PatchCache:
         self.hidden: Tensor | None = None
         self.gates: Tensor | None = None
         self.length = 0
+
+    def numel(self) -> int:
+        """How many numbers it holds of the bytes so far; the tables are the weights' own."""
+        mine = (self.pending, self.latent, self.hidden, self.gates)
+        return sum(layer.numel() for layer in self.layers) + sum(x.numel() for x in mine if x is not None)
