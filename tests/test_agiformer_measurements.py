@@ -13,6 +13,7 @@ from course_lib.data import load_text, prepared_for
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements import guide, optimizers, peers, runs
+from course_lib.models import build_model
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import Trainer
@@ -193,6 +194,12 @@ def test_peers_cost_the_same_or_are_as_large(recipe: Recipe) -> None:
 
 def test_the_recorded_peers_are_as_large_too() -> None:
     """By hand for the sizes of the record: 1,040,384 weights, of which any cut can be counted without its text."""
+    recording = measurements.RECORDINGS["agiformer_peers"]
+    asked = load_recipe(recording.recipe).replace(**recording.changes)
+    assert build_model(asked.model(256)).num_parameters() == 1_040_384
+    assert (asked.train.max_steps, asked.train.batch_size * asked.all_settings()["block_size"]) == (1000, 4096)
+    assert asked.train.max_lr in peers.LRS["adamw"]
+    assert load_recipe(peers.GPT_RECIPE).train.max_lr in peers.LRS["muon"]
     gpt = load_recipe(peers.GPT_RECIPE).replace(n_layer=2, n_embd=128, n_head=4, block_size=400)
     for vocab_size, width in ((256, 200), (1024, 168)):
         shape = peers.shape_of(1_040_384, gpt, vocab_size)

@@ -79,7 +79,7 @@ def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
                 bits, rows = _run(peer, peer.found["best"], seed, judged)
                 bar.update()
                 peer.found["bits_per_byte"].append(bits)
-                peer.found["seconds"].append(rows[-1]["seconds"] if rows else None)
+                peer.found["seconds"].append(rows[-1]["seconds"] if rows else 0.0)
                 if peer is models[0]:
                     nats = None if bits is None else round(bits * math.log(2), 4)
                     details["val_loss"].append(nats)
