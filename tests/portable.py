@@ -29,7 +29,7 @@ WITHOUT_NUMBERS = (
     "tests/browser", "tests/checkpoint", "tests/corpora", "tests/data", "tests/tokenizers", "tests/test_cli.py",
     "tests/test_config.py", "tests/test_gpu_collection.py", "tests/test_house.py", "tests/test_layers.py",
     "tests/test_notebooks.py", "tests/test_notebook.py", "tests/test_readme.py", "tests/test_recipes.py",
-    "tests/test_measurements.py",
+    "tests/test_measurements.py", "tests/test_agiformer_measurements.py",
 )  # fmt: skip
 """What computes nothing with torch that could differ. Named are those that are left out: a new test is in by itself."""
 

@@ -13,11 +13,12 @@ from course_lib.corpora import Grade, Part
 from course_lib.data import datasets, load_text
 from course_lib.data.datasets import CORPORA, Corpus
 from course_lib.errors import CourseError
-from course_lib.measurements import differences, vocabularies
+from course_lib.measurements import differences, ladder, optimizers, runs, seeds, vocabularies, writing
 from course_lib.models.micro import MicroGPT
 from course_lib.models.partial import LADDER
 from course_lib.optim import set_lr
 from course_lib.recipes import Recipe, load_recipe, names
+from course_lib.recipes.build import build_trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,7 +29,7 @@ TINY = Recipe("tiny", dict(
 
 
 def test_each_seed_is_a_run_of_the_recipe(project):
-    seconds, details = measurements.measure_seeds(TINY, 2)
+    seconds, details = seeds.measure_seeds(TINY, 2)
     assert len(seconds) == 2
     assert details["recipe"] == "tiny"
     assert details["settings"] == TINY.settings
@@ -39,7 +40,7 @@ def test_each_seed_is_a_run_of_the_recipe(project):
         assert rows[0]["train_loss"] == pytest.approx(math.log(24), abs=0.2)
     assert details["rows"][0] != details["rows"][1]
     assert "sentence_share" not in details, "nobody can judge these sentences"
-    assert measurements.measure_seeds(TINY, 1)[1]["rows"] == details["rows"][:1], "the same for a seed"
+    assert seeds.measure_seeds(TINY, 1)[1]["rows"] == details["rows"][:1], "the same for a seed"
     assert not (project / "runs").exists()
 
 
@@ -51,15 +52,15 @@ def test_where_a_grammar_can_judge_its_verdict_is_kept(project, monkeypatch):
         return Grade(text, (Part(0, 5, None), Part(5, 9, "a fault"), Part(9, 12, "a fault")), ())
 
     monkeypatch.setitem(CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", start="one", grade=grade))
-    monkeypatch.setattr(measurements, "SAMPLE_LENGTH", 40)
-    monkeypatch.setattr(measurements, "SAMPLES", 2)
-    details = measurements.measure_seeds(TINY.replace(dataset="judged"), 2)[1]
+    monkeypatch.setattr(writing, "SAMPLE_LENGTH", 40)
+    monkeypatch.setattr(writing, "SAMPLES", 2)
+    details = seeds.measure_seeds(TINY.replace(dataset="judged"), 2)[1]
     assert details["sentence_share"] == [0.3333, 0.3333]
     assert [len(text) for text in graded] == [40] * 4, "two samples of each seed; the prompt is not judged"
     assert len(set(graded)) == 4
-    trainer = measurements.build_trainer(TINY.replace(dataset="judged"))
+    trainer = build_trainer(TINY.replace(dataset="judged"))
     for seed in (1, 2, 1):
-        measurements.sentence_share(trainer, "judged", seed)
+        writing.sentence_share(trainer, "judged", seed)
     assert graded[4:6] == graded[8:10] != graded[6:8], "the draws are the seed's"
 
 
@@ -67,17 +68,17 @@ def test_a_model_that_finishes_no_sentence_has_no_right_one(project, monkeypatch
     monkeypatch.setitem(
         CORPORA, "judged", Corpus(CORPORA["numbers"].read, "char", "x", grade=lambda text: Grade(text, (), ()))
     )
-    trainer = measurements.build_trainer(TINY.replace(dataset="judged"))
-    assert measurements.sentence_share(trainer, "judged", seed=1) == 0.0
+    trainer = build_trainer(TINY.replace(dataset="judged"))
+    assert writing.sentence_share(trainer, "judged", seed=1) == 0.0
 
 
 RATES = {"adamw": (0.001, 0.01), "muon": (0.01, 0.02), "adamw_own_rates": (0.002, 1e30)}
 
 
 def test_optimizers_are_compared_each_at_its_best_rate(project, monkeypatch):
-    monkeypatch.setattr(measurements, "LRS", RATES)
+    monkeypatch.setattr(optimizers, "LRS", RATES)
     recipe = TINY.replace(optimizer="muon", head_lr_scale=0.3, max_steps=12, eval_every=6)
-    seconds, details = measurements.measure_optimizers(recipe, 2)
+    seconds, details = optimizers.measure_optimizers(recipe, 2)
     assert len(seconds) == len(details["seeds"]) == 2
     for name, rates in RATES.items():
         losses = details["sweep"][name]
@@ -89,15 +90,15 @@ def test_optimizers_are_compared_each_at_its_best_rate(project, monkeypatch):
         for rows, loss in zip(details[f"{own}rows"], details[f"{own}val_loss"], strict=True):
             assert (rows[-1]["step"], rows[-1]["val_loss"]) == (11, loss)
     assert details["sweep"]["adamw_own_rates"]["1e+30"] is None, "a run that explodes ends, and has no loss"
-    alone = measurements.build_trainer(recipe.replace(optimizer="adamw", max_lr=details["best_lr"]["adamw"], seed=2))
+    alone = build_trainer(recipe.replace(optimizer="adamw", max_lr=details["best_lr"]["adamw"], seed=2))
     assert details["adamw_val_loss"][1] == round(list(alone)[-1].val_loss, 4)
 
 
 def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
     recipe = TINY.replace(optimizer="muon", max_lr=0.02, head_lr_scale=0.3, weight_decay=0.1)
-    trainer = measurements.build_trainer(recipe)
+    trainer = build_trainer(recipe)
     before = {id(p): group for group in trainer.optimizer.param_groups for p in group["params"]}
-    optimizer = measurements._adamw_for_matrices(trainer, 0.004)
+    optimizer = optimizers._adamw_for_matrices(trainer, 0.004)
     set_lr(optimizer, 0.02)
     assert isinstance(optimizer, torch.optim.AdamW)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(before)
@@ -110,13 +111,13 @@ def test_with_rates_of_its_own_adamw_changes_the_hidden_matrices_only(project):
 
 def test_the_ladder_is_measured_rung_by_rung(project):
     recipe = TINY.replace(optimizer="muon", max_steps=4, eval_every=4, n_layer=2, n_head=4)
-    seconds, details = measurements.measure_ladder(recipe, 2)
+    seconds, details = ladder.measure_ladder(recipe, 2)
     rungs = [rung.name for rung in LADDER]
     assert details["ladder"] == rungs
     assert len(seconds) == len(details["seeds"]) == 2
     assert all(len(details[name]) == 2 for name in (*rungs, "without positions"))
     assert details["weights"][0] == 2 * 24 * 16 + 16
-    whole = measurements.build_trainer(recipe.replace(seed=2))
+    whole = build_trainer(recipe.replace(seed=2))
     assert details["weights"][-1] == whole.model.num_parameters()
     assert details["val_loss"] == details[rungs[-1]]
     assert details["val_loss"][1] == round(list(whole)[-1].val_loss, 4), "the last rung is the recipe's own run"
@@ -131,11 +132,11 @@ def test_what_each_way_of_drawing_writes_is_surveyed_for_each_seed(project, monk
         asked.append((texts, source))
         return {"sentences": len(asked)}
 
-    monkeypatch.setattr(measurements, "survey", survey)
-    monkeypatch.setattr(measurements, "SAMPLE_LENGTH", 30)
-    monkeypatch.setattr(measurements, "SAMPLES", 2)
-    monkeypatch.setattr(measurements, "WRITING", {"greedy": {"temperature": 0.0}, "free": {"top_p": 0.9}})
-    seconds, details = measurements.measure_writing(TINY.replace(eval_every=25), 2)
+    monkeypatch.setattr(writing, "survey", survey)
+    monkeypatch.setattr(writing, "SAMPLE_LENGTH", 30)
+    monkeypatch.setattr(writing, "SAMPLES", 2)
+    monkeypatch.setattr(writing, "WRITING", {"greedy": {"temperature": 0.0}, "free": {"top_p": 0.9}})
+    seconds, details = writing.measure_writing(TINY.replace(eval_every=25), 2)
     assert len(seconds) == len(details["val_loss"]) == 2
     assert details["seeds"] == [1, 2]
     assert details["grammar"] == {"sentences": 1}
@@ -189,7 +190,7 @@ def test_ways_of_cutting_a_text_are_compared_at_equal_compute(two_texts, capsys)
     own = details["forms"]["numbers"][-1]
     assert (details["val_loss"], seconds) == (own["nats_per_token"], own["seconds"])
     assert (own["flops"], own["max_steps"]) == (details["flops"], 8)
-    alone = list(measurements.build_trainer(two_texts.replace(seed=2)))
+    alone = list(build_trainer(two_texts.replace(seed=2)))
     assert details["val_loss"][1] == round(alone[-1].val_loss, 4), "the recipe's own form is its own run"
     assert details["settings"] == two_texts.settings
     text = {name: load_text(name) for name in details["forms"]}
@@ -216,7 +217,7 @@ def test_ways_of_cutting_a_text_are_compared_at_equal_compute(two_texts, capsys)
 
 
 def test_a_schedule_keeps_its_shares_of_a_run_of_another_length(two_texts):
-    flops = vocabularies._flops(measurements.build_trainer(two_texts))
+    flops = runs.run_flops(build_trainer(two_texts))
     forms = vocabularies._forms(two_texts, (300,), 2 * flops)
     train = forms[-1].recipe.train
     assert (train.max_steps, train.warmup_steps, train.cooldown_steps, train.eval_every) == (16, 4, 12, 0)
@@ -231,6 +232,16 @@ def test_every_recording_has_a_recipe_that_exists():
         if recording.recipe in names():
             assert measurements.plan(name, None, 1)[0] == name
     assert measurements.plan("seeds", "numbers_cpu", 1)[0] == "numbers_cpu_seeds"
+
+
+def test_a_recording_knows_from_how_many_seeds_it_is_made(project, tiny_file, monkeypatch):
+    monkeypatch.setattr(reference, "BUNDLED", project / "nowhere" / "course_lib" / "reference")
+    recording = measurements.Recording("x", 1, seeds.measure_seeds, seeds=2)
+    monkeypatch.setitem(measurements.RECORDINGS, "seeds", recording)
+    assert course(["record", "seeds", "--recipe", str(tiny_file)]) == 0
+    content = reference.recorded("tiny_seeds").content
+    assert content["details"]["seeds"] == [1, 2]
+    assert content["command"] == "course record seeds --recipe tiny.toml --seeds 2", "whoever repeats it gets the same"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +317,7 @@ def test_without_a_name_it_lists_what_there_is(project, monkeypatch, capsys):
     printed = capsys.readouterr().out
     for name, recording in measurements.RECORDINGS.items():
         assert f"  {name}" in printed
-        assert f"about {recording.minutes:g} minutes" in printed
+        assert f"about {recording.minutes:g} minutes for {recording.seeds} seed" in printed
     assert "not recorded yet" in printed
 
 
@@ -317,7 +328,7 @@ def test_an_unknown_record_is_told(capsys):
 
 def test_the_corpus_module_is_the_one_that_is_patched():
     """The fixtures above plant a corpus; this would be in vain if records looked elsewhere."""
-    assert measurements.find_corpus is datasets.find_corpus
+    assert seeds.find_corpus is datasets.find_corpus
     assert load_recipe("numbers_cpu").data.dataset == "numbers"
 
 
@@ -348,14 +359,14 @@ def test_the_original_is_approached_difference_by_difference(patches: Recipe) ->
     assert both == {"original": found["original"][:1], "default": found["init"][:1]}, "each is a run of its own"
     assert len({score for scores in found.values() for score in scores}) == 8
     assert details["mean_bits_per_byte"]["init"] == pytest.approx(sum(found["init"]) / 2, abs=1e-4)
-    alone = measurements.build_trainer(patches.replace(seed=2))
+    alone = build_trainer(patches.replace(seed=2))
     assert details["val_loss"][1] == round(list(alone)[-1].val_loss, 4), "the default is the recipe's own run"
 
 
 @pytest.mark.usefixtures("a_text")
 def test_what_the_original_does_not_predict_is_not_judged(patches: Recipe) -> None:
     """Against sums by hand, byte by byte. 41 bytes are two windows of 16 guesses, and one of 8."""
-    trainer = measurements.build_trainer(patches)
+    trainer = build_trainer(patches)
     nats, late, judged = differences.scores(trainer, trainer.val_batches.windows())
     assert nats == pytest.approx(trainer.evaluate(), abs=1e-5)
     ids = torch.from_numpy(trainer.val_batches.tokens.astype("int64"))

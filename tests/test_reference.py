@@ -134,7 +134,8 @@ def test_a_record_that_the_library_brings_is_whole(path):
     assert record.content["machine"]["device"] == now.settings["device"] == "cpu"
     if "rows" in details:  # not every record keeps the curves
         losses = record.values("val_loss")
-        assert all(rows[-1]["val_loss"] == loss for rows, loss in zip(record.rows, losses, strict=True))
+        # None where all runs were scored after their end, by bytes that the trainer's own evaluation does not choose.
+        assert all(rows[-1]["val_loss"] in (None, loss) for rows, loss in zip(record.rows, losses, strict=True))
 
 
 def test_the_record_of_chapter_08_compares_runs_that_cost_the_same():

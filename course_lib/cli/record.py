@@ -16,7 +16,7 @@ class RecordSettings:
         None
     )
     recipe: Annotated[str | None, arg(help="For seeds: the recipe, by name or as a .toml file.")] = None
-    seeds: Annotated[int, arg(help="How many seeds, from 1 on.")] = 5
+    seeds: Annotated[int | None, arg(help="How many seeds, from 1 on; by default as many as the list says.")] = None
     out: Annotated[str | None, arg(help="The file to write; by default where the chapters look for it.")] = None
 
 
@@ -34,8 +34,8 @@ def record(args: list[str]) -> None:
     path = user_path(s.out) if s.out else reference.home() / f"{name}.json"
     reference.make_room(path)
     recipe = f"--recipe {Path(s.recipe).name}" if s.recipe else ""  # where it lay on this machine helps nobody
-    words = [f"course record {s.name}", recipe, f"--seeds {s.seeds}"]
     seconds, details = measure()
+    words = [f"course record {s.name}", recipe, f"--seeds {len(details['seeds'])}"]
     content = report(name, " ".join(filter(None, words)), "seconds", {"course": seconds}, **details)
     reference.keep(content, path)
     print(f"{path}\n{len(seconds)} runs, {sum(seconds) / 60:.1f} minutes of training")
@@ -51,7 +51,8 @@ def _listing() -> str:
     for name, recording in RECORDINGS.items():
         date = f"recorded {reference.recorded(name).content['date']}" if name in there else "not recorded yet"
         when = date if recording.recipe is not None else "one record for each recipe"
-        lines.append(f"  {name:<18} about {recording.minutes:g} minutes  {recording.about}; {when}")
+        seeds = f"{recording.seeds} seed{'s' * (recording.seeds > 1)}"
+        lines.append(f"  {name:<21} about {recording.minutes:g} minutes for {seeds}  {recording.about}; {when}")
     head = (
         "usage: course record NAME [--recipe R] [--seeds N] [--out PATH]\n\nwhat can be recorded, on two CPU cores:\n"
     )

@@ -5,14 +5,12 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from course_lib.config.agiformer import ORIGINAL
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured
-from course_lib.models.mode import evaluating
+from course_lib.measurements.runs import surprises
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
@@ -81,10 +79,8 @@ def scores(trainer: Trainer, windows: Iterable[tuple[Tensor, Tensor]]) -> tuple[
     """Nats per byte of all bytes, and of those behind the first patch of their window; and how many these are."""
     patch = trainer.model.config.patch_size
     total, late = [0.0, 0], [0.0, 0]
-    with evaluating(trainer.model), torch.no_grad(), trainer.compute.autocast():
-        for x, y in windows:
-            each = F.cross_entropy(trainer.model(x).float().mT, y, reduction="none").double()  # (B, V, T) -> (B, T)
-            for sums, part in ((total, each), (late, each[:, patch - 1 :])):
-                sums[0] += part.sum().item()
-                sums[1] += part.numel()
+    for each in surprises(trainer, windows):
+        for sums, part in ((total, each), (late, each[:, patch - 1 :])):
+            sums[0] += part.sum().item()
+            sums[1] += part.numel()
     return total[0] / total[1], late[0] / late[1], int(late[1])

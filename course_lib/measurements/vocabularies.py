@@ -9,10 +9,10 @@ from course_lib.data import load_bytes
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured
+from course_lib.measurements.runs import lasting, run_flops, steps_for
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer, val_bytes_per_token
-from course_lib.training import Trainer
 
 VOCABULARIES: dict[str, tuple[int, ...]] = {
     "tinytales": (512, 1024),
@@ -46,7 +46,7 @@ def measure_vocabularies(recipe: Recipe, n_seeds: int) -> Measured:
     in training), flops, head_share (of those), and for each seed bits_per_byte, nats_per_token and seconds.
     ``val_loss`` and the seconds of the record are those of the recipe's own run.
     """
-    flops = _flops(build_trainer(recipe))
+    flops = run_flops(build_trainer(recipe))
     forms = {text: _forms(recipe.replace(dataset=text), sizes, flops) for text, sizes in VOCABULARIES.items()
              if text == recipe.data.dataset or _is_there(text)}  # fmt: skip
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "seeds": [], "flops": flops}
@@ -72,11 +72,6 @@ def _is_there(text: str) -> bool:
     return True
 
 
-def _flops(trainer: Trainer) -> float:
-    """What a run costs from its first step to its last."""
-    return trainer.model.flops_per_token() * trainer.config.max_steps * trainer.batches.tokens_per_step
-
-
 def _forms(recipe: Recipe, vocabularies: tuple[int, ...], flops: float) -> list[Form]:
     """All ways of cutting the recipe's text, in order, each with the steps that ``flops`` pay for."""
     block_size, batch_size = recipe.all_settings()["block_size"], recipe.train.batch_size
@@ -93,12 +88,7 @@ def _forms(recipe: Recipe, vocabularies: tuple[int, ...], flops: float) -> list[
 
 def _form(name: str, recipe: Recipe, flops: float) -> Form:
     whole = build_trainer(recipe)
-    config, per_token = whole.config, whole.model.flops_per_token()
-    steps = max(1, round(flops / (per_token * whole.batches.tokens_per_step)))
-    share = steps / config.max_steps
-    schedule: dict[str, Any] = {"max_steps": steps, "warmup_steps": round(config.warmup_steps * share)}
-    if config.cooldown_steps is not None:
-        schedule["cooldown_steps"] = max(1, round(config.cooldown_steps * share))
+    per_token, steps = whole.model.flops_per_token(), steps_for(whole, flops)
     tokens = steps * whole.batches.tokens_per_step
     found = {
         "name": name, "tokenizer": recipe.data.tokenizer, "vocab_size": whole.model.config.vocab_size,
@@ -107,7 +97,7 @@ def _form(name: str, recipe: Recipe, flops: float) -> Form:
         "head_share": round(6 * whole.model.head.weight.numel() / per_token, 4),
     }  # fmt: skip
     measured: dict[str, list[float]] = {"bits_per_byte": [], "nats_per_token": [], "seconds": []}
-    return Form(recipe.replace(**schedule), found | measured)
+    return Form(lasting(recipe, steps), found | measured)
 
 
 def _run(form: Form, seed: int) -> None:

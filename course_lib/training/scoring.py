@@ -22,6 +22,10 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """What a RuntimeError says that means no memory; only CUDA's allocator has a class of its own for it."""
 
 
+class Diverged(CourseError):
+    """A loss or a weight is no longer finite, and the run has ended."""
+
+
 def next_token_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The default loss: cross-entropy of the model's logits, in nats per token.
 
@@ -111,9 +115,9 @@ def validation_loss(
     return value
 
 
-def diverged(what: str, config: TrainConfig, kept: str) -> CourseError:
+def diverged(what: str, config: TrainConfig, kept: str) -> Diverged:
     """The error of a loss or weight that is no longer finite, with what to try; ``kept`` tells of the saves."""
-    return CourseError(
+    return Diverged(
         f"{what}: training has diverged, and stops.{kept} Try a lower max_lr (it is {config.max_lr:g}), more "
         f"warmup_steps ({config.warmup_steps}), a smaller grad_clip ({config.grad_clip:g}), or precision fp32."
     )
