@@ -17,7 +17,7 @@ from course_lib.tokenizers.bpe.splitting import Splitter
 from course_lib.tokenizers.byte import to_utf8
 from course_lib.widgets.boxes import BOX, WORDS, Piece, alarm_html, id_box, row_html
 from course_lib.widgets.page import script
-from course_lib.widgets.signs import sign
+from course_lib.drawings.signs import sign
 
 MOST_BYTES = 100
 """Of a longer text the beginning is shown."""

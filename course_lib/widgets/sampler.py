@@ -24,7 +24,7 @@ from course_lib.paths import runs_dir
 from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, first_sentence, script
-from course_lib.widgets.signs import SIGNS
+from course_lib.drawings.signs import SIGNS
 from course_lib.widgets.sliders import connect, look, value_slider
 
 MOST_BARS = 24
