@@ -44,7 +44,9 @@ def build_original(folder: Path, shape: dict[str, Any]) -> nn.Module:
     """The model of that checkout, of the same sizes."""
     sys.path.insert(0, str(folder))
     kind = importlib.import_module(MODEL.removesuffix(".py").replace("/", ".")).AGIFORMER
-    return kind(d_model=shape["n_embd"], n_layers=shape["n_layer"], num_heads=shape["n_head"], dropout=shape["dropout"])
+    return kind(
+        d_model=shape["n_embd"], n_layers=shape["n_layer"], num_heads=shape["n_head"], dropout=shape["dropout"]
+    )
 
 
 def course_loss(model: nn.Module, idx: Tensor) -> Tensor:

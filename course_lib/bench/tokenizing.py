@@ -93,7 +93,9 @@ def _peers(text: str, vocab_size: int) -> dict[str, Action]:
     if _is_installed("rustbpe"):
         rustbpe = importlib.import_module("rustbpe")
         lines = text.splitlines(keepends=True)
-        rows["rustbpe"] = lambda: rustbpe.Tokenizer().train_from_iterator(iter(lines), vocab_size, pattern=GPT2_PATTERN)
+        rows["rustbpe"] = lambda: rustbpe.Tokenizer().train_from_iterator(
+            iter(lines), vocab_size, pattern=GPT2_PATTERN
+        )
     return rows
 
 

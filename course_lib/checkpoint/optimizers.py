@@ -42,7 +42,9 @@ def pack_optimizer(model: nn.Module, optimizer: AnyOptimizer) -> tuple[dict[str,
     return on_cpu(tensors), {"optimizer": json.dumps({"name": name_of(optimizer), "members": packed}, sort_keys=True)}
 
 
-def _pack_member(member: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _pack_member(
+    member: torch.optim.Optimizer, names: dict[Tensor, str], tensors: dict[str, Tensor]
+) -> dict[str, Any]:
     """The ``state_dict()`` of one optimizer, with names of weights for its numbers."""
     found = member.state_dict()
     order = [names[p] for group in member.param_groups for p in group["params"]]

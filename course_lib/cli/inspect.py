@@ -40,7 +40,7 @@ class InspectSettings:
     which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
     steps: Annotated[int | None, arg(help="Think so many steps, or at most so many; by default as trained.")] = None
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
-    svg: Annotated[str | None, arg(help="Where to draw the text, each patch the darker the farther it moved.")] = None
+    svg: Annotated[str | None, arg(help="A file to draw the text into, by how far each patch moved.")] = None
 
 
 def inspect(args: list[str]) -> None:
@@ -74,9 +74,7 @@ def inspect(args: list[str]) -> None:
         try:
             replace_file(path, thought_drawing(thoughts(content, P, found)).svg + "\n")
         except OSError as error:
-            raise CourseError(
-                f"Cannot write {path}: {error.strerror}. Name a file in a folder that is there."
-            ) from error
+            raise CourseError(f"Cannot write {path}: {error.strerror}. Name a file in another folder.") from error
         print(f"drawn: {path}")
 
 
@@ -99,10 +97,7 @@ def _text(config: RunConfig, asked: str | None) -> tuple[bytes, str]:
     elif found := _validation_text(config):
         content, what = found, "the run's validation text"
     elif config.data is not None and len(config.data.start.encode()) >= P:
-        content, what = (
-            config.data.start.encode(),
-            "what the run's samples begin with (its validation text is not here)",
-        )
+        content, what = config.data.start.encode(), "how the run's samples begin (its validation text is not here)"
     else:
         content, what = SENTENCE.encode(), "an English sentence (the run's validation text is not here: give --text)"
     some = content[:MOST_BYTES]
@@ -133,11 +128,8 @@ def _step_lines(found: "Movement") -> list[str]:
         moved, share, took = found.of_step(number)
         opened = f"{gates.mean:5.3f}   {gates.shut:13.1%}   {gates.open:13.1%}"
         lines.append(f"{number:4}  {took:7.1%}   {moved:8.4g}   {share:13.4g}   {opened}")
-    moved, share = found.total.mean().item(), found.total_relative.mean().item()
-    return [
-        *lines,
-        f" all  {1:7.1%}   {moved:8.4g}   {share:13.4g}   ({found.steps.double().mean():.2f} steps a patch)",
-    ]
+    moved, share, steps = (of.double().mean().item() for of in (found.total, found.total_relative, found.steps))
+    return [*lines, f" all  {1:7.1%}   {moved:8.4g}   {share:13.4g}   ({steps:.2f} steps a patch)"]
 
 
 def _weight_lines(found: "Weights") -> list[str]:
@@ -154,10 +146,17 @@ def _farthest_lines(found: "Movement", content: bytes, patch_size: int) -> list[
     lines = ["moved farthest        the patch in its text" if len(places) > 1 else "moved                 the patch"]
     for n in places:
         start, end = n * patch_size, (n + 1) * patch_size
-        before, after = content[max(0, start - CONTEXT) : start], content[end : end + CONTEXT]
+        before, after = content[_whole(content, start - CONTEXT) : start], content[end : _whole(content, end + CONTEXT)]
         marked = f"{_line(before)}[{_line(content[start:end])}]{_line(after)}"
         lines.append(f"{found.total_relative[0, n]:8.4g}  patch {n:<4}  {marked}")
     return lines
+
+
+def _whole(content: bytes, place: int) -> int:
+    """``place``, or where the next character begins: what surrounds a patch is not cut inside one."""
+    place = max(0, place)
+    further = content[place : place + 4]
+    return place + next((i for i, byte in enumerate(further) if byte & 0xC0 != 0x80), 0)
 
 
 def _line(content: bytes) -> str:

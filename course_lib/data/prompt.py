@@ -26,8 +26,8 @@ def read_start(start: str, flag: str = "--start") -> str:
         start.encode()
     except UnicodeEncodeError as error:  # Python's way to pass on bytes of the command line that are no UTF-8
         raise CourseError(
-            f"The {flag.lstrip('-')} is not valid UTF-8 at character {error.start}: your terminal writes in another encoding. Put "
-            f"the text into a file that is saved as UTF-8, and give {flag} FILE:path."
+            f"The {flag.lstrip('-')} is not valid UTF-8 at character {error.start}: your terminal writes in another "
+            f"encoding. Put the text into a file that is saved as UTF-8, and give {flag} FILE:path."
         ) from error
     return same_line_ends(start)
 

@@ -1,4 +1,4 @@
-"""A text in the patches of an AGIFORMER, each the darker the farther thinking moved its latent."""
+"""A text in the patches of an AGIFORMER, each the stronger in color the farther thinking moved its latent."""
 
 import html
 import math
@@ -64,7 +64,7 @@ def _steps(count: int) -> str:
 
 
 def shades(found: Sequence[Thought]) -> list[float | None]:
-    """How opaque each patch's color is, between `LIGHTEST` and `DARKEST`; None without one, NaN for no finite number."""
+    """How opaque each patch's color is, from `LIGHTEST` to `DARKEST`; None for no number, NaN for no finite one."""
     finite = [one.moved for one in found if one.moved is not None and math.isfinite(one.moved)]
     low, span = min(finite, default=0.0), max(finite, default=0.0) - min(finite, default=0.0)
 
@@ -81,25 +81,24 @@ def legend(found: Sequence[Thought]) -> str:
     moved = [one for one in found if one.moved is not None]
     finite = sorted((one for one in moved if math.isfinite(one.moved or 0)), key=lambda one: one.moved or 0)
     ends = f", from {finite[0].number} to {finite[-1].number}" if finite else ""
-    words = (
-        f"Under each patch: how far thinking moves its latent, as a share of its length{ends}; the darker, the farther."
-    )
+    words = f"Under each patch: by what share of its length thinking moves its latent{ends}; the bluest moved farthest."
     return words + (" Orange: no finite number." if len(finite) < len(moved) else "")
 
 
 def thought_drawing(found: Sequence[Thought]) -> Drawing:
-    """The patches in rows, as SVG on white, so that it can be read on any page; each tells its numbers when pointed at."""
-    parts, x, y = [], MARGIN, MARGIN
+    """The patches in rows, as SVG on white, for any page; each tells its numbers when one points at it."""
+    parts, x, y, widest = [], MARGIN, MARGIN, WIDTH
     for one, shade in zip(found, shades(found)):
         width = max(_cells(one.shown) * CELL, len(one.number) * 7.0) + 2 * PAD
         if x + width > WIDTH - MARGIN and x > MARGIN:
             x, y = MARGIN, y + ROW
         parts.append(_box_svg(one, shade, x, y, width))
         x += width + 3
+        widest = max(widest, x + MARGIN)
     words = legend(found)
     parts.append(text(MARGIN, y + ROW + 10, words, 13, "start"))
     told = "".join(one.shown for one in found)
-    return Drawing(WIDTH, y + ROW + 24, parts, f"A text of {len(found)} patches: {told}. {words}")
+    return Drawing(widest, y + ROW + 24, parts, f"A text of {len(found)} patches: {told}. {words}")
 
 
 def _box_svg(one: Thought, shade: float | None, x: float, y: float, width: float) -> str:

@@ -40,7 +40,9 @@ def what_differs(recipe: Recipe, start: Recipe) -> str:
     """The settings of ``recipe`` that are not those of ``start``, such as "block_size 32, learning rate 0.01"."""
     usual = start.all_settings()
     words = [
-        f"{_label(name)} {written(value)}" for name, value in recipe.all_settings().items() if value != usual[name]
+        f"{_label(name)} {written(value)}"
+        for name, value in recipe.all_settings().items()
+        if value != usual[name]
     ]
     return ", ".join(words) or "as the recipe says"
 

@@ -14,7 +14,9 @@ OwnOptimizer = AnyOptimizer | Callable[[nn.Module], AnyOptimizer]
 """An optimizer over the model's weights; or a function that makes one for a model, where that is not there yet."""
 
 
-def optimizer_for(model: nn.Module, config: TrainConfig, own: OwnOptimizer | None) -> tuple[AnyOptimizer, TrainConfig]:
+def optimizer_for(
+    model: nn.Module, config: TrainConfig, own: OwnOptimizer | None
+) -> tuple[AnyOptimizer, TrainConfig]:
     """The optimizer, and the settings with the rate that one's own brings along.
 
     The schedule sets the rate of every group in every step: ``max_lr`` at its height, times the group's ``lr_scale``.

@@ -1,4 +1,4 @@
-"""A text in the patches of an AGIFORMER, each the darker the farther thinking moved its latent: a still picture."""
+"""A text in the patches of an AGIFORMER, each the stronger in color the farther thinking moved it."""
 
 import html
 import math
@@ -20,7 +20,7 @@ TINT, ALARM_TINT = "rgba(0, 114, 178, {:.3f})", f"rgba(213, 94, 0, {DARKEST})"
 
 
 class ThoughtMap:
-    """``text`` in boxes, one for each patch of ``model``; the darker, the farther thinking moved the patch's latent.
+    """``text`` in boxes, one for each patch of ``model``; the stronger its color, the farther its latent moved.
 
     Under each stands how far, as a share of the latent's length; what else is known shows when one points at it.
     Bytes that are a part of a character, as patches cut where they like, are escapes such as ``\\xC3``. A patch's
@@ -61,7 +61,8 @@ class ThoughtMap:
     def __repr__(self) -> str:
         if self.error:
             return self.error
-        return f"How far an AGIFORMER's thinking moves each patch: {' | '.join(one.shown for one in self.thoughts)}{self._note}"
+        shown = " | ".join(one.shown for one in self.thoughts)
+        return f"How far an AGIFORMER's thinking moves each patch: {shown}{self._note}"
 
 
 def _box(one: Thought, shade: float | None) -> str:

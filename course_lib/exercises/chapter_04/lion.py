@@ -97,10 +97,10 @@ LION = Exercise(
     attempt="lion",
     expects="your function lion(w, g, state, lr, decay) itself, without calling it",
     hints=(
-        'Three lines: the direction, the new weight, and last the new memory. `state.get("m", 0)` is 0 at first.',
+        "Three lines: the direction, the new weight, and last the new memory. `state.get(\"m\", 0)` is 0 at first.",
         "The direction is `torch.sign(0.9 * m + 0.1 * g)`. The decay is added to it, times w, and all of it is "
         "multiplied by lr.",
-        'The memory comes last, with other numbers: `state["m"] = 0.99 * m + 0.01 * g`. Return the new weight.',
+        "The memory comes last, with other numbers: `state[\"m\"] = 0.99 * m + 0.01 * g`. Return the new weight.",
     ),
     judge=_judge_lion,
 )

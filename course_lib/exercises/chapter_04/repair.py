@@ -99,7 +99,9 @@ def _judge_repair(attempt: Any) -> str:
         for faults in (frozenset(), frozenset({"count"}), frozenset({"inside"}), frozenset({"count", "inside"})):
             if _same(got, path(faults, name)):
                 raise Wrong(f"Something new: {words}")
-    step, i = next((s, i) for s in range(STEPS) for i in range(len(SIZES)) if not alike(got[s][i], path()[s][i]))
+    step, i = next(
+        (s, i) for s in range(STEPS) for i in range(len(SIZES)) if not alike(got[s][i], path()[s][i])
+    )
     raise Wrong(f"In step {step} tensor {i} goes elsewhere: {difference(got[step][i], path()[step][i])}.")
 
 

@@ -104,7 +104,8 @@ RECOVER = Exercise(
     attempt="recover_merges",
     expects="your function recover_merges(vocab) itself, without calling it",
     hints=(
-        "Go through the tokens in the order of their ids: `sorted(vocab, key=vocab.get)`. No merge made a single byte.",
+        "Go through the tokens in the order of their ids: `sorted(vocab, key=vocab.get)`. No merge made a "
+        "single byte.",
         "When a token was learned, its bytes were already cut into two pieces, by the merges before it. These you know "
         "by then.",
         "So encode each token with the merges that you have found so far: begin with its bytes, and apply one merge "

@@ -37,7 +37,7 @@ class Gates:
 class Movement:
     """How far thinking moves the latents of (B, N) patches: z_0 came in, z_k is there after step k, z_out goes out.
 
-    K is the number of steps of the patch that took the most; without thinking it is 0.
+    K is the number of steps of the patch that took the most; without thinking it is 0. All is on the CPU.
     """
 
     absolute: Tensor
@@ -56,7 +56,7 @@ class Movement:
     """Of each of the K steps."""
 
     def of_step(self, number: int) -> tuple[float, float, float]:
-        """Step ``number``, from 1: the means of `absolute` and `relative` over the patches that took it, their share."""
+        """Of step ``number``, from 1: the means of `absolute` and `relative` over patches that took it; their share."""
         took = self.steps >= number
         means = (of[number - 1][took].mean().item() for of in (self.absolute, self.relative))
         return *means, took.double().mean().item()
@@ -66,14 +66,13 @@ class Movement:
 
         A movement that is not a number counts as the largest.
         """
-        return (
-            self.total_relative[row].nan_to_num(nan=math.inf).sort(descending=True, stable=True).indices[:most].tolist()
-        )
+        shares = self.total_relative[row].nan_to_num(nan=math.inf, posinf=math.inf)
+        return shares.sort(descending=True, stable=True).indices[:most].tolist()
 
 
 @torch.no_grad()
 def movement(model: nn.Module, idx: Tensor) -> Movement:
-    """How far ``model``'s latents move on a text. What stands at patch n happens after patch n has been read, for n + 1.
+    """How far ``model``'s latents move on a text: at patch n once it has been read, for what patch n + 1 will be.
 
     The model is left as it is, and so is the random generator: nothing is dropped out.
 
@@ -98,21 +97,19 @@ def movement(model: nn.Module, idx: Tensor) -> Movement:
             took = steps >= number
             gates.append(_gates(torch.sigmoid(thinking.gate(thinking.norm(z)))[took]))
             moved = thinking.step(z)
-            absolute.append(_length(moved - z) * took)
+            absolute.append(torch.where(took, _length(moved - z), 0.0))
             relative.append(_share(absolute[-1], _length(z)))
             z = moved
     before, total = _length(first), _length((z if out is None else out) - first)
     none = total.new_zeros((0, *total.shape))
     per_step = (torch.stack(some) if some else none for some in (absolute, relative))
-    return Movement(*per_step, total, _share(total, before), before, steps, tuple(gates))
+    return Movement(*(x.cpu() for x in (*per_step, total, _share(total, before), before, steps)), tuple(gates))
 
 
 def need_agiformer(model: nn.Module) -> AGIFormer:
     """``model``, if it is one that thinks in patches; CourseError for any other."""
     if not isinstance(model, AGIFormer):
-        raise CourseError(
-            f"Expected is an AGIFormer, whose thinking can be looked into; it is a {type(model).__name__}."
-        )
+        raise CourseError(f"Expected is an AGIFormer, to look into its thinking; it is a {type(model).__name__}.")
     return model
 
 
@@ -214,9 +211,7 @@ def judge(found: Movement) -> Verdict:
     share, moved = found.total_relative.double().mean().item(), found.total.double().mean().item()
     original = _word(moved, ORIGINAL_DORMANT, ORIGINAL_UNSTABLE)
     if not len(found.absolute):
-        return Verdict(
-            "off", "It takes no thinking steps: thinking_steps is 0, so latents go out as they came in.", original
-        )
+        return Verdict("off", "It takes no thinking steps, so latents go out as they came in.", original)
     if not math.isfinite(share):
         early = not found.before.isfinite().all()
         when = "before it thinks, so the fault is in the blocks" if early else "once it has thought"
@@ -225,7 +220,7 @@ def judge(found: Movement) -> Verdict:
     means = {
         "dormant": f"under {DORMANT:.4f}, which is lost where bf16 rounds: the latent goes out as it came in",
         "active": f"from {DORMANT:.4f} to {UNSTABLE:g}: the latent is refined, and not replaced",
-        "unstable": f"over {UNSTABLE:g}: what goes out is thinking nearly alone, with little of the latent that came in",
+        "unstable": f"over {UNSTABLE:g}: what goes out is thinking nearly alone, and little of what came in",
     }
     return Verdict(word, f"On average a latent moves by {share:.4g} of its length, {means[word]}.", original)
 
