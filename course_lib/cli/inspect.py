@@ -164,9 +164,11 @@ def _line(content: bytes) -> str:
 
 
 def _verdict_lines(verdict: "Verdict", found: "Movement") -> list[str]:
+    from course_lib.models.agiformer.inspecting import ORIGINAL_DORMANT, ORIGINAL_UNSTABLE
+
     moved = found.total.double().mean().item()
     return [
         f"verdict: {verdict.word}. {verdict.reason}",
-        f"By the original's measure (mean movement {moved:.4g}; dormant under 0.01, unstable over 10): "
-        f"{verdict.original}.",
+        f"By the original's measure (mean movement {moved:.4g}; dormant under {ORIGINAL_DORMANT:g}, unstable over "
+        f"{ORIGINAL_UNSTABLE:g}): {verdict.original}.",
     ]

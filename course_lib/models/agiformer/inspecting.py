@@ -11,7 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.models.agiformer.model import AGIFormer
 from course_lib.models.mode import evaluating
 
-DORMANT, UNSTABLE = 2**-9, 10.0
+DORMANT, UNSTABLE = 2**-8, 10.0
 """Between these a relative movement is that of active thinking; see `judge`."""
 ORIGINAL_DORMANT, ORIGINAL_UNSTABLE = 0.01, 10.0
 """The same for the original's measure, which is the movement itself (inspect_reasoning.py, commit f82263e)."""
@@ -204,7 +204,7 @@ def judge(found: Movement) -> Verdict:
     of about sqrt(C). The same share of a latent, 0.6, is then a movement of 7 at C = 128 and one of 17 at C = 768,
     which would be unstable.
 
-    Under 2**-9 thinking is dormant: bf16, in which cards compute, rounds each number of a latent by up to that share.
+    Under 2**-8 thinking is dormant: bf16, in which cards compute, rounds each number of a latent by up to that share.
     Over 10 it is unstable: what goes out is thinking nearly alone, and no refined latent. What is not finite is
     unstable, too. The original's limits are 0.01 and 10, of the movement itself.
     """

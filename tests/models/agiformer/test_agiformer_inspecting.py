@@ -46,10 +46,16 @@ def distance(a, b=None):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("length", [13, 24])
 def test_movement_is_what_the_weights_say(form, length):
-    model, idx = build(form), text(2, length)
-    found = movement(model, idx)
-    patches, gates = by_hand(model, idx)
+    model = build(form)
+    found = compare(model, text(2, length))
     assert found.total.shape == (2, length // model.config.patch_size)
+
+
+def compare(model, idx, enough=0.99):
+    """Hold `movement` against `by_hand`; returns the former."""
+    found = movement(model, idx)
+    patches, gates = by_hand(model, idx, enough)
+    assert found.total.numel() == len(patches)
     assert len(found.absolute) == len(found.gates) == found.steps.max()
     for (b, n), (moves, total, length_before) in patches.items():
         assert found.steps[b, n] == len(moves)
@@ -67,6 +73,7 @@ def test_movement_is_what_the_weights_say(form, length):
         took = [moves[number - 1] for moves, *_ in patches.values() if len(moves) >= number]
         means = [sum(column) / len(took) for column in zip(*took)]
         assert found.of_step(number) == pytest.approx((*means, len(took) / len(patches)), rel=1e-4)
+    return found
 
 
 @torch.no_grad()
@@ -82,10 +89,8 @@ def undecided(idx, **changes):
 
 def test_patches_that_think_adaptively_take_steps_of_their_own():
     model = undecided(text(3, 64), thinking_steps=6)
-    found = movement(model, text(3, 64))
+    found = compare(model, text(3, 64), enough=0.5)
     assert len(found.steps.unique()) > 1, "else nothing is tested"
-    patches, _ = by_hand(model, text(3, 64), enough=0.5)
-    assert all(found.steps[place] == len(moves) for place, (moves, *_) in patches.items())
     later = torch.arange(1, len(found.absolute) + 1)[:, None, None] > found.steps
     assert not found.absolute[later].any()
     assert not found.relative[later].any()
@@ -232,6 +237,7 @@ def test_the_farthest_come_first_and_of_equals_the_earlier():
     found = replace(moved_by(1.0), total_relative=shares)
     assert found.farthest(5) == [2, 5, 1, 3, 6]
     assert len(found.farthest(50)) == 7
+    assert replace(found, total_relative=torch.ones(1, 200)).farthest(50) == list(range(50))
 
 
 def test_a_latent_of_length_zero_that_stays_has_not_moved():
