@@ -70,7 +70,7 @@ def test_help_lists_the_commands_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("prepare", "train", "sample", "export", "bench", "record", "doctor"):
+    for command in ("prepare", "train", "sample", "inspect", "export", "bench", "record", "doctor"):
         assert re.search(rf"^  {command} +[A-Z]", done.stdout, flags=re.MULTILINE), command
     assert done.stdout.endswith(f"\n{__version__}\n")
 
@@ -115,7 +115,7 @@ def test_the_help_of_a_run_shows_its_own_settings(text_run: Path, capsys: pytest
     assert "--n-layer" not in printed
 
 
-@pytest.mark.parametrize("command", ["prepare", "sample", "export", "record", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "sample", "inspect", "export", "record", "doctor"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
         course([command, "--help"])

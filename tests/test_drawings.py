@@ -1,5 +1,7 @@
 """The drawings: sound SVG that says in words what it shows, with what it is given and nothing else."""
 
+import itertools
+import math
 import random
 import re
 import subprocess
@@ -9,6 +11,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from course_lib.drawings.learning import Drawing, cycle, graph, ladder
+from course_lib.drawings.signs import spelled
+from course_lib.drawings.thoughts import DARKEST, LIGHTEST, Thought, shades, thought_drawing
 from course_lib.errors import CourseError
 from course_lib.models.micro import Value
 
@@ -107,6 +111,66 @@ def test_a_ladder_has_a_dot_for_each_step_and_its_marks_where_they_belong():
     assert "3.20 after 1, 2.80 after 60 steps" in drawing.alt
 
 
-def test_they_need_the_standard_library_alone():
-    code = "import course_lib.drawings.learning, sys; assert not {'numpy', 'matplotlib', 'torch'} & set(sys.modules)"
+@pytest.mark.parametrize("name", ["learning", "transformer", "thoughts", "signs"])
+def test_they_need_the_standard_library_alone(name):
+    code = f"import course_lib.drawings.{name}, sys; assert not {{'numpy', 'matplotlib', 'torch'}} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+# Patches and how far they moved ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (b"a b\n\t", "a␣b↵⇥"),
+        ("é日🦊".encode(), "é日🦊"),
+        ("日".encode()[:2] + b"!", "\\xE6\\x97!"),
+        (b"\xff\xc0\x80", "\\xFF\\xC0\\x80"),
+        (b"\xed\xa0\x80", "\\xED\\xA0\\x80"),  # half a character, as UTF-8 forbids it
+        (b"\x00\x1b\x7f", "U+0000U+001BU+007F"),
+        ("\u0301e\u0301".encode(), "◌\u0301e\u0301"),
+        ("\u202e\ufffe\xa0".encode(), "U+202EU+FFFEU+00A0"),
+        (b"", ""),
+    ],
+)
+def test_any_bytes_are_spelled(content, shown):
+    assert spelled(content) == shown
+    assert spelled(content, spaces=False) == shown.replace("␣", " ")
+
+
+def test_any_bytes_become_a_sound_drawing_in_rows():
+    rng = random.Random(5)
+    alphabet = [b"<", b"&", b'"', b"'", b"a ", b"]]>", "日".encode(), "\u0301".encode(), b"\xe6", b"\x00", b"\xff"]
+    for count in (1, 7, 90):
+        pieces = [b"".join(rng.choices(alphabet, k=rng.choice((1, 4, 200 if count == 7 else 4)))) for _ in range(count)]
+        found = [Thought(one, rng.random(), f"<told {i}> {spelled(one)}") for i, one in enumerate(pieces)]
+        root = parsed(thought_drawing(found))
+        assert [node.find(f"{SVG}title").text for node in root.iter(f"{SVG}g")] == [one.words for one in found]
+        shown = [word for one in found for word in (one.shown, one.number)]
+        assert words(root)[:-1] == shown
+        boxes = [node.find(f"{SVG}rect") for node in root.iter(f"{SVG}g")]
+        corners = [tuple(float(box.get(name)) for name in ("x", "y", "width", "height")) for box in boxes]
+        for (x, y, width, _), (x2, y2, *_) in itertools.pairwise(corners):
+            assert (x2 >= x + width and y2 == y) or (x2 <= x and y2 > y), "in rows, and none over another"
+        assert all(x + width <= float(root.get("width")) for x, _, width, _ in corners)
+
+
+def test_the_stronger_the_color_the_farther_it_moved():
+    def made(*moved):
+        return [Thought(b"abcd", one, "") for one in moved]
+
+    assert shades(made(1.0, 3.0, 2.0)) == pytest.approx([LIGHTEST, DARKEST, (LIGHTEST + DARKEST) / 2])
+    assert shades(made(0.4, 0.4)) == [LIGHTEST, LIGHTEST]
+    nothing, no_number, infinite, one = shades(made(None, math.nan, math.inf, 2.0))
+    assert (nothing, one) == (None, LIGHTEST)
+    assert math.isnan(no_number)
+    assert math.isnan(infinite)
+    drawing = thought_drawing(made(1.0, math.nan, None))
+    rects = [node.find(f"{SVG}rect") for node in parsed(drawing).iter(f"{SVG}g")]
+    assert [rect.get("fill-opacity") for rect in rects] == [f"{LIGHTEST:.3f}", f"{DARKEST:.3f}", "0.000"]
+    assert [rect.get("stroke-dasharray") is None for rect in rects] == [True, True, False]
+    assert rects[0].get("fill") != rects[1].get("fill")
+    assert "Orange: no finite number." in drawing.alt
+    assert "from 1 to 1" in drawing.alt
+    assert "Orange" not in thought_drawing(made(1.0)).alt

@@ -345,7 +345,7 @@ def test_a_real_terminal_shows_the_start_with_escapes(project: Path) -> None:
         (["--num-samples", "0"], "--num-samples should be at least 1; it is 0"),
         (["--which", "²"], "²"),
         (["--start", "FILE:photo.jpg"], "FILE:photo.jpg is a JPEG picture"),
-        (["--start", "FILE:"], "FILE: should name a file with the text to go on from"),
+        (["--start", "FILE:"], "FILE: should name a file with a text"),
         (["--start", "FILE:bytes"], "FILE:bytes should name a file"),
         (["--start", "caf\udce9"], "The start is not valid UTF-8 at character 3"),
     ],

@@ -54,6 +54,15 @@ def prepared_for(
     return load_prepared(folder)
 
 
+def found_prepared(data: DataConfig, tokenizer: Tokenizer) -> Prepared | None:
+    """The text of a run, where it lies prepared: nothing is read anew, made or downloaded. None where it does not."""
+    if data.sha256 is None:
+        return None
+    name = _folder_name(data.dataset, data.sha256, tokenizer, data.val_fraction)
+    folder = data_dir() / "prepared" / name
+    return load_prepared(folder) if _is_ready(folder, data.sha256, data.val_fraction) else None
+
+
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
     stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,

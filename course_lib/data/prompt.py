@@ -11,8 +11,11 @@ FROM_FILE = "FILE:"
 MOST_SHOWN = 100
 
 
-def read_start(start: str) -> str:
+def read_start(start: str, flag: str = "--start") -> str:
     """The text of ``--start``: itself, or what a file holds.
+
+    Args:
+        flag: what messages call it; another flag that takes a text.
 
     Raises:
         CourseError: for a file that cannot be read or is no text, and for words that are not UTF-8.
@@ -23,8 +26,8 @@ def read_start(start: str) -> str:
         start.encode()
     except UnicodeEncodeError as error:  # Python's way to pass on bytes of the command line that are no UTF-8
         raise CourseError(
-            f"The start is not valid UTF-8 at character {error.start}: your terminal writes in another encoding. Put "
-            "the text into a file that is saved as UTF-8, and give --start FILE:path."
+            f"The {flag.lstrip('-')} is not valid UTF-8 at character {error.start}: your terminal writes in another "
+            f"encoding. Put the text into a file that is saved as UTF-8, and give {flag} FILE:path."
         ) from error
     return same_line_ends(start)
 

@@ -179,7 +179,7 @@ def read_start_file(path: str, name: str) -> str:
         CourseError: for a path that is none or a folder, and for what cannot be read or is no text.
     """
     if not path or user_path(path).is_dir():
-        raise CourseError(f"{name} should name a file with the text to go on from, as in FILE:start.txt.")
+        raise CourseError(f"{name} should name a file with a text, as in FILE:start.txt.")
     return to_text(b"".join(_byte_blocks(None if path == "-" else user_path(path))), name)
 
 

@@ -5,8 +5,8 @@ import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from course_lib.drawings.signs import sign
 from course_lib.tokenizers import Tokenizer
-from course_lib.widgets.signs import sign
 
 
 @dataclass(frozen=True)

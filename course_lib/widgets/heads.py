@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from course_lib import plots
 from course_lib.device import device_of
+from course_lib.drawings.signs import SIGNS
 from course_lib.errors import CourseError
 from course_lib.models.attention import attention_weights
 from course_lib.models.mode import evaluating
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
-from course_lib.widgets.signs import SIGNS
 
 MOST_EXPECTED = 6
 """So many of the likeliest next tokens are shown."""

@@ -11,13 +11,13 @@ from itertools import pairwise
 import anywidget
 import traitlets
 
+from course_lib.drawings.signs import sign
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer
 from course_lib.tokenizers.bpe.splitting import Splitter
 from course_lib.tokenizers.byte import to_utf8
 from course_lib.widgets.boxes import BOX, WORDS, Piece, alarm_html, id_box, row_html
 from course_lib.widgets.page import script
-from course_lib.widgets.signs import sign
 
 MOST_BYTES = 100
 """Of a longer text the beginning is shown."""

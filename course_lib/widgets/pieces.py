@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import anywidget
 import traitlets
 
+from course_lib.drawings.signs import sign
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.boxes import TINTS, WORDS, Piece, alarm_html, pieces, row_html
 from course_lib.widgets.page import first_sentence, script
-from course_lib.widgets.signs import sign
 
 MOST_TOKENIZERS = 4
 MOST_PIECES = 400

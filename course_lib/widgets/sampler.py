@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from course_lib import checkpoint, plots
 from course_lib.config import OwnModel
 from course_lib.device import device_of
+from course_lib.drawings.signs import SIGNS
 from course_lib.errors import CourseError
 from course_lib.models.mode import evaluating
 from course_lib.paths import runs_dir
 from course_lib.sampling import context_of, token_probabilities
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, first_sentence, script
-from course_lib.widgets.signs import SIGNS
 from course_lib.widgets.sliders import connect, look, value_slider
 
 MOST_BARS = 24

@@ -7,11 +7,11 @@ what is under it is the picture, made here and escaped here.
 import anywidget
 import traitlets
 
+from course_lib.drawings.signs import sign
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.boxes import alarm_html, id_box, pieces, row_html
 from course_lib.widgets.page import script
-from course_lib.widgets.signs import sign
 
 MOST_TOKENS = 400
 """So many are drawn; the others are only counted."""

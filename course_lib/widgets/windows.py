@@ -10,10 +10,10 @@ import traitlets
 
 from course_lib import plots
 from course_lib.data import Batcher
+from course_lib.drawings.signs import SIGNS
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
-from course_lib.widgets.signs import SIGNS
 from course_lib.widgets.sliders import CHOICES, connect, look, value_slider
 
 BINS = 150

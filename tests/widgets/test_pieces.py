@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.drawings.signs import sign
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
 from course_lib.widgets.boxes import TINTS, Piece, pieces
 from course_lib.widgets.pieces import MOST_CHARACTERS, MOST_PIECES, FourTokenizers, PiecesPicture
-from course_lib.widgets.signs import sign
 
 TEXT = "the lowest fox, the newest banana, 日本 <b>lower</b> slower\n" * 9
 TOKENIZERS = {

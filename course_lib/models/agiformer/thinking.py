@@ -60,7 +60,10 @@ class Thinking(nn.Module):
         """(B, N, C) -> (B, N, C)."""
         self.ponder = None
         if self.halt is not None and self.steps:
-            return self._adaptive(z)
+            z, taken, left = self.adaptive(z)
+            if self.training:
+                self.ponder = (taken + left).float().mean()
+            return z
         for _ in range(self.steps):
             z = self._next(z)
         return z
@@ -68,10 +71,16 @@ class Thinking(nn.Module):
     def _next(self, z: Tensor) -> Tensor:
         return recomputed(self.step, z) if self.recompute else self.step(z)
 
-    def _adaptive(self, z: Tensor) -> Tensor:
+    def adaptive(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As often as the halting gate says; at least one step.
+
+        Returns:
+            The latents (B, N, C), how many steps each patch took (B, N, 1), and the probability that was left for the
+            last of them (B, N, 1).
+        """
         assert self.halt is not None
-        total, taken, out = z.new_zeros((*z.shape[:2], 1)), 0, torch.zeros_like(z)
-        left, running = torch.ones_like(total), torch.ones_like(total)
+        total, out = z.new_zeros((*z.shape[:2], 1)), torch.zeros_like(z)
+        taken, left, running = torch.zeros_like(total), torch.ones_like(total), torch.ones_like(total)
         for number in range(1, self.steps + 1):
             z = self._next(z)
             chance = torch.sigmoid(self.halt(self.norm(z)).to(z.dtype))  # (B, N, 1)
@@ -82,6 +91,4 @@ class Thinking(nn.Module):
             running = running * ~halts
             if not self.training and not running.any():
                 break
-        if self.training:
-            self.ponder = (taken + left).float().mean()
-        return out
+        return out, taken, left

@@ -70,6 +70,11 @@ def slow_logits(model, idx):
 
 
 def slow_latents(c, w, idx):
+    z = slow_intuition(c, w, idx)
+    return slow_adaptive(c, w, z) if c.thinking == "adaptive" else slow_thinking(c, w, z)[-1]
+
+
+def slow_intuition(c, w, idx):
     x = w["encoder.byte_embedding.weight"][idx.unflatten(1, (-1, c.patch_size))]  # (B, N, P, C)
     x = torch.einsum("bnpi,oip->bno", x, w["encoder.patch_conv.weight"]) + w["encoder.patch_conv.bias"]
     if c.position == "patch":
@@ -77,8 +82,7 @@ def slow_latents(c, w, idx):
     x = norm(w, "encoder.norm", x)
     for i in range(c.n_layer):
         x = slow_block(c, w, f"layers.{i}.", x)
-    z = norm(w, "norm_f", x)
-    return slow_adaptive(c, w, z) if c.thinking == "adaptive" else slow_thinking(c, w, z)[-1]
+    return norm(w, "norm_f", x)
 
 
 def slow_block(c, w, at, x):

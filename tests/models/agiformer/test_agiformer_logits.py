@@ -15,6 +15,7 @@ from slow_agiformer import FORMS, build, masked_window_attention, naive_linear_a
 from course_lib.losses import cross_entropy
 from course_lib.models import AGIFormer, AGIFormerConfig
 from course_lib.models.agiformer import parts
+from course_lib.models.agiformer.inspecting import movement
 from course_lib.models.agiformer.linear_attention import features, linear_attention
 from course_lib.models.agiformer.window_attention import window_attention
 
@@ -193,3 +194,19 @@ def test_the_original_has_as_many_weights(original):
             theirs = original(d_model=sizes[0], n_layers=sizes[1])
             shape = getattr(AGIFormerConfig, preset)(position="patch", own_start=False)
             assert AGIFormer(shape).num_parameters() == sum(p.numel() for p in theirs.parameters())
+
+
+def test_the_originals_thinking_moves_as_far(original):
+    """Measured where its own tool does: between what goes into its thinking and what comes out."""
+    torch.manual_seed(2)
+    theirs = original(d_model=64, n_layers=2, num_heads=4, dropout=0.0).eval()
+    ours = AGIFormer(AGIFormerConfig.faithful(n_embd=64, n_layer=2, n_head=4)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    seen = []
+    theirs.reasoning.register_forward_hook(lambda part, given, out: seen.append((given[0], out)))
+    idx = text(2, 64)
+    with torch.no_grad():
+        theirs(idx, target_bytes=idx)
+    (before, after), found = seen[0], movement(ours, idx)
+    torch.testing.assert_close(found.total, (after - before).norm(dim=-1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.before, before.norm(dim=-1), rtol=1e-4, atol=1e-5)

@@ -16,7 +16,26 @@ def sign(content: bytes) -> str:
             return f"U+{ord(content.decode('utf-8', 'surrogatepass')):04X}"
         except (UnicodeDecodeError, TypeError):
             return content.hex(" ").upper()
-    shown = "".join(SIGNS.get(letter, _inked(letter)) for letter in letters)
+    return _with_signs(letters, SIGNS)
+
+
+def spelled(content: bytes, spaces: bool = True) -> str:
+    """Any bytes on one line: letters, signs where they leave no ink, and ``\\xC3`` for each byte of no whole character.
+
+    Args:
+        spaces: whether a space has a sign, too.
+    """
+    letters = "".join(_spelled(letter) for letter in content.decode("utf-8", "surrogateescape"))
+    return _with_signs(letters, SIGNS if spaces else SIGNS | {" ": " "})
+
+
+def _spelled(letter: str) -> str:
+    """A letter; or an escape for one that stands for a byte, as Python's surrogateescape has them."""
+    return f"\\x{ord(letter) - 0xDC00:02X}" if 0xDC80 <= ord(letter) <= 0xDCFF else letter
+
+
+def _with_signs(letters: str, signs: dict[str, str]) -> str:
+    shown = "".join(signs.get(letter) or _inked(letter) for letter in letters)
     # An accent needs something to stand on.
     return f"◌{shown}" if shown and unicodedata.category(shown[0]).startswith("M") else shown
 
