@@ -82,11 +82,11 @@ SLIPS = (
     (lambda t: (0, t), "The decoder begins anew in each patch. What was before comes through the latent."),
     (lambda t: (t, t % P), "The bytes of its own patch are counted twice: a patch that is not whole has no latent."),
     (lambda t: (t // P * P, t), "The decoder reads only the bytes of its own patch, not those before."),
+    (lambda t: (t // P * P, 0), "The bytes of its own patch are known too, as far as they stand before it."),
     (lambda t: (t // P * P, P - 1 - t % P), "Those are the bytes of its patch that come after it. Known are those "
      "before."),
     (lambda t: (t // P * P, P - t % P), "Those are the bytes of its patch that are still to come. Known are those "
      "before."),
-    (lambda t: (t // P * P, 0), "The bytes of its own patch are known too, as far as they stand before it."),
 )  # fmt: skip
 
 SEES = Exercise(

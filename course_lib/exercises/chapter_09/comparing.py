@@ -102,7 +102,7 @@ def _same_model(value: Any) -> None:
     if value == "patch model":
         raise Wrong(
             f'"{PASS}": a pass of the patch model\'s large part moves on by 4 bytes, and one of the token model by 4.5 '
-            "on average. A patch is always as long as it is; a token of a good tokenizer may be longer."
+            "on average. A patch always has its 4 bytes; a token of a good tokenizer may have more."
         )
 
 

@@ -30,7 +30,7 @@ def _judge_patches(attempt: Any) -> str:
     for data, size in CASES:
         shown = f"patches({data!r}, {size})"
         returned = ask(patches, data, size, shown=shown)
-        got, expected = _need_cut(returned, shown, data), cut(data, size)
+        got, expected = _need_cut(returned, shown, data, size), cut(data, size)
         if got != expected:
             words = next((words for wrong, words in _known_slips(data, size) if got == wrong), _why(got, expected))
             raise Wrong(f"{shown} should return {expected}; it returned {got}. {words}")
@@ -41,8 +41,10 @@ def _judge_patches(attempt: Any) -> str:
     )
 
 
-def _need_cut(value: Any, shown: str, data: bytes) -> Cut:
+def _need_cut(value: Any, shown: str, data: bytes, size: int) -> Cut:
     what = f"What {shown} returned"
+    if data and plain(value) == cut(data, size)[0]:
+        raise Wrong(f"{what} is the whole patches alone. Return a pair: those, and the bytes that are left over.")
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         hint = " Does the function end with return?" if value is None else ""
         raise Wrong(f"{what} should be a pair, (whole patches, bytes left over); it is {described(value)}.{hint}")

@@ -62,6 +62,8 @@ def known_slips(q: Tensor, k: Tensor, v: Tensor, W: int, eps: float) -> Known:
          "sums it cancels, but for eps."),
         (sums(fq, fk, v, window, eps) + win, "The sums are for the whole past: nothing leaves them."),
         (sums(fq, fk, v, own, eps) + win, "Nothing is left of the patches before in the sums: add to them."),
+        (sums(fq, fk, v, own, eps) + v, "Nothing is remembered of the patches before: return the new state, not the "
+         "old one, and begin with zeros only where state is None."),
         (sums(fq, fk, v, past & ~own, eps) + win, "This patch comes into the sums first, and then the output is read "
          "off: a patch sees itself."),
         (sums(fq, fk, v, past, 0) + win, "eps is missing: it is added to the denominator of linear attention."),

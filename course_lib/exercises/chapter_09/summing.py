@@ -47,7 +47,7 @@ def _judge_running(attempt: Any) -> str:
     return (
         "Two sums, E x E and E numbers, are all that is left of the past, after ten patches as after a million. Each "
         "patch costs the same: linear in the length, which gave this attention its name. Softmax attention cannot be "
-        "had so: e to the power of q · k is no product of something of q and something of k."
+        "had so: to write e to the power of q · k as a product of features would take infinitely many of them."
     )
 
 
@@ -57,13 +57,13 @@ def _costs(mine: Callable[..., Any]) -> None:
     what = f"linear_attention for N = {LONG} and E = {WIDE}"
     shape = " x ".join(map(str, long.largest))
     if long.peak > LONG * LONG * 3 // 4:
-        words = f"One of them has {shape}." if long.largest else ""
+        words = f"One of them has {shape}."
         if long.largest == (LONG, LONG):
             words = f"One of them has {shape}, N x N: every patch with every other. Add up instead, patch by patch."
         elif torch.Size(long.largest).numel() >= LONG * WIDE * WIDE:
             words = f"One of them has {shape}: a sum of E x E for each patch. Keep one sum, and add to it."
-        elif torch.Size(long.largest).numel() <= WIDE * WIDE + WIDE:
-            words = "Each of them is small: an old sum is kept for each patch. Keep one sum, and add to it."
+        elif torch.Size(long.largest).numel() <= LONG * WIDE:
+            words = "None of them is large by itself: an old sum is kept for each patch. Keep one sum, and add to it."
         raise Wrong(
             f"The outputs are right. But {what} held {number(long.peak)} numbers at once in its tensors; q, k and v "
             f"have {number(3 * LONG * WIDE)} together, and one pass needs little more. {words}"
