@@ -124,6 +124,15 @@ def keeps_all_keys(state, q, k, v, W, eps):
     return features(q) @ total / (features(q) @ norm + eps) + near, (total, norm, keys, values)
 
 
+def cut_after_the_softmax(state, q, k, v, W, eps):
+    E = len(q)
+    total, norm, keys, values = state or (torch.zeros(E, E), torch.zeros(E), torch.zeros(0, E), torch.zeros(0, E))
+    total, norm = total + features(k)[:, None] * v, norm + features(k)
+    keys, values = torch.cat((keys, k[None])), torch.cat((values, v[None]))
+    near = (keys @ q / math.sqrt(E)).softmax(0)[-W:] @ values[-W:]
+    return features(q) @ total / (features(q) @ norm + eps) + near, (total, norm, keys, values)
+
+
 def no_beginning(state, q, k, v, W, eps):
     total, norm, keys, values = state
     return q, (total, norm, keys, values)
@@ -183,6 +192,7 @@ WRONG_6 = {
     "no query below": (step_06(below=lambda q, norm, k, eps: norm.sum() + eps), "no query in it"),
     "its own key below": (step_06(below=lambda q, norm, k, eps: q @ k + eps), "only this patch's key"),
     "on its side": (step_06(outer=lambda k, v: v[:, None] * k), "The sum lies on its side"),
+    "cut after the softmax": (cut_after_the_softmax, "The softmax ran over all keys so far"),
     "empty places": (empty_ring, "the empty places of the window are asked too"),
     "keeps all": (keeps_all, ("The outputs are right. But", "it grows. 44 are enough")),
     "keeps all keys": (keeps_all_keys, ("The outputs are right. But", "only the last W, [-W:]")),
