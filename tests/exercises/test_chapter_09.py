@@ -173,7 +173,7 @@ WRONG_2 = {
     "letters": (as_text, "should hold bytes, numbers from 0 to 255; it holds the text 'a'. Leave out decode"),
     "texts": (as_strings, "A character may have several bytes"),
     "how many": (then(solved("09-2"), lambda two: (two[0], len(two[1]))), "not how many"),
-    "in one row": (lambda d, s: (list(d), rest_02(d, s)), "patch 0 should be a list of bytes"),
+    "in one row": (lambda d, s: (list(d), rest_02(d, s)), "patch 0 should be a list of bytes; it is the number 97."),
     "the other way round": (then(solved("09-2"), lambda two: two[::-1]), "Are the two the wrong way round?"),
     "one list": (then(solved("09-2"), lambda two: two[0]), "is the whole patches alone"),
     "three": (then(solved("09-2"), lambda two: (*two, 4)), "should be a pair"),
@@ -419,7 +419,7 @@ def test_loops_and_triangles_are_right_too_and_the_band_is_the_librarys():
 
 # 09-5 -----------------------------------------------------------------------------------------------------
 
-RIGHT_5 = {PATCH: 1.40, TOKEN: 1.25, PASS: "token model", COMPUTE: 600}
+RIGHT_5 = {PATCH: 1.40, TOKEN: 1.25, PASS: "token model", COMPUTE: 720}
 
 
 def fair_05(name, value):
@@ -449,23 +449,24 @@ WRONG_5 = {
     "a number for a name": (fair_05(PASS, 4.5), 'should be "patch model" or "token model"; it is the number 4.5'),
     "equal text": (fair_05(COMPUTE, 450), "Equal text is not equal compute"),
     "equal counts": (fair_05(COMPUTE, 100), "neither the same text nor the same compute"),
-    "in patches": (fair_05(COMPUTE, 150), "Those are patches"),
-    "times the patch": (fair_05(COMPUTE, 2400), "not per patch"),
-    "per byte of a token": (fair_05(COMPUTE, 2700), "are per token, not per byte"),
-    "over a token's bytes, too": (fair_05(COMPUTE, 133.33), "play no part"),
-    "compute on its head": (fair_05(COMPUTE, 16.67), "what is cheaper may read more"),
+    "in patches": (fair_05(COMPUTE, 180), "Those are patches"),
+    "times the patch": (fair_05(COMPUTE, 2880), "not per patch"),
+    "per byte of a token": (fair_05(COMPUTE, 3240), "are per token, not per byte"),
+    "over a token's bytes, too": (fair_05(COMPUTE, 160), "play no part"),
+    "compute on its head": (fair_05(COMPUTE, 13.89), "what is cheaper may read more"),
     "operations": (fair_05(COMPUTE, 3600), "divide by what one byte costs the other"),
-    "in bytes": (fair_05(COMPUTE, 6e8), "asked for are millions of bytes"),
-    "the difference": (fair_05(COMPUTE, 150.0001), "Those are patches"),
+    "in bytes": (fair_05(COMPUTE, 7.2e8), "asked for are millions of bytes"),
+    "the difference": (fair_05(COMPUTE, 270), "by how much more it may read"),
+    "not quite as many": (fair_05(COMPUTE, 700), "Tokens times the cost of a token"),
     "something": (fair_05(COMPUTE, 77), "Tokens times the cost of a token"),
     "one missing": (fair_05(COMPUTE, ...), f'The answer for "{COMPUTE}" is still missing'),
     "a text": (fair_05(TOKEN, "1.25"), "should be a number; it is the text '1.25'"),
-    "a list": ([1.40, 1.25, "token model", 600], "It got a list of 4"),
+    "a list": ([1.40, 1.25, "token model", 720], "It got a list of 4"),
 }
 
 
 def test_all_digits_are_right_too_and_the_words_hold():
-    exact = {PATCH: 0.97 / math.log(2), TOKEN: 3.9 / 4.5 / math.log(2), COMPUTE: 600.0}
+    exact = {PATCH: 0.97 / math.log(2), TOKEN: 3.9 / 4.5 / math.log(2), COMPUTE: 720.0}
     assert check("09-5", RIGHT_5 | exact).passed
     assert check("09-5", {name: RIGHT_5[name] for name in reversed(RIGHT_5)}).passed
     assert (round(exact[PATCH], 2), round(exact[TOKEN], 2)) == (1.40, 1.25)

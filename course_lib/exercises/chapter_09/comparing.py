@@ -7,7 +7,7 @@ from course_lib.exercises.judge.calling import described, number
 from course_lib.exercises.judge.exercise import Exercise, Wrong
 from course_lib.exercises.judge.values import first_match, need_number
 
-PATCH_NATS, P, PATCH_COST = 0.97, 4, 6
+PATCH_NATS, P, PATCH_COST = 0.97, 4, 5
 """Nats per byte, bytes per pass, million operations per byte."""
 TOKEN_NATS, BYTES, TOKEN_COST, MILLIONS = 3.9, 4.5, 36, 100
 """Nats per token, bytes per token, million operations per token, million tokens read."""
@@ -86,13 +86,14 @@ def _judge_fair(attempt: Any) -> str:
             raise Wrong(f'"{name}" should be another number; it is {number(got)}. {words}')
     return (
         "So the token model is ahead, 1.25 against 1.40 bits per byte, and that verdict is not fair yet: for the same "
-        "operations the patch model may read 600 million bytes, and the token model has read 450. To compare two "
+        "operations the patch model may read 720 million bytes, and the token model has read 450. To compare two "
         "architectures, give both the same compute, and score both in bits per byte on the same text."
     )
 
 
 def _near(got: float, name: str) -> str:
-    return "Very near: give two places after the point." if abs(got / NUMBERS[name] - 1) < 0.05 else ""
+    is_near = name != COMPUTE and abs(got / NUMBERS[name] - 1) < 0.05
+    return "Very near: give two places after the point." if is_near else ""
 
 
 def _same_model(value: Any) -> None:
@@ -116,7 +117,7 @@ FAIR = Exercise(
     hints=(
         "A loss in nats, over `math.log(2)`, is in bits. Per what is each of the two losses given?",
         "A token's bits are shared out among its 4.5 bytes. A patch model's loss is per byte already.",
-        "The token model took 36 million operations for each of 100 million tokens. How many bytes, at 6 million "
+        "The token model took 36 million operations for each of 100 million tokens. How many bytes, at 5 million "
         "operations each, does that buy?",
     ),
     judge=_judge_fair,

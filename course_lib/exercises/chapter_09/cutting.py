@@ -54,7 +54,7 @@ def _need_cut(value: Any, shown: str, data: bytes, size: int) -> Cut:
     found = []
     for place, patch in enumerate(whole):
         if isinstance(patch, int) and not isinstance(patch, bool):
-            two = " Are the two the wrong way round?" if list(data[len(data) - len(whole) :]) == list(whole) else ""
+            two = " Are the two the wrong way round?" if list(whole) == cut(data, size)[1] else ""
             raise Wrong(f"{what}: patch {place} should be a list of bytes; it is {described(patch)}.{two}")
         found.append(_bytes(patch, f"{what}: patch {place}"))
     return found, _bytes(rest, f"{what}: what is left over")

@@ -73,7 +73,7 @@ def _next(step: Step, state: Any, text: Text, i: int, W: int) -> tuple[Tensor, A
         raise Wrong(f"{what} should be the output first and then the new state; it is the other way round.")
     need_tensor(out, f"The output that {shown} returned", (E,), "(E,)")
     if not out.is_floating_point():
-        raise Wrong(f"The output that {shown} returned should hold floating-point numbers; it holds {out.dtype}.")
+        raise Wrong(f"The output that {shown} returned should hold floating-point numbers.")
     return out.detach().clone(), state
 
 
@@ -111,7 +111,8 @@ def _goes_two_ways(step: Step) -> None:
     raise Wrong(
         f"One state after {n} patches was continued with one patch, then with another, and the second output is not "
         "that of a text which goes on so: the first call changed the state that it was given. += on a tensor, append "
-        "and keys[i] = k all change the old one. Make new tensors: total + ..., torch.cat(...)."
+        "and keys[i] = k all change the old one: make new tensors, total + ..., torch.cat(...). So does what is kept "
+        "outside the state."
     )
 
 

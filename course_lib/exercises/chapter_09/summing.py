@@ -18,7 +18,7 @@ EPS = 0.3
 LONG, WIDE = 512, 32
 MOST = 200
 """Operations for each patch: a solution takes about ten."""
-ONE_PASS = 3.0
+ONE_PASS = 2.5
 """Twice as long a text may cost so many times as much: 2 in one pass, 4 where each patch looks at all before it."""
 AGAIN = "Does each patch go through those before it again? All that it needs of them is in the two sums."
 
