@@ -1,5 +1,6 @@
 """What judges are made of: values and tensors compared with words, functions called with care, models watched."""
 
+import collections
 import functools
 import math
 import sys
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from course_lib.exercises import Unattempted, Wrong
 from course_lib.exercises.judge.calling import call, described, need_function, number
 from course_lib.exercises.judge.judging import is_blank
+from course_lib.exercises.judge.measuring import Meter, held
 from course_lib.exercises.judge.patience import patience
 from course_lib.exercises.judge.tensors import difference, need_tensor, same_tensor
 from course_lib.exercises.judge.values import near, need_number, same_number, same_row
@@ -300,3 +302,55 @@ def test_each_wait_has_its_own_patience():
         assert waits(lambda: max(i + 0 for i in range(400))) == 399
     with pytest.raises(KeyboardInterrupt):
         waits(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+
+
+# What tensors cost ----------------------------------------------------------------------------------------
+
+
+def metered(function, *given):
+    with Meter(given, 10_000, "too many") as meter:
+        result = function(*given)
+    return meter, result
+
+
+def test_the_meter_counts_what_is_read_and_what_is_held_at_once():
+    x = torch.ones(10, 20)
+    meter, _ = metered(lambda x: x @ x.T, x)
+    assert (meter.read, meter.peak, meter.largest) == (400, 100, (10, 10))
+    meter, _ = metered(lambda x: [x[i][None].T for i in range(10)], x)
+    assert (meter.read, meter.peak, meter.largest) == (0, 0, ()), "views"
+    meter, _ = metered(lambda x: [x + i for i in range(5)], x)
+    assert (meter.read, meter.peak) == (1000, 1000), "all of them are held"
+    meter, _ = metered(lambda x: [(x + i).sum() for i in range(5)], x)
+    assert meter.peak < 2 * 200 + 10, "one after another"
+    meter, _ = metered(lambda x: x.add_(1), x)
+    assert meter.peak == 0, "in place"
+    meter, _ = metered(lambda x: [x[torch.tensor([3, 4])] for _ in range(5)], x)
+    assert meter.read == 0, "a few of many"
+
+
+def test_what_a_state_holds():
+    class State:
+        def __init__(self):
+            self.keys, self.n = torch.ones(3, 4), 7
+
+    x = torch.ones(100, 4)
+    assert held(None) == held(3) == held(2.5) == 1
+    assert held(x[-1:]) == held((x, x, x.T)) == 400, "a view keeps the whole, and the same tensor counts once"
+    assert held([[1.0, 2.0], {"a": (3, 4)}]) == 4
+    assert held(collections.deque([x[:0], 1])) == 401
+    assert held(State()) == 12 + 1 + 1
+    assert held(np.ones((2, 3))) == 6
+    assert held("abc") == 3
+    round_ = [1]
+    round_.append(round_)
+    assert held(round_) == 1
+
+
+def test_the_meter_stops_what_takes_too_many_operations_and_known_tensors_are_nothing_new():
+    assert wrong(metered, lambda x: [x + 1 for _ in range(10_001)], torch.ones(4)) == "too many"
+    known = torch.ones(100)
+    with Meter((known,), 10, "too many") as meter:
+        known.mul_(2)
+        known[:50] = 3
+    assert meter.peak == 0
