@@ -22,7 +22,8 @@ class PrepareSettings:
     dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
     tokenizer: Annotated[str, arg(help="char, byte, bpe, gpt2, or auto (what the corpus is meant for).")] = "auto"
     bpe_vocab_size: Annotated[int, arg(help="V of a tokenizer that is learned by bpe.")] = 1024
-    val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
+    val_fraction: Annotated[float, arg(help="The share for validation: at the end, or before the test part.")] = 0.1
+    test_fraction: Annotated[float, arg(help="The share for testing, at the very end; 0 for no such part.")] = 0.0
     processes: Annotated[int | None, arg(help="How many share the work on byte pairs; by default all cores.")] = None
 
 
@@ -31,13 +32,13 @@ def prepare(args: list[str]) -> None:
     from course_lib.config import DataConfig
     from course_lib.data import prepared_for
 
-    s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin and val.bin.")
-    settings = {"tokenizer": s.tokenizer, "val_fraction": s.val_fraction, "bpe_vocab_size": s.bpe_vocab_size}
-    prepared = prepared_for(DataConfig(s.dataset, **settings), processes=s.processes)
+    s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin, val.bin and test.bin.")
+    settings = {name: value for name, value in vars(s).items() if name in DataConfig.names()}
+    prepared = prepared_for(DataConfig(**settings), processes=s.processes)
     counts = prepared.manifest["counts"]
-    print(
-        f"{prepared.folder}\n{prepared.tokenizer}; {counts['train']:,} training and {counts['val']:,} validation tokens"
-    )
+    words = {"train": "training", "val": "validation", "test": "test"}
+    *others, last = (f"{counts[split]:,} {words[split]}" for split in prepared.splits)
+    print(f"{prepared.folder}\n{prepared.tokenizer}; {', '.join(others)} and {last} tokens")
 
 
 MEASURED = "step, generate, cpp, recipe, micro, bpe, agiformer, lab"
