@@ -94,7 +94,7 @@ def test_every_split_is_what_a_plain_loop_over_the_text_finds(
     run = train(kind, "--tokenizer", tokenizer, "--bpe-vocab-size=270", "--val-fraction=0.1", "--test-fraction=0.05")
     before = everything(run)
     loaded = checkpoint.load(run, "auto")
-    cuts = [0, int(N * (1 - (0.1 + 0.05))), int(N * 0.95), N]
+    cuts = [0, N * 85 // 100, N * 95 // 100, N]
     for split, start, end in zip(("train", "val", "test"), cuts, cuts[1:]):
         part = TEXT[start:end]
         ids = loaded.tokenizer.encode(part)
@@ -133,7 +133,7 @@ def test_a_test_part_changes_what_is_trained_on_and_the_resume_keeps_it(project:
     run = train("gpt", "--test-fraction", "0.2")
     assert checkpoint.read_config(run)[0].data.test_fraction == 0.2
     before = evaluate(run, "test", "last")
-    assert before.tokens == N - int(N * 0.8) - 1
+    assert before.tokens == N - N * 80 // 100 - 1
     assert course(["train", "--resume", "run", "--max-steps", "8"]) == 0
     after = evaluate(run, "test", "last")
     assert (after.step, after.tokens) == (8, before.tokens)
@@ -360,7 +360,7 @@ def test_a_run_with_a_part_for_testing_is_a_recipes_too(project: Path) -> None:
     Path("some.txt").write_text(TEXT, encoding="utf-8")
     small = dict(n_layer=1, n_head=1, n_embd=8, block_size=16, max_steps=1, dataset="text:some.txt", test_fraction=0.3)
     trainer = build_trainer(load_recipe("tinytales_cpu").replace(**small))
-    assert (len(trainer.batches.tokens), len(trainer.val_batches.tokens)) == (int(N * 0.6), int(N * 0.7) - int(N * 0.6))
+    assert (len(trainer.batches.tokens), len(trainer.val_batches.tokens)) == (N * 60 // 100, N * 10 // 100)
 
 
 def test_a_run_from_before_there_were_test_parts(text_run: Path, capsys: pytest.CaptureFixture) -> None:

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from course_lib import __version__
 from course_lib.cli.parse import parse
-from course_lib.paths import data_dir, project_root, runs_dir, user_path
+from course_lib.paths import project_root, runs_dir, user_path
 
 DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
 
@@ -88,7 +88,7 @@ def doctor(args: list[str]) -> None:
     """Say what was found here, as a report to paste when asking for help."""
     parse(DoctorSettings, args, "course doctor", "Say what was found here, as a report to paste.")
     from course_lib.device import processor
-    from course_lib.sources import SOURCES
+    from course_lib.sources import SOURCES, on_disk
 
     print(f"course_lib {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"python: {sys.executable}")
@@ -104,9 +104,7 @@ def doctor(args: list[str]) -> None:
     mirror = os.environ.get("COURSE_DATA")
     print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
     for name, source in SOURCES.items():
-        places = [data_dir(), *([root / user_path(mirror)] if mirror else [])]
-        found = [str(p / name / source.file) for p in places if (p / name / source.file).is_file()]
-        print(f"source {name}: {found[0] if found else 'not here yet; it is downloaded when first used'}")
+        print(f"source {name}: {on_disk(name, source) or 'not here yet; it is downloaded when first used'}")
     runs = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))
     print(f"runs: {', '.join(runs[-5:]) or 'none yet'}" + (f" (and {len(runs) - 5} more)" if len(runs) > 5 else ""))
 

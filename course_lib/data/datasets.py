@@ -101,6 +101,13 @@ CORPORA = {
     "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
     "shakespeare": Corpus(lambda: _shakespeare().encode(), "gpt2", "Tiny Shakespeare, by GPT-2's vocabulary"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
+    "enwik8": Corpus(
+        lambda: _source_bytes("enwik8"),
+        "byte",
+        "100 MB of the English Wikipedia, by bytes",
+        blocks=lambda: byte_blocks(str(find_source("enwik8"))),
+        is_raw=True,  # so that a split of 90, 5 and 5 percent is at the bytes where everybody's is
+    ),
     "wikitext": Corpus(_wikitext_bytes, "byte", "120 articles of the English Wikipedia (WikiText-2), by bytes"),
 }
 

@@ -71,8 +71,20 @@ def test_without_a_test_part_the_cut_is_where_it_was(project: Path, length: int,
     )
 
 
+@steady
+@given(st.integers(0, 10**9), st.integers(1, 999), st.integers(1, 999))
+def test_with_one_the_cuts_are_where_whole_numbers_say(project: Path, length: int, val: int, test: int) -> None:
+    """In thousandths. Float numbers miss it: 1 - 0.05 - 0.05 is less than 0.9, and so is 1 - (0.25 + 0.05) than 0.7."""
+    assume(val + test < 1000)
+    stream = Stream(written("some text"))
+    stream.length = length
+    first, second = length * (1000 - val - test) // 1000, length * (1000 - test) // 1000
+    expected = {"train": (0, first), "val": (first, second), "test": (second, None)}
+    assert stream.parts(val / 1000, test / 1000) == expected
+
+
 def test_the_usual_split_of_a_hundred_million_bytes(project: Path) -> None:
-    """90, 5 and 5 million: 1 - 0.05 - 0.05 is a little less than 0.9, and a byte would be missing."""
+    """90, 5 and 5 million."""
     stream = Stream(written("some text"))
     stream.length = 100_000_000
     parts = stream.parts(0.05, 0.05)
@@ -98,9 +110,9 @@ def test_the_files_joined_are_the_text_whatever_the_blocks(project: Path, monkey
         text = content.replace("\r\n", "\n")
         monkeypatch.setattr(reading, "BLOCK", chance.choice([4, 5, 7, 16, 100]))
         monkeypatch.setattr(splitting, "BLOCK", chance.choice([1, 9, 40]))
-        val, test = chance.choice([(0.1, 0.1), (0.05, 0.5), (0.6, 0.01), (0.001, 0.99)])
-        folder = prepare(written(content), tokenizer, val, test_fraction=test)
-        cuts = [0, int(len(text) * (1 - (val + test))), int(len(text) * (1 - test)), len(text)]
+        val, test = chance.choice([(100, 100), (50, 500), (600, 10), (1, 990)])
+        folder = prepare(written(content), tokenizer, val / 1000, test_fraction=test / 1000)
+        cuts = [0, len(text) * (1000 - val - test) // 1000, len(text) * (1000 - test) // 1000, len(text)]
         manifest = load_prepared(folder).manifest
         for split, start, end in zip(SPLITS, cuts, cuts[1:]):
             assert ids_of(folder, split) == tokenizer.encode(text[start:end])
@@ -119,7 +131,8 @@ def test_a_folder_with_a_test_part(project: Path) -> None:
         "manifest.json",
     }
     n = len(TALES)
-    sizes = {"train": int(n * 0.9), "val": int(n * 0.95) - int(n * 0.9), "test": n - int(n * 0.95)}
+    first, second = n * 90 // 100, n * 95 // 100
+    sizes = {"train": first, "val": second - first, "test": n - second}
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["val_fraction"], manifest["test_fraction"]) == (0.05, 0.05)
     assert manifest["counts"] == manifest["bytes"] == sizes
@@ -162,7 +175,7 @@ def test_byte_pairs_are_learned_from_the_training_part_alone(project: Path, monk
     text = TALES[:n] + "xyzzy " * 166 + "plugh " * 166
     folder = prepare(written(text), "bpe", 0.09, test_fraction=0.09, bpe_vocab_size=300)
     tokenizer = load_prepared(folder).tokenizer
-    cut = int(len(text) * (1 - 0.18))
+    cut = len(text) * 82 // 100
     assert cut <= n
     assert tokenizer == BPETokenizer.train(text[:cut], 300)
     assert not {b"xy", b"zz", b"pl", b"ug"} & set(tokenizer.vocab.values())
