@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from course_lib import checkpoint
-from course_lib.config import TrainConfig
+from course_lib.config import RunConfig, TrainConfig
 from course_lib.data import Batcher, Prepared
 from course_lib.device import Compute, select
 from course_lib.errors import CourseError, need_whole
@@ -71,16 +71,7 @@ def evaluate(
         need_whole("batch_size", batch_size, 1)
     run_dir = checkpoint.find_run(run)
     about, tokenizer = checkpoint.read_config(run_dir)
-    here = f"mean_loss(checkpoint.load({str(run_dir)!r}"
-    refuse_made_in_python(
-        run_dir, about, "Score it", f"{here}).model, batches.windows())",
-        f"{here}, model=your_model).model, batches.windows())",
-    )  # fmt: skip
-    if split == "test" and not about.data.test_fraction:
-        raise CourseError(
-            f"{run_dir} has no test part: its text was split into training and validation only. Score it with --split "
-            "val, or train a new run with a part that is kept for testing: course train RECIPE --test-fraction 0.05"
-        )
+    _refuse_what_is_not_there(run_dir, about, split)
     loaded = checkpoint.load(run_dir, which)
     data, prepared = text_of_run(run_dir, about, tokenizer, dataset, f"course eval {run_dir}")
     settings = TrainConfig.from_dict(about.train.to_dict() | loaded.state.get("train", {}))  # those of the save
@@ -92,6 +83,18 @@ def evaluate(
     batches.check_ids(getattr(about.model, "vocab_size", prepared.tokenizer.vocab_size))
     loss = _scored(loaded, batches, compute, seed_for(settings.seed, loaded.state["step"], EVALUATION))
     return _evaluation(loss, prepared, split, data.dataset, loaded.state["step"])
+
+
+def _refuse_what_is_not_there(run_dir: Path, about: RunConfig, split: str) -> None:
+    """CourseError for a run whose batches or model only its program makes, and for one without that split."""
+    here, windows = f"mean_loss(checkpoint.load({str(run_dir)!r}", ".model, batches.windows())"
+    refuse_made_in_python(run_dir, about, "Score it", f"{here}){windows}", f"{here}, model=your_model){windows}")
+    assert about.data is not None
+    if split == "test" and not about.data.test_fraction:
+        raise CourseError(
+            f"{run_dir} has no test part: its text was split into training and validation only. Score it with --split "
+            "val, or train a new run with a part that is kept for testing: course train RECIPE --test-fraction 0.05"
+        )
 
 
 def _scored(loaded: checkpoint.Run, batches: Batcher, compute: Compute, seed: int) -> float:
