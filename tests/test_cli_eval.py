@@ -141,6 +141,13 @@ def test_a_test_part_changes_what_is_trained_on_and_the_resume_keeps_it(project:
     assert checkpoint.read_config(run)[0].data.test_fraction == 0.2
 
 
+def test_a_run_that_another_process_trains_is_scored(project: Path) -> None:
+    run = train("gpt")
+    expected = evaluate(run).loss
+    with checkpoint.locked(run):
+        assert evaluate(run).loss == expected
+
+
 def test_it_draws_from_generators_of_its_own(project: Path) -> None:
     run = train("gpt")
     torch.manual_seed(3)
