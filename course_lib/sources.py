@@ -12,6 +12,7 @@ import secrets
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,30 @@ from course_lib.locks import has_no_locks, system_lock
 from course_lib.paths import data_dir, project_root, user_path
 from course_lib.progress import progress_bar
 
+RIGHT_FILE = "Delete it, so that it is fetched afresh, or put the right file there."
+TRY_AGAIN = "What was downloaded is deleted; try again, or provide the file yourself."
+BLOCK = 1 << 20
+"""So many bytes are unpacked at a time."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """One downloadable file. ``sha256`` None means that its publisher revises it now and then."""
+    """One downloadable file. Without any digest its publisher revises it now and then."""
 
     file: str
     url: str
     sha256: str | None
     about: str
+    sha1: str | None = None
+    """The digest of a file whose sha256 nobody has published."""
+    archive: str | None = None
+    """The zip that ``url`` gives, where ``file`` lies in one. The digest is the file's own."""
+
+    @property
+    def digest(self) -> tuple[str, str] | None:
+        """What the file is known by: a kind of digest, as `hashlib` calls it, and its value; None where by nothing."""
+        known = {"sha256": self.sha256, "sha1": self.sha1}
+        return next(((kind, value) for kind, value in known.items() if value is not None), None)
 
 
 SOURCES = {
@@ -53,19 +69,47 @@ SOURCES = {
         None,
         "The Adventures of Sherlock Holmes, Project Gutenberg's text 1661, 0.6 MB",
     ),
+    "enwik8": Source(
+        "enwik8",
+        "https://mattmahoney.net/dc/enwik8.zip",
+        None,
+        "the first 100,000,000 bytes of the English Wikipedia of March 3, 2006, as XML; 36 MB zipped",
+        sha1="57b8363b814821dc9d47aa4d41f58733519076b2",
+        archive="enwik8.zip",
+    ),
 }
 
 
 def sha256_of(path: Path) -> str:
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """A file's digest of that kind, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def folders_of(name: str) -> list[Path]:
+    """Where a source is looked for: the project's data folder, then a teacher's mirror."""
+    folders = [data_dir() / name]
+    if mirror := os.environ.get("COURSE_DATA"):
+        # A relative folder is meant from the project's root, wherever a notebook happens to run.
+        folders.append(project_root() / user_path(mirror) / name)
+    return folders
+
+
+def on_disk(name: str, source: Source) -> Path | None:
+    """The first of a source's files that is there, not verified; its archive only where the file is nowhere."""
+    files = [source.file] if source.archive is None else [source.file, source.archive]
+    return next((path for file in files for folder in folders_of(name) if (path := folder / file).is_file()), None)
 
 
 def find_source(name: str, source: Source | None = None) -> Path:
-    """The path of a source's file, verified; downloads it where it is nowhere on disk.
+    """The path of a source's file, verified; unpacks or downloads it where it is nowhere on disk.
 
     Raises:
-        CourseError: for an unknown name, a file with another sha256, or one that cannot be had; it says
+        CourseError: for an unknown name, a file with another digest, or one that cannot be had; it says
             what was tried and the two ways to provide the file.
     """
     if source is None:
@@ -73,17 +117,16 @@ def find_source(name: str, source: Source | None = None) -> Path:
             raise CourseError(f"There is no source {name!r}: {nearest(name, list(SOURCES))}")
         source = SOURCES[name]
     here = data_dir() / name / source.file
-    tried = [here]
-    if mirror := os.environ.get("COURSE_DATA"):
-        # A relative folder is meant from the project's root, wherever a notebook happens to run.
-        tried.append(project_root() / user_path(mirror) / name / source.file)
-    for path in tried:
-        if path.is_file():
-            _verify(path, source, "Delete it, so that it is fetched afresh, or put the right file there.")
-            return path
-    looked = " and ".join(str(path) for path in tried)
+    found = on_disk(name, source)
+    if found is not None and found.name == source.file:
+        _verify(found, source, RIGHT_FILE)
+        return found
+    if found is not None:
+        return _unpacked_here(found, source, here)
+    looked = " and ".join(str(folder / source.file) for folder in folders_of(name))
     remedy = (
-        f"Either download {source.url} on a machine with a network and put it at {here}, or set COURSE_DATA to a "
+        f"Either download {source.url} on a machine with a network and put it at "
+        f"{here.with_name(source.archive or source.file)}, or set COURSE_DATA to a "
         f"folder that holds {name}/{source.file}. Without it, dataset 'tinytales' needs no download."
     )
     if os.environ.get("COURSE_OFFLINE") == "1":
@@ -95,9 +138,57 @@ def find_source(name: str, source: Source | None = None) -> Path:
     return here
 
 
-def _verify(path: Path, source: Source, remedy: str) -> None:
-    if source.sha256 is not None and (found := sha256_of(path)) != source.sha256:
-        raise CourseError(f"{path} should have the sha256 {source.sha256}; it has {found}. {remedy}")
+def _verify(path: Path, source: Source, remedy: str, name: str | None = None) -> None:
+    """CourseError where a file, which is called ``name``, has another digest."""
+    if source.digest is not None:
+        kind, wanted = source.digest
+        if (found := digest_of(path, kind)) != wanted:
+            raise CourseError(f"{name or path} should have the {kind} {wanted}; it has {found}. {remedy}")
+
+
+def _unpacked_here(archive: Path, source: Source, target: Path) -> Path:
+    """``target``, out of an archive on disk, which stays. Several programs take turns, as in `download`."""
+    remedy = f"Delete {archive}, so that it is fetched afresh, or put the right one there."
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _part_of(target) as part:
+            if target.is_file():  # it came while we waited
+                _verify(target, source, RIGHT_FILE)
+            else:
+                _unpack(archive, source, part.with_suffix(".new"), target, remedy)
+    except OSError as error:
+        raise CourseError(
+            f"Cannot unpack {archive} to {target} ({error}). Free some disk space or check the permissions, then try "
+            "again."
+        ) from error
+    return target
+
+
+def _unpack(archive: Path, source: Source, new: Path, target: Path, remedy: str) -> None:
+    """The file in a zip, by way of ``new``: verified, put at ``target`` in one move; nothing stays where that fails.
+
+    Raises:
+        OSError: where it cannot be written.
+        CourseError: where the zip is damaged, does not hold the file, or the file has another digest.
+    """
+    try:
+        with new.open("wb") as file:
+            for block in _packed(archive, source.file, remedy):
+                file.write(block)
+        _verify(new, source, remedy, f"{source.file} in {archive}")
+        os.replace(new, target)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _packed(archive: Path, name: str, remedy: str) -> Iterator[bytes]:
+    """A file in a zip, a block at a time; CourseError where the zip is damaged or has no such file."""
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as packed:
+            while block := packed.read(BLOCK):
+                yield block
+    except Exception as error:  # of a damaged file zipfile raises errors of all kinds, OSError and ValueError too
+        raise CourseError(f"{archive} should be a zip that holds {name}; it is not ({error}). {remedy}") from error
 
 
 def download(source: Source, target: Path, attempts: int = 3) -> None:
@@ -107,22 +198,26 @@ def download(source: Source, target: Path, attempts: int = 3) -> None:
 
     Raises:
         OSError: where the network or the disk fails ``attempts`` times in a row.
-        CourseError: where what came has another sha256; it is then deleted.
+        CourseError: where what came has another digest, or is no archive; it is then deleted.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with _part_of(target) as part:
         if target.is_file():  # it came while we waited
-            _verify(target, source, "Delete it, so that it is fetched afresh, or put the right file there.")
+            _verify(target, source, RIGHT_FILE)
             return
-        if source.sha256 is None:  # nothing would tell the rest of a newer edition from the rest of this one
+        if source.digest is None:  # nothing would tell the rest of a newer edition from the rest of this one
             part.unlink(missing_ok=True)
         _fetch_whole(source.url, part, attempts)
         try:
-            _verify(part, source, "What was downloaded is deleted; try again, or provide the file yourself.")
+            if source.archive is None:
+                _verify(part, source, TRY_AGAIN)
+                os.replace(part, target)
+            else:  # where the disk is full the part stays, and is not fetched again
+                _unpack(part, source, part.with_suffix(".new"), target, TRY_AGAIN)
+                part.unlink()
         except CourseError:
             part.unlink()
             raise
-        os.replace(part, target)
 
 
 @contextlib.contextmanager

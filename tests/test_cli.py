@@ -70,7 +70,7 @@ def test_help_lists_the_commands_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("prepare", "train", "sample", "inspect", "export", "bench", "record", "doctor"):
+    for command in ("prepare", "train", "sample", "eval", "inspect", "export", "bench", "record", "doctor"):
         assert re.search(rf"^  {command} +[A-Z]", done.stdout, flags=re.MULTILINE), command
     assert done.stdout.endswith(f"\n{__version__}\n")
 
@@ -115,7 +115,7 @@ def test_the_help_of_a_run_shows_its_own_settings(text_run: Path, capsys: pytest
     assert "--n-layer" not in printed
 
 
-@pytest.mark.parametrize("command", ["prepare", "sample", "inspect", "export", "record", "doctor"])
+@pytest.mark.parametrize("command", ["prepare", "sample", "eval", "inspect", "export", "record", "doctor"])
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
         course([command, "--help"])
@@ -135,7 +135,11 @@ def test_prepare_says_what_it_made(project: Path, capsys: pytest.CaptureFixture)
     assert (Path(folder) / "train.bin").stat().st_size == 2 * 900_369
     (project / "some.txt").write_text(TEXT)
     assert course(["prepare", "text:some.txt", "--tokenizer", "byte", "--val-fraction=0.25"]) == 0
-    assert "ByteTokenizer(vocab_size=256); 1,020 training and 340 validation" in capsys.readouterr().out
+    assert "ByteTokenizer(vocab_size=256); 1,020 training and 340 validation tokens" in capsys.readouterr().out
+    assert course(["prepare", "text:some.txt", "--tokenizer=byte", "--val-fraction=0.25", "--test-fraction=0.05"]) == 0
+    folder, counts = capsys.readouterr().out.splitlines()
+    assert counts == "ByteTokenizer(vocab_size=256); 952 training, 340 validation and 68 test tokens"
+    assert (Path(folder) / "test.bin").stat().st_size == 2 * 68
 
 
 def test_train_says_what_it_does(project: Path, capsys: pytest.CaptureFixture) -> None:

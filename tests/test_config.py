@@ -61,8 +61,8 @@ def test_an_unknown_setting_is_told_the_nearest(typed, meant):
 
 
 def test_a_setting_like_no_other_is_told_all():
-    known = r"no setting 'zzz': known are bpe_vocab_size, dataset, sha256, start, tokenizer, val_fraction\."
-    with pytest.raises(CourseError, match=known):
+    known = r"bpe_vocab_size, dataset, sha256, start, test_fraction, tokenizer, val_fraction\."
+    with pytest.raises(CourseError, match=f"no setting 'zzz': known are {known}"):
         DataConfig.from_dict({"zzz": 1})
 
 
@@ -205,6 +205,29 @@ def test_dropout_below_one(dropout):
 def test_the_validation_share_is_a_share(val_fraction):
     with pytest.raises(CourseError, match="val_fraction should be above 0 and below 1"):
         DataConfig(val_fraction=val_fraction)
+
+
+@pytest.mark.parametrize("test_fraction", [1, -0.5, 1.5])
+def test_the_share_for_testing_is_a_share(test_fraction):
+    with pytest.raises(CourseError, match="test_fraction should be at least 0 and below 1"):
+        DataConfig(test_fraction=test_fraction)
+
+
+@steady
+@given(st.integers(1, 100), st.integers(0, 100))
+def test_both_shares_leave_something_for_training(val, test):
+    """In hundredths, so that whole numbers say what is right."""
+    shares = {"val_fraction": val / 100, "test_fraction": test / 100}
+    if val + test < 100:
+        assert DataConfig(**shares).test_fraction == test / 100
+    else:
+        with pytest.raises(CourseError, match="fraction"):
+            DataConfig(**shares)
+
+
+def test_shares_that_leave_nothing_are_told_so():
+    with pytest.raises(CourseError, match=r"together below 1; 0\.6 and 0\.4 are not\. Make one of them smaller"):
+        DataConfig(val_fraction=0.6, test_fraction=0.4)
 
 
 def test_a_copy_is_checked_again():

@@ -4,19 +4,25 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import multiprocessing
 import os
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
+import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from course_lib.data.datasets import WIKITEXT
 from course_lib.errors import CourseError
-from course_lib.sources import SOURCES, Source, download, find_source, sha256_of
+from course_lib.sources import SOURCES, Source, digest_of, download, find_source, sha256_of
 
 CONTENT = random.Random(0).randbytes(200_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -494,6 +500,215 @@ def test_an_unknown_source_is_told_the_nearest(project):
         find_source("tinyshakespear")
 
 
+# Archives -------------------------------------------------------------------------------------------------
+
+
+def zipped(content=CONTENT, name="file.bin", **more):
+    """A zip with one file in it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, **more) as archive:
+        archive.writestr(name, content)
+    return made.getvalue()
+
+
+ZIPPED = zipped()
+SHA1 = hashlib.sha1(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def packed(server):
+    """A source that comes in a zip, and of which only a sha1 is known."""
+    server.content = ZIPPED
+    return replace(source_of(server, sha256=None), sha1=SHA1, archive="file.zip")
+
+
+@pytest.fixture
+def archive(here):
+    """Where a zip lies that somebody put there."""
+    here.parent.mkdir(parents=True)
+    return here.with_name("file.zip")
+
+
+def test_an_archive_is_unpacked_and_only_the_file_stays(server, here, packed):
+    assert find_source("thing", packed) == here
+    assert here.read_bytes() == CONTENT
+    assert find_source("thing", packed) == here
+    assert server.ranges == [None]
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_an_archive_that_is_cut_off_is_resumed(server, here, packed):
+    server.cuts = [70_000, 100_000]
+    find_source("thing", packed)
+    assert here.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=70000-", "bytes=170000-"]
+    assert server.sent == len(ZIPPED)  # no byte came twice
+
+
+def test_an_archive_that_is_cut_off_for_good_is_gone_on_with_by_the_next_call(server, here, part, packed):
+    server.cuts = [60, 0, 0]
+    with pytest.raises(CourseError, match="cut off after 60 of") as caught:
+        find_source("thing", packed)
+    assert f"and put it at {here.with_name('file.zip')}, or set COURSE_DATA" in str(caught.value)
+    assert [path for path in here.parent.iterdir() if path.suffix != ".lock"] == [part]
+    find_source("thing", packed)
+    assert server.ranges[3:] == ["bytes=60-"]
+    assert list(here.parent.iterdir()) == [here]
+
+
+WRONG = {
+    "a byte in the middle is another": (
+        ZIPPED[:90_000] + bytes([ZIPPED[90_000] ^ 1]) + ZIPPED[90_001:],
+        "should be a zip",
+    ),
+    "the end is missing": (ZIPPED[:-30], "should be a zip"),
+    "the beginning is missing": (ZIPPED[30:], "should be a zip"),
+    "a page that says no": (b"<html>Try later</html>", "should be a zip"),
+    "empty": (b"", "should be a zip"),
+    "another file in it": (zipped(name="other.bin"), "should be a zip that holds file.bin"),
+    "another content": (
+        zipped(CONTENT[:-1] + b"?"),
+        f"file.bin in .* should have the sha1 {SHA1}; it has [0-9a-f]{{40}}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "complaint"), WRONG.values(), ids=WRONG)
+def test_a_wrong_archive_is_deleted_when_it_came_and_left_when_somebody_put_it_there(
+    server, here, archive, packed, content, complaint
+):
+    server.content = content
+    with pytest.raises(CourseError, match=rf"{complaint}.* What was downloaded is deleted; try again"):
+        find_source("thing", packed)
+    assert not [path for path in here.parent.iterdir() if path.suffix != ".lock"]
+    asked = len(server.ranges)
+    archive.write_bytes(content)
+    with pytest.raises(CourseError, match=rf"{complaint}.* Delete {archive}, so that it is fetched afresh"):
+        find_source("thing", packed)
+    assert archive.read_bytes() == content
+    assert not [path for path in here.parent.iterdir() if path.suffix != ".lock" and path != archive]
+    assert len(server.ranges) == asked
+    archive.unlink()
+    server.content = ZIPPED
+    assert find_source("thing", packed).read_bytes() == CONTENT
+    assert list(here.parent.iterdir()) == [here]
+
+
+def test_whatever_is_wrong_with_an_archive_is_a_sentence(server, here, archive, packed):
+    """Bytes changed anywhere, most of all in what zipfile reads its numbers from."""
+    content = CONTENT[:2000]
+    packed = replace(packed, sha1=hashlib.sha1(content).hexdigest())
+    whole, chance = zipped(content), random.Random(0)
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            place = chance.choice([chance.randrange(len(whole)), chance.randrange(40), -1 - chance.randrange(100)])
+            damaged[place] = chance.randrange(256)
+        archive.write_bytes(damaged)
+        with contextlib.suppress(CourseError):
+            assert find_source("thing", packed).read_bytes() == content
+            here.unlink()
+        assert not here.exists()
+        assert not [path for path in here.parent.iterdir() if path.suffix not in (".lock", ".zip")]
+    assert server.ranges == []
+
+
+@pytest.mark.parametrize("place", ["here", "mirror"])
+def test_an_archive_that_is_there_is_unpacked_into_data_without_a_network(
+    server, here, mirror, packed, monkeypatch, place
+):
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    archive = {"here": here, "mirror": mirror}[place].with_name("file.zip")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    archive.write_bytes(ZIPPED)
+    assert find_source("thing", packed) == here
+    assert here.read_bytes() == CONTENT
+    assert archive.read_bytes() == ZIPPED
+    assert {*here.parent.iterdir(), *mirror.parent.iterdir()} == {here, archive}
+    assert server.ranges == []
+
+
+def test_a_file_that_is_unpacked_comes_before_every_archive(server, here, mirror, archive, packed):
+    archive.write_bytes(b"not looked at")
+    mirror.write_bytes(CONTENT)
+    assert find_source("thing", packed) == mirror
+    mirror.write_bytes(b"another")
+    with pytest.raises(CourseError, match=f"{mirror} should have the sha1 {SHA1}; it has .* Delete it"):
+        find_source("thing", packed)
+
+
+def test_one_who_was_killed_while_it_unpacked_costs_no_second_download(server, here, part, packed):
+    part.parent.mkdir(parents=True)
+    part.write_bytes(ZIPPED)
+    here.with_name("file.bin.new").write_bytes(CONTENT * 2)
+    find_source("thing", packed)
+    assert here.read_bytes() == CONTENT
+    assert server.sent == 0
+    assert list(here.parent.iterdir()) == [here]
+
+
+FULL = """
+import resource, signal, sys
+from course_lib.errors import CourseError
+from course_lib.sources import Source, find_source
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
+try:
+    find_source("thing", Source("file.bin", sys.argv[1], None, "", sha1=sys.argv[2], archive="file.zip"))
+except CourseError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("has_come", [False, True], ids=["downloaded", "put there"])
+def test_a_disk_that_is_full_half_way(server, here, part, archive, packed, has_come):
+    """A real limit, in a process of its own: the zip fits and what is in it does not."""
+    pytest.importorskip("resource")
+    content = bytes(1_000_000)
+    server.content = zipped(content)
+    packed = replace(packed, sha1=hashlib.sha1(content).hexdigest())
+    if has_come:
+        archive.write_bytes(server.content)
+    command = [sys.executable, "-c", FULL, packed.url, packed.sha1]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "File too large" in done.stdout
+    assert ("Free some disk space" if has_come else "downloading it failed") in done.stdout
+    kept = archive if has_come else part
+    assert [path for path in here.parent.iterdir() if path.suffix != ".lock"] == [kept]
+    assert kept.read_bytes() == server.content
+    assert find_source("thing", packed).read_bytes() == content  # there is room again
+    assert server.sent == (0 if has_come else len(server.content))  # and nothing came twice
+    assert set(here.parent.iterdir()) == ({here, archive} if has_come else {here})
+
+
+@pytest.mark.parametrize("has_come", [False, True], ids=["downloaded", "put there"])
+def test_many_that_want_an_archive_at_once(server, here, archive, packed, has_come):
+    if has_come:
+        archive.write_bytes(ZIPPED)
+    with threads(server, here, 8, packed) as errors:
+        pass
+    assert errors == []
+    assert here.read_bytes() == CONTENT
+    assert len(server.ranges) == (0 if has_come else 1)
+    assert set(here.parent.iterdir()) == ({here, archive} if has_come else {here})
+
+
+@pytest.mark.parametrize("has_come", [False, True], ids=["downloaded", "put there"])
+def test_without_locks_many_unpack_and_nothing_is_left(server, here, archive, packed, monkeypatch, has_come):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    if has_come:
+        archive.write_bytes(ZIPPED)
+    with threads(server, here, 4, packed) as errors:
+        pass
+    assert errors == []
+    assert here.read_bytes() == CONTENT
+    assert set(here.parent.iterdir()) == ({here, archive} if has_come else {here})
+
+
 # What the course knows ------------------------------------------------------------------------------------
 
 
@@ -501,13 +716,22 @@ def test_the_bundled_sources_are_well_formed():
     for name, source in [*SOURCES.items(), *(("wikitext", source) for source in WIKITEXT)]:
         assert re.fullmatch(r"[a-z0-9_]+", name)
         assert source.url.startswith("https://")
-        assert source.url.endswith(source.file)
+        assert source.url.endswith(source.archive or source.file)
         assert source.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", source.sha256)
+        assert source.sha1 is None or re.fullmatch(r"[0-9a-f]{40}", source.sha1)
+        assert source.sha256 is None or source.sha1 is None  # one is looked at, the stronger one
         assert source.about
     assert SOURCES["tinyshakespeare"].sha256.startswith("86c4e6aa")
 
 
-def test_sha256_against_a_published_value(tmp_path):
-    """FIPS 180-2, appendix B.1."""
+def test_digests_against_published_values(tmp_path):
+    """FIPS 180-2, appendices A.1 and B.1."""
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest_of(tmp_path / "a", "sha1") == "a9993e364706816aba3e25717850c26c9cd0d89d"
+
+
+def test_the_page_of_enwik8_says_what_the_library_checks():
+    page = (Path(__file__).parents[1] / "data" / "enwik8" / "README.md").read_text(encoding="utf-8")
+    kind, value = SOURCES["enwik8"].digest
+    assert f"| {kind} | {value}" in page

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from course_lib import __version__
 from course_lib.cli.parse import parse
-from course_lib.paths import data_dir, project_root, runs_dir, user_path
+from course_lib.paths import project_root, runs_dir, user_path
 
 DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
 
@@ -22,7 +22,8 @@ class PrepareSettings:
     dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
     tokenizer: Annotated[str, arg(help="char, byte, bpe, gpt2, or auto (what the corpus is meant for).")] = "auto"
     bpe_vocab_size: Annotated[int, arg(help="V of a tokenizer that is learned by bpe.")] = 1024
-    val_fraction: Annotated[float, arg(help="The share at the end that is kept for validation.")] = 0.1
+    val_fraction: Annotated[float, arg(help="The share for validation: at the end, or before the test part.")] = 0.1
+    test_fraction: Annotated[float, arg(help="The share for testing, at the very end; 0 for no such part.")] = 0.0
     processes: Annotated[int | None, arg(help="How many share the work on byte pairs; by default all cores.")] = None
 
 
@@ -31,13 +32,13 @@ def prepare(args: list[str]) -> None:
     from course_lib.config import DataConfig
     from course_lib.data import prepared_for
 
-    s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin and val.bin.")
-    settings = {"tokenizer": s.tokenizer, "val_fraction": s.val_fraction, "bpe_vocab_size": s.bpe_vocab_size}
-    prepared = prepared_for(DataConfig(s.dataset, **settings), processes=s.processes)
+    s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin, val.bin and test.bin.")
+    settings = {name: value for name, value in vars(s).items() if name in DataConfig.names()}
+    prepared = prepared_for(DataConfig(**settings), processes=s.processes)
     counts = prepared.manifest["counts"]
-    print(
-        f"{prepared.folder}\n{prepared.tokenizer}; {counts['train']:,} training and {counts['val']:,} validation tokens"
-    )
+    words = {"train": "training", "val": "validation", "test": "test"}
+    *others, last = (f"{counts[split]:,} {words[split]}" for split in prepared.splits)
+    print(f"{prepared.folder}\n{prepared.tokenizer}; {', '.join(others)} and {last} tokens")
 
 
 MEASURED = "step, generate, cpp, recipe, micro, bpe, agiformer, lab"
@@ -87,7 +88,7 @@ def doctor(args: list[str]) -> None:
     """Say what was found here, as a report to paste when asking for help."""
     parse(DoctorSettings, args, "course doctor", "Say what was found here, as a report to paste.")
     from course_lib.device import processor
-    from course_lib.sources import SOURCES
+    from course_lib.sources import SOURCES, on_disk
 
     print(f"course_lib {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"python: {sys.executable}")
@@ -103,9 +104,7 @@ def doctor(args: list[str]) -> None:
     mirror = os.environ.get("COURSE_DATA")
     print(f"COURSE_DATA: {mirror or 'not set'}; COURSE_OFFLINE: {os.environ.get('COURSE_OFFLINE', 'not set')}")
     for name, source in SOURCES.items():
-        places = [data_dir(), *([root / user_path(mirror)] if mirror else [])]
-        found = [str(p / name / source.file) for p in places if (p / name / source.file).is_file()]
-        print(f"source {name}: {found[0] if found else 'not here yet; it is downloaded when first used'}")
+        print(f"source {name}: {on_disk(name, source) or 'not here yet; it is downloaded when first used'}")
     runs = sorted(p.parent.name for p in runs_dir().glob("*/config.json"))
     print(f"runs: {', '.join(runs[-5:]) or 'none yet'}" + (f" (and {len(runs) - 5} more)" if len(runs) > 5 else ""))
 

@@ -18,7 +18,9 @@ class DataConfig(Config):
     bpe_vocab_size: int = 1024
     """V of a tokenizer that is learned by bpe: 256 bytes, and the rest merges."""
     val_fraction: float = 0.1
-    """The share of the text, at its end, that is kept for validation."""
+    """The share of the text that is kept for validation: at its end, or before the part for testing."""
+    test_fraction: float = 0.0
+    """The share at the text's very end that is kept for testing; 0 means that there is no such part."""
     sha256: str | None = None
     """The sha256 of the text, as it was when the run began; None where it is not known yet."""
     start: str = "\n"
@@ -27,6 +29,12 @@ class DataConfig(Config):
     def _check(self) -> None:
         self._need("bpe_vocab_size", self.bpe_vocab_size >= 256, "at least 256, as there are so many bytes")
         self._need("val_fraction", 0 < self.val_fraction < 1, "above 0 and below 1")
+        self._need("test_fraction", 0 <= self.test_fraction < 1, "at least 0 and below 1")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise CourseError(
+                f"val_fraction and test_fraction should leave a part of the text for training: together below 1; "
+                f"{self.val_fraction:g} and {self.test_fraction:g} are not. Make one of them smaller."
+            )
 
 
 @dataclass(frozen=True)

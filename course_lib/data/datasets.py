@@ -30,7 +30,9 @@ class Corpus:
     lines: Callable[[int], dict[str, float]] | None = None
     grade: Callable[[str], Grade] | None = None
     blocks: Callable[[], Iterator[Any]] | None = None
-    """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes of ``bytes:PATH``."""
+    """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes where it is raw."""
+    is_raw: bool = False
+    """Whether its bytes are no text here, whatever they are: it is split between bytes, and each is a token."""
 
 
 ADDRESS = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
@@ -99,6 +101,13 @@ CORPORA = {
     "shakespeare_char": Corpus(lambda: _shakespeare().encode(), "char", "Tiny Shakespeare, by characters"),
     "shakespeare": Corpus(lambda: _shakespeare().encode(), "gpt2", "Tiny Shakespeare, by GPT-2's vocabulary"),
     "holmes": Corpus(_holmes_bytes, "char", "The Adventures of Sherlock Holmes, by characters"),
+    "enwik8": Corpus(
+        lambda: _source_bytes("enwik8"),
+        "byte",
+        "100 MB of the English Wikipedia, by bytes",
+        blocks=lambda: byte_blocks(str(find_source("enwik8"))),
+        is_raw=True,  # so that a split of 90, 5 and 5 percent is at the bytes where everybody's is
+    ),
     "wikitext": Corpus(_wikitext_bytes, "byte", "120 articles of the English Wikipedia (WikiText-2), by bytes"),
 }
 
@@ -135,7 +144,9 @@ def find_corpus(name: str) -> Corpus:
             lambda: read_text(path, name).encode(), "char", f"your text {path}",
             blocks=lambda: text_blocks(path, name),
         )  # fmt: skip
-    return Corpus(lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path))
+    return Corpus(
+        lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path), is_raw=True
+    )
 
 
 def full_name(name: str) -> str:
@@ -162,5 +173,5 @@ def load_bytes(name: str) -> bytes:
 
 def load_text(name: str) -> str:
     """The corpus ``name`` as text; raises CourseError where it cannot be had or is no text in UTF-8."""
-    content = load_bytes(name)
-    return to_text(content, name) if name.startswith("bytes:") else content.decode()
+    corpus = find_corpus(name)
+    return to_text(corpus.read(), name) if corpus.is_raw else corpus.read().decode()

@@ -1,5 +1,6 @@
 """Text to ids on disk, block by block and by several processes: they are never in memory as a whole."""
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,6 @@ from course_lib.data.streams import Block, Stream, to_bytes
 from course_lib.processes import in_turn
 from course_lib.tokenizers import Tokenizer
 
-SPLITS = ("train", "val")
-
 
 def token_dtype(vocab_size: int) -> np.dtype:
     """The smallest of uint16 and uint32 (little-endian) that holds every id."""
@@ -19,18 +18,21 @@ def token_dtype(vocab_size: int) -> np.dtype:
 
 
 def write_tokens(
-    folder: Path, stream: Stream, tokenizer: Tokenizer, val_fraction: float, processes: int
+    folder: Path, stream: Stream, tokenizer: Tokenizer, parts: dict[str, tuple[int, int | None]], processes: int
 ) -> dict[str, dict[str, int]]:
-    """Encode both parts of a text into ``train.bin`` and ``val.bin``; the same ids, however many processes do it.
+    """Encode each part of a text into ``<part>.bin``; the same ids, however many processes do it.
+
+    Args:
+        parts: where each begins and ends, see `Stream.parts`.
 
     Returns:
         ``counts`` and ``bytes``: how many ids, and bytes of text, each part has.
     """
-    counts, sizes = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    counts, sizes = dict.fromkeys(parts, 0), dict.fromkeys(parts, 0)
     work = partial(_encoded, tokenizer, token_dtype(tokenizer.vocab_size))
-    blocks = _placed(stream, tokenizer, stream.cut(val_fraction))
-    with (folder / "train.bin").open("wb") as train, (folder / "val.bin").open("wb") as val:
-        files = {"train": train, "val": val}
+    blocks = _placed(stream, tokenizer, parts)
+    with contextlib.ExitStack() as opened:
+        files = {split: opened.enter_context((folder / f"{split}.bin").open("wb")) for split in parts}
         for split, ids, size in in_turn(work, blocks, processes):
             ids.tofile(files[split])
             counts[split] += len(ids)
@@ -38,9 +40,11 @@ def write_tokens(
     return {"counts": counts, "bytes": sizes}
 
 
-def _placed(stream: Stream, tokenizer: Tokenizer, cut: int) -> Iterator[tuple[str, int, Block]]:
-    """The blocks of both parts as they can be encoded one by one, each with its place in the whole text."""
-    for split, (place, end) in zip(SPLITS, ((0, cut), (cut, None)), strict=True):
+def _placed(
+    stream: Stream, tokenizer: Tokenizer, parts: dict[str, tuple[int, int | None]]
+) -> Iterator[tuple[str, int, Block]]:
+    """The blocks of all parts as they can be encoded one by one, each with its place in the whole text."""
+    for split, (place, end) in parts.items():
         raw = stream.is_raw
         blocks: Iterator[Block] = stream.blocks(place, end) if raw else tokenizer.blocks(stream.texts(place, end))
         for block in blocks:

@@ -1,4 +1,4 @@
-"""Text -> ``train.bin``, ``val.bin`` and ``manifest.json``: ids on disk, ready to be mapped into memory."""
+"""Text -> ``train.bin``, ``val.bin``, ``test.bin`` and ``manifest.json``: ids on disk, to be mapped into memory."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from course_lib.config import DataConfig
 from course_lib.data.datasets import own_path, short_name
-from course_lib.data.encoding import SPLITS, token_dtype, write_tokens
+from course_lib.data.encoding import token_dtype, write_tokens
 from course_lib.data.streams import Stream
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
@@ -39,6 +39,11 @@ class Prepared:
     def path(self, split: str) -> Path:
         return self.folder / f"{split}.bin"
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The parts that the text has: ``train``, ``val``, and ``test`` where a share was kept for it."""
+        return _splits(self.manifest)
+
     def bytes_per_token(self, split: str) -> float:
         return self.manifest["bytes"][split] / self.manifest["counts"][split]
 
@@ -49,7 +54,7 @@ def prepared_for(
     """The text of a run, prepared as its settings say, or by a tokenizer that is there already."""
     folder = prepare(
         data.dataset, tokenizer or data.tokenizer, data.val_fraction, stream=stream,
-        bpe_vocab_size=data.bpe_vocab_size, processes=processes,
+        bpe_vocab_size=data.bpe_vocab_size, processes=processes, test_fraction=data.test_fraction,
     )  # fmt: skip
     return load_prepared(folder)
 
@@ -65,7 +70,7 @@ def found_prepared(data: DataConfig, tokenizer: Tokenizer) -> Prepared | None:
 
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
-    stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,
+    stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1, test_fraction: float = 0.0,
 ) -> Path:  # fmt: skip
     """Encode a corpus once, block by block, so that it need not fit into memory; later calls find the folder again.
 
@@ -73,40 +78,52 @@ def prepare(
         name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
         tokenizer: a ready one, or ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``
             (what the corpus is meant for).
-        val_fraction: the share at the text's end that becomes the validation split.
+        val_fraction: the share that becomes the validation split: at the text's end, or before the test split.
         data: the data folder; by default the project's.
         stream: the corpus, where it has been read already.
         bpe_vocab_size: V of a tokenizer that is to be learned by ``bpe``.
         processes: how many share the work on byte pairs, with the same result; None is one for each core, where the
             text is long enough. A script asks for several under ``if __name__ == "__main__"``.
+        test_fraction: the share at the text's very end that becomes the test split; 0 for none.
 
     Returns:
-        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``.
+        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``, with ``-test<test_fraction>`` behind it
+        where that is not 0.
 
     Raises:
-        CourseError: for a text that cannot be had, read or encoded, or a folder that cannot be written.
+        CourseError: for other shares, a text that cannot be had, read or encoded, a folder that cannot be written.
     """
-    if not 0 < val_fraction < 1:
-        raise CourseError(f"val_fraction should be above 0 and below 1; it is {val_fraction}.")
+    shares = _shares(DataConfig(val_fraction=val_fraction, test_fraction=test_fraction).to_dict())
     stream = stream or Stream(name)
-    kind = _kind(tokenizer, stream)
+    kind, parts = _kind(tokenizer, stream), stream.parts(**shares)
     processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
-    known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, "val_fraction": val_fraction}
+    known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, **shares}
     known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
     folders = Path(data or data_dir()) / "prepared"
     if kind == "bpe" and (found := _learned_before(folders, known)):
         return found
     if isinstance(kind, str):
-        kind = _make_tokenizer(kind, stream, val_fraction, bpe_vocab_size, processes)
-    folder = folders / _folder_name(name, stream.sha256, kind, val_fraction)
-    if _is_ready(folder, stream.sha256, val_fraction):
+        kind = _make_tokenizer(kind, stream, parts, bpe_vocab_size, processes)
+    folder = folders / _folder_name(name, stream.sha256, kind, shares)
+    if _is_ready(folder, known):
         return folder
     # Numbers for letters are looked up in no time: to hand the letters to another process would take longer.
     processes = processes if isinstance(kind, BPETokenizer) else 1
     with _one_at_a_time(folder.parent.parent):
-        if not _is_ready(folder, stream.sha256, val_fraction):  # it may have come while we waited
-            _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, val_fraction, processes))
+        if not _is_ready(folder, known):  # it may have come while we waited
+            _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
     return folder
+
+
+def _shares(settings: dict[str, Any]) -> dict[str, float]:
+    """How a text is split, by `DataConfig` or by a manifest. No part for testing goes without saying, as it did when
+    there was none."""
+    shares = {"val_fraction": settings["val_fraction"], "test_fraction": settings.get("test_fraction", 0.0)}
+    return shares if shares["test_fraction"] else {"val_fraction": shares["val_fraction"]}
+
+
+def _splits(settings: dict[str, Any]) -> tuple[str, ...]:
+    return ("train", "val", "test") if "test_fraction" in _shares(settings) else ("train", "val")
 
 
 def _kind(asked: Tokenizer | str, stream: Stream) -> Tokenizer | str:
@@ -128,7 +145,7 @@ def _manifest(known: dict[str, Any], tokenizer: Tokenizer, sizes: dict[str, dict
         "tokenizer": tokenizer.fingerprint(),
         "vocab_size": tokenizer.vocab_size,
         "dtype": token_dtype(tokenizer.vocab_size).name,
-        "val_fraction": known["val_fraction"],
+        **_shares(known),
     }
     return manifest | sizes | known  # what else is known comes last
 
@@ -146,15 +163,17 @@ def _one_at_a_time(data: Path) -> Iterator[None]:
         lock.release()
 
 
-def _make_tokenizer(kind: str, stream: Stream, val_fraction: float, bpe_vocab_size: int, processes: int) -> Tokenizer:
+def _make_tokenizer(
+    kind: str, stream: Stream, parts: dict[str, tuple[int, int | None]], bpe_vocab_size: int, processes: int
+) -> Tokenizer:
     if kind == "byte":
         return ByteTokenizer()
     if kind == "gpt2":
         return BPETokenizer.gpt2()
-    if kind == "char":
+    if kind == "char":  # which characters there are: one that only another part has could not be read there
         return CharTokenizer.train(stream.texts())
-    # Of what is validated on nothing is learned, nor is the vocabulary.
-    return BPETokenizer.train(stream.texts(end=stream.cut(val_fraction)), bpe_vocab_size, processes=processes)
+    # Of what is validated or tested on nothing is learned, nor is the vocabulary.
+    return BPETokenizer.train(stream.texts(*parts["train"]), bpe_vocab_size, processes=processes)
 
 
 def _learned_before(folders: Path, known: dict[str, Any]) -> Path | None:
@@ -164,26 +183,27 @@ def _learned_before(folders: Path, known: dict[str, Any]) -> Path | None:
             manifest = read_manifest(path.parent)
         except CourseError:
             continue
-        if known.items() <= manifest.items() and _is_ready(path.parent, known["sha256"], known["val_fraction"]):
+        if known.items() <= manifest.items() and _is_ready(path.parent, known):
             return path.parent
     return None
 
 
-def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, val_fraction: float) -> str:
+def _folder_name(name: str, sha256: str, tokenizer: Tokenizer, shares: dict[str, float]) -> str:
     """A name that tells what is in the folder; files of one name but other content get different ones."""
-    parts = [short_name(name), tokenizer.fingerprint(), f"val{val_fraction:g}"]
+    parts = [short_name(name), tokenizer.fingerprint()]
+    parts += [f"{share.removesuffix('_fraction')}{value:g}" for share, value in shares.items()]
     if own_path(name) is not None:
         parts = [name.partition(":")[0], parts[0], sha256[:8], *parts[1:]]
     return "-".join(parts)
 
 
-def _is_ready(folder: Path, sha256: str, val_fraction: float) -> bool:
-    """Whether ``folder`` holds this very text, split the same way, undamaged."""
+def _is_ready(folder: Path, known: dict[str, Any]) -> bool:
+    """Whether ``folder`` holds the very text that is known, split the same way, undamaged."""
     try:
         prepared = load_prepared(folder)
     except CourseError:
         return False
-    return prepared.manifest["sha256"] == sha256 and prepared.manifest["val_fraction"] == val_fraction
+    return prepared.manifest["sha256"] == known["sha256"] and _shares(prepared.manifest) == _shares(known)
 
 
 def _write(
@@ -209,7 +229,7 @@ def _write(
             os.replace(folder, scratch / "old")
         os.replace(new, folder)
     except OSError as error:
-        if _is_ready(folder, known["sha256"], known["val_fraction"]):  # another process was faster
+        if _is_ready(folder, known):  # another process was faster
             return
         if not folder.exists() and (scratch / "old").exists():
             os.replace(scratch / "old", folder)
@@ -228,7 +248,7 @@ def load_prepared(folder: str | Path) -> Prepared:
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint() != manifest["tokenizer"]:
         raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
-    for split in SPLITS:
+    for split in _splits(manifest):
         open_tokens(folder / f"{split}.bin")
     return Prepared(folder, tokenizer, manifest)
 
@@ -240,8 +260,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         known = {"uint16", "uint32"}
         fits = manifest["format"] == FORMAT and manifest["dtype"] in known and manifest["vocab_size"] >= 1
-        fits = fits and all(isinstance(manifest[part][s], int) for part in ("counts", "bytes") for s in SPLITS)
-        if not (fits and {"sha256", "tokenizer", "val_fraction"} <= manifest.keys()):
+        splits = _splits(manifest)
+        fits = fits and all(isinstance(manifest[part][s], int) for part in ("counts", "bytes") for s in splits)
+        if not (fits and {"sha256", "tokenizer"} <= manifest.keys()):
             raise KeyError("a field")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CourseError(
@@ -258,7 +279,7 @@ def open_tokens(path: str | Path) -> np.ndarray:
     manifest = read_manifest(path.parent)
     if path.stem not in manifest["counts"] or path.suffix != ".bin":
         raise CourseError(
-            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in SPLITS)}; not {path.name}."
+            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in _splits(manifest))}; not {path.name}."
         )
     dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
     try:

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 
 Block = str | bytes
-"""A piece of a text, or of the raw bytes of ``bytes:PATH``."""
+"""A piece of a text, or of what is raw: bytes."""
 
 
 class Stream:
@@ -25,7 +26,7 @@ class Stream:
     def __init__(self, name: str) -> None:
         corpus = find_corpus(name)
         self.name, self.tokenizer = name, corpus.tokenizer
-        self.is_raw = name.startswith("bytes:")
+        self.is_raw = corpus.is_raw
         self._read: Callable[[], Iterator[Block]]
         self._may_change = corpus.blocks is not None
         if corpus.blocks is not None:
@@ -39,9 +40,18 @@ class Stream:
             sha256.update(to_bytes(block))
         self.sha256 = sha256.hexdigest()
 
-    def cut(self, val_fraction: float) -> int:
-        """Where the part for validation begins."""
-        return int(self.length * (1 - val_fraction))
+    def parts(self, val_fraction: float, test_fraction: float = 0.0) -> dict[str, tuple[int, int | None]]:
+        """Where each part begins and ends, in the order of the text; None is the text's end.
+
+        They are train, val and, where it has a share, test.
+        """
+        if not test_fraction:  # older runs were cut here: not a character may move
+            cut = int(self.length * (1 - val_fraction))
+            return {"train": (0, cut), "val": (cut, None)}
+        # In decimals, as they are written: of floats 1 - 0.05 - 0.05 is a little less than 0.9, and a byte is missing.
+        val, test = (Fraction(str(float(fraction))) for fraction in (val_fraction, test_fraction))
+        cut, last = int(self.length * (1 - val - test)), int(self.length * (1 - test))
+        return {"train": (0, cut), "val": (cut, last), "test": (last, None)}
 
     def texts(self, start: int = 0, end: int | None = None) -> Iterator[str]:
         """`blocks` of what is not raw."""

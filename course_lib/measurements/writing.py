@@ -8,6 +8,7 @@ import torch
 from course_lib.corpora import tinytales
 from course_lib.corpora.writing import survey
 from course_lib.data.datasets import find_corpus
+from course_lib.data.streams import Stream
 from course_lib.measurements.names import Measured
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe
@@ -54,8 +55,8 @@ def measure_writing(recipe: Recipe, n_seeds: int) -> Measured:
     Details: ``tried`` has the settings; ``writing`` what each came to, one entry for each seed; ``grammar`` the same of
     fresh stories by the grammar itself; ``samples`` how each setting's first text begins, of the first seed.
     """
-    source = find_corpus(recipe.data.dataset).read().decode()
-    source = source[: int(len(source) * (1 - recipe.data.val_fraction))]  # what it was trained on
+    stream, shares = Stream(recipe.data.dataset), (recipe.data.val_fraction, recipe.data.test_fraction)
+    source = "".join(stream.texts(*stream.parts(*shares)["train"]))  # what it was trained on
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "tried": WRITING}
     fresh = [tinytales.tinytales_text(SAMPLE_LENGTH, seed) for seed in range(1, SAMPLES + 1)]  # the source has seed 0
     details |= {"seeds": [], "val_loss": [], "writing": [], "samples": {}}

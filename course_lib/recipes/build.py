@@ -13,13 +13,12 @@ from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, Prepared, load_prepared, prepared_for
 from course_lib.data.datasets import find_corpus, full_name
-from course_lib.data.streams import Stream
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model
-from course_lib.paths import runs_dir, user_path
+from course_lib.paths import runs_dir
 from course_lib.recipes import Recipe
-from course_lib.tokenizers import Tokenizer
+from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.training import Trainer
 from course_lib.training.resuming import Save, refuse_without_optimizer
 
@@ -74,8 +73,7 @@ def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | No
         save = Save.read(run_dir, which)
         about = save.about
         _refuse_what_is_unknown(run_dir, about, save.state)
-        data = _moved(run_dir, about, dataset)
-        prepared = _prepare_again(run_dir, data, save.tokenizer)
+        data, prepared = text_of_run(run_dir, about, save.tokenizer, dataset, f"course train --resume {run_dir}")
         config = TrainConfig.from_dict(save.state["train"]).replace(**changes)
         batches, val_batches = build_batchers(prepared, config, about.model.block_size)
         trainer = Trainer.resume(save, batches, val_batches, **changes)
@@ -87,60 +85,14 @@ def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | No
 
 def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, Any]) -> None:
     """CourseError for a run that only the program it comes from can go on with."""
-    unsaid = about.recipe == "custom" and about.data == DataConfig()  # trainers wrote this before they left it out
-    if about.data is None or unsaid:
-        raise CourseError(
-            f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
-            f"be made again. Go on with it there: Trainer.resume({str(run_dir)!r}, batches, val_batches)"
-        )
-    if not hasattr(about.model, "block_size"):
-        raise CourseError(
-            f"{run_dir} holds a model of its own, which only its program knows. Go on with it in Python: "
-            f"Trainer.resume({str(run_dir)!r}, batches, val_batches, model=your_model)"
-        )
+    call = f"Trainer.resume({str(run_dir)!r}, batches, val_batches"
+    refuse_made_in_python(run_dir, about, "Go on with it", f"{call})", f"{call}, model=your_model)")
     refuse_without_optimizer(run_dir, state)
     if state.get("own_loss"):
         raise CourseError(
             f"{run_dir} is trained with a loss of its own, which only its program knows. Go on with it in Python: "
-            f"Trainer.resume({str(run_dir)!r}, batches, val_batches, loss)"
+            f"{call}, loss)"
         )
-
-
-def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
-    """The run's data, read from ``dataset`` where that is given; `_prepare_again` checks that it is the same text."""
-    assert about.data is not None
-    old = about.data.dataset
-    if dataset is None or full_name(dataset) == full_name(old):
-        return about.data
-    if about.data.sha256 is None:
-        raise CourseError(
-            f"{run_dir} does not keep the sha256 of its text, so nobody can say whether {dataset} is the same. Put the "
-            f"text back to where it was ({old})."
-        )
-    if old.startswith("bytes:") != dataset.startswith("bytes:"):  # they are split at different places
-        raise CourseError(f"{run_dir} is trained on {old}; --dataset {dataset} would read it in another way.")
-    return about.data.replace(dataset=full_name(dataset))
-
-
-def _prepare_again(run_dir: Path, data: DataConfig, tokenizer: Tokenizer | None) -> Prepared:
-    """The run's text, prepared; CourseError where it cannot be read or is another one."""
-    try:
-        stream = Stream(data.dataset)
-        now = stream.sha256
-        if data.sha256 not in (None, now):  # asked before it is encoded: another text mostly has other characters, too
-            raise CourseError(
-                f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
-                f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
-            )
-        return prepared_for(data, tokenizer, stream)
-    except CourseError as error:
-        scheme, _, path = data.dataset.partition(":")
-        if not path or user_path(path).exists():
-            raise
-        raise CourseError(
-            f"{error} Where the text of {run_dir} has a new place: course train --resume {run_dir} --dataset "
-            f"{scheme}:PATH"
-        ) from error
 
 
 def val_bytes_per_token(trainer: Trainer) -> float:
@@ -153,36 +105,50 @@ def val_bytes_per_token(trainer: Trainer) -> float:
 
 
 def build_batchers(prepared: Prepared, config: TrainConfig, block_size: int) -> tuple[Batcher, Batcher]:
-    """Batches of the two splits, on the device and for the process that will use them."""
+    """Batches of the two splits that training needs, on the device and for the process that will use them.
+
+    Raises:
+        CourseError: where a split is too short, that for testing too: nobody wants to hear so after the training.
+    """
     world: World = current_world()
     device = find(config.device).device if world.backend != "nccl" else f"cuda:{world.local_rank}"
-    share = {"device": device, "rank": world.rank, "world_size": world.size}
+    share = {"seed": config.seed, "device": device, "rank": world.rank, "world_size": world.size}
+    val_batch_size = config.batch_size
+    if config.eval_batches is None:
+        val_batch_size = scoring_batch_size(prepared, "val", device, block_size)
+    train = open_split(prepared, "train", config.batch_size, block_size, grad_accum=config.grad_accum, **share)
+    val = open_split(prepared, "val", val_batch_size, block_size, grad_accum=world.size, **share)
+    counts = prepared.manifest["counts"]
+    if counts.get("test", block_size + 1) <= block_size:
+        raise too_short("test", prepared.manifest["corpus"], counts, block_size)
+    return train, val
+
+
+def scoring_batch_size(prepared: Prepared, split: str, device: str, block_size: int) -> int:
+    """How many windows of a split are best scored at once where all of it is scored."""
     at_once = SCORING_TOKENS if device == "cpu" else SCORING_LOGITS // prepared.tokenizer.vocab_size
-    whole = max(1, min(at_once, prepared.manifest["counts"]["val"]) // block_size)
-    val_batch_size = whole if config.eval_batches is None else config.batch_size
-    splits = []
-    for split, batch_size, grad_accum in (
-        ("train", config.batch_size, config.grad_accum),
-        ("val", val_batch_size, world.size),
-    ):
-        try:
-            path = prepared.path(split)
-            splits.append(Batcher(path, batch_size, block_size, config.seed, grad_accum=grad_accum, **share))
-        except CourseError as error:
-            counts = prepared.manifest["counts"]
-            if counts[split] > block_size:
-                raise
-            raise too_short(split, prepared.manifest["corpus"], counts, block_size) from error
-    return splits[0], splits[1]
+    return max(1, min(at_once, prepared.manifest["counts"][split]) // block_size)
+
+
+def open_split(prepared: Prepared, split: str, batch_size: int, block_size: int, **share: Any) -> Batcher:
+    """Batches of one split; ``share`` are further arguments of `Batcher`. CourseError where it is too short."""
+    try:
+        return Batcher(prepared.path(split), batch_size, block_size, **share)
+    except CourseError as error:
+        counts = prepared.manifest["counts"]
+        if counts[split] > block_size:
+            raise
+        raise too_short(split, prepared.manifest["corpus"], counts, block_size) from error
 
 
 def too_short(split: str, corpus: str, counts: dict[str, int], block_size: int) -> CourseError:
     """The error of a split that holds no window of block_size tokens and the target after it; with what helps."""
     need, total = block_size + 1, sum(counts.values())
+    share, kept = ("test", counts["val"]) if split == "test" else ("val", counts.get("test", 0))
     enough = math.ceil(100 * need / total) / 100
-    fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) <= total - need]
+    fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) - kept <= total - need - kept]
     smaller = min(counts.values()) - 1
-    remedies = [f"--val-fraction {fitting[0]:g}" if fitting else "a longer text"]
+    remedies = [f"--{share}-fraction {fitting[0]:g}" if fitting else "a longer text"]
     remedies += [f"a --block-size of at most {smaller}"] if smaller >= SHORTEST else []
     return CourseError(
         f"The {split} split of {corpus} is too short: it has {counts[split]} tokens, and with block_size {block_size} "

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from course_lib.cli import main as course
 from course_lib.corpora.names import given_names
 from course_lib.corpora.numbers import numbers_text, spell
-from course_lib.data import datasets, load_bytes, load_text
+from course_lib.data import datasets, load_bytes, load_prepared, load_text, prepare
 from course_lib.data.datasets import CORPORA, find_corpus, full_name, short_name
+from course_lib.data.prepared import open_tokens
 from course_lib.errors import CourseError
 from course_lib.sources import SOURCES
 
@@ -265,6 +268,72 @@ def test_wikitext_has_the_bytes_that_its_page_says(project: Path) -> None:
     assert len(load_bytes("wikitext")) == 1_121_681 + 1_256_449
 
 
+# enwik8 ---------------------------------------------------------------------------------------------------
+
+XML = b"<text>\r\n\xc3\x84 \xff\x00</text>\n" * 10_000 + b"\xc3"  # line ends of two kinds, no UTF-8, half a character
+
+
+@pytest.fixture
+def enwik8(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in, as a zip that somebody has put there."""
+    folder = project / "data" / "enwik8"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "enwik8.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("enwik8", XML)
+    source = replace(SOURCES["enwik8"], sha1=hashlib.sha1(XML).hexdigest())
+    monkeypatch.setitem(SOURCES, "enwik8", source)
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    return folder
+
+
+def test_enwik8_is_read_byte_by_byte_and_block_by_block(enwik8: Path) -> None:
+    corpus = find_corpus("enwik8")
+    blocks = list(corpus.blocks())
+    assert len(blocks) > 2
+    assert b"".join(blocks) == load_bytes("enwik8") == XML
+    assert (enwik8 / "enwik8").read_bytes() == XML
+    with pytest.raises(CourseError, match="enwik8 is not valid UTF-8"):
+        load_text("enwik8")
+
+
+def test_enwik8_is_split_at_its_bytes(enwik8: Path) -> None:
+    """As everybody's is: 90, 5 and 5 percent of the bytes, of which some are no characters."""
+    folder = prepare("enwik8", val_fraction=0.05, test_fraction=0.05)
+    n = len(XML)
+    first, second = n * 90 // 100, n * 95 // 100
+    parts = {"train": XML[:first], "val": XML[first:second], "test": XML[second:]}
+    for split, part in parts.items():
+        assert bytes(open_tokens(folder / f"{split}.bin").astype("uint8")) == part
+    assert load_prepared(folder).manifest["sha256"] == hashlib.sha256(XML).hexdigest()
+    with pytest.raises(CourseError, match="enwik8 is raw bytes; only the byte tokenizer reads them"):
+        prepare("enwik8", "bpe")
+
+
+def test_a_run_on_enwik8_is_scored_where_its_bytes_are_now(enwik8: Path, capsys: pytest.CaptureFixture) -> None:
+    small = "--n-layer 1 --n-head 1 --n-embd 8 --block-size 64 --batch-size 2 --max-steps 1 --device cpu".split()
+    words = ["--dataset=enwik8", "--tokenizer=auto", "--test-fraction=0.05", "--out-dir=runs/run", "--eval-batches=2"]
+    assert course(["train", "tinytales_cpu", *words, *small]) == 0
+    capsys.readouterr()
+    assert course(["eval", "run", "--split", "test"]) == 0
+    here = capsys.readouterr().out
+    assert here.endswith("all of the test split of enwik8\n")
+    os.rename(enwik8 / "enwik8", "moved.xml")
+    (enwik8 / "enwik8.zip").unlink()
+    assert course(["eval", "run", "--split", "test"]) == 2
+    assert "enwik8 is not at " in capsys.readouterr().err
+    assert course(["eval", "run", "--split", "test", "--dataset", "bytes:moved.xml"]) == 0
+    assert capsys.readouterr().out.partition(" nats")[0] == here.partition(" nats")[0]
+    assert course(["eval", "run", "--dataset", "text:moved.xml"]) == 2
+    assert "--dataset text:moved.xml would read it in another way" in capsys.readouterr().err
+
+
+def test_enwik8_that_is_nowhere_says_where_its_zip_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    with pytest.raises(CourseError, match=r"download https://mattmahoney\.net/dc/enwik8\.zip on a machine") as caught:
+        prepare("enwik8")
+    assert f"and put it at {project}/data/enwik8/enwik8.zip, or" in str(caught.value)
+
+
 # Shakespeare ----------------------------------------------------------------------------------------------
 
 
@@ -278,8 +347,6 @@ def shakespeare(project):
 
 def test_tiny_shakespeare_has_its_published_counts(shakespeare, project):
     """nanoGPT's data/shakespeare_char/prepare.py lists them."""
-    from course_lib.data import load_prepared, prepare
-
     assert len(shakespeare) == 1_115_394
     assert "".join(sorted(set(shakespeare))) == ("\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
     prepared = load_prepared(prepare("shakespeare_char"))
