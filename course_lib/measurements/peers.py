@@ -141,7 +141,10 @@ def peers(recipe: Recipe) -> list[Peer]:
 def _gpt(recipe: Recipe, tokenizer: str) -> Recipe:
     """A GPT as wide and as deep as the recipe's model, on the same text, its windows as long in bytes."""
     settings = recipe.all_settings()
-    shared = ("dataset", "val_fraction", "test_fraction", "bpe_vocab_size", "device", "n_layer", "n_embd", "n_head", "batch_size")
+    shared = (
+        *("dataset", "val_fraction", "test_fraction", "bpe_vocab_size", "device"),
+        *("n_layer", "n_embd", "n_head", "batch_size"),
+    )
     gpt = load_recipe(GPT_RECIPE).replace(
         tokenizer=tokenizer, eval_every=0, **{name: settings[name] for name in shared}
     )
