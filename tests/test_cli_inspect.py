@@ -118,17 +118,18 @@ def test_a_model_that_does_not_think_is_told_so(project, capsys):
 # The text ---------------------------------------------------------------------------------------------------
 
 
-def test_the_beginning_of_the_validation_text_is_read(project, capsys):
+@pytest.mark.parametrize("test_fraction", [0, 0.2])
+def test_the_beginning_of_the_validation_text_is_read(project, capsys, test_fraction):
     """Where it lies prepared; else what samples begin with, else a sentence."""
     text = "".join(f"{i} bottles of beer on the wall.\n" for i in range(2000))
     Path("some.txt").write_text(text)
     train = ["train", "agiformer_cpu", "--dataset", "text:some.txt", "--out-dir", "runs/a", "--n-hidden", "8", *TINY]
-    assert course(train) == 0
+    assert course([*train, f"--test-fraction={test_fraction}"]) == 0
     capsys.readouterr()
     Path("some.txt").unlink()  # it is not needed
     out = printed(capsys, "a")
     assert f"text: the run's validation text, the first {MOST_BYTES:,} bytes of it; {MOST_BYTES // 4:,} patches" in out
-    validation = text[int(len(text) * 0.9) :][:MOST_BYTES].replace("\n", "↵")
+    validation = text[int(len(text) * (0.9 - test_fraction)) :][:MOST_BYTES].replace("\n", "↵")
     shown = re.findall(r"^ +\S+  patch (\d+) +(.*)$", out, flags=re.MULTILINE)
     assert len(shown) == 5
     for number, words in shown:

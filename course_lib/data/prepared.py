@@ -63,9 +63,9 @@ def found_prepared(data: DataConfig, tokenizer: Tokenizer) -> Prepared | None:
     """The text of a run, where it lies prepared: nothing is read anew, made or downloaded. None where it does not."""
     if data.sha256 is None:
         return None
-    name = _folder_name(data.dataset, data.sha256, tokenizer, data.val_fraction)
-    folder = data_dir() / "prepared" / name
-    return load_prepared(folder) if _is_ready(folder, data.sha256, data.val_fraction) else None
+    known = data.to_dict()
+    folder = data_dir() / "prepared" / _folder_name(data.dataset, data.sha256, tokenizer, _shares(known))
+    return load_prepared(folder) if _is_ready(folder, known) else None
 
 
 def prepare(

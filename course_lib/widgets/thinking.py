@@ -42,7 +42,7 @@ class Look:
     def words(self) -> str:
         times = "1 step" if self.steps == 1 else f"{self.steps} steps"
         moved = f"latents move by {self.moved:.0%} of their length" if self.steps else "nothing moves"
-        return f"{times}: {self.bits_per_byte:.2f} bits per byte, {1000 * self.seconds:.0f} ms, {moved}"
+        return f"{times}: {self.bits_per_byte:.2f} bits per byte, {1000 * self.seconds:.1f} ms, {moved}"
 
 
 class ThinkingSteps:
