@@ -11,7 +11,7 @@ from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES, Choice, value_slider
 
 SHOWN = ("block_size", "dropout", "max_lr")
-FOLDED = ("n_layer", "n_embd", "batch_size", "max_steps")
+FOLDED = ("thinking_steps", "n_layer", "n_embd", "batch_size", "max_steps")
 
 
 def offered(recipe: Recipe, name: str, values: tuple[float, ...], largest: float | None = None) -> list[float]:
@@ -43,7 +43,7 @@ class Controls:
         recipe: where the sliders start.
         describe: recipe -> what stands under the sliders, as HTML; made anew whenever one moves.
         names: which settings get a slider.
-        folded: which get one under a fold that opens with a click.
+        folded: which get one under a fold that opens with a click, where the recipe's kind of model has them.
         largest: upper ends, by setting, where the data sets one.
         moved: told a setting's name and its new value. It should return at once.
         choices: what each slider offers; add to it for settings that `CHOICES` does not have.
@@ -63,6 +63,7 @@ class Controls:
         self.recipe = recipe
         """The recipe with the sliders' values; made anew when one moves, as checking all settings takes a moment."""
         settings = recipe.all_settings()
+        folded = tuple(name for name in folded if name in settings)
         self.sliders = {}
         for name in (*names, *folded):
             values = offered(recipe, name, choices[name].values, (largest or {}).get(name))

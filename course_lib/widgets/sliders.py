@@ -30,6 +30,9 @@ CHOICES = {
     ),
     "n_layer": Choice("depth", "n_layer: how many blocks, one after another", (1, 2, 3, 4, 6, 8)),
     "n_embd": Choice("width", "n_embd: how many numbers stand for one token", (16, 32, 64, 96, 128, 192, 256, 384)),
+    "thinking_steps": Choice(
+        "thinking steps", "how often each patch thinks before its bytes are written", (0, 1, 2, 3, 5, 8)
+    ),
     "batch_size": Choice("batch size", "how many windows one step reads", (1, 2, 4, 8, 12, 16, 24, 32, 64)),
     "max_steps": Choice(
         "steps", "max_steps: how often the weights move", (20, 50, 100, 200, 300, 500, 1000, 2000, 5000)

@@ -80,6 +80,13 @@ def test_three_sliders_are_in_sight_and_four_under_a_fold():
     assert [row.children[0].description for row in folded] == ["depth", "width", "batch size", "steps"]
 
 
+def test_what_one_kind_of_model_has_gets_a_slider_for_that_kind():
+    controls = Controls(load_recipe("agiformer_cpu"), lambda recipe: "")
+    assert controls.sliders["thinking_steps"].value == 3
+    controls.sliders["thinking_steps"].value = 0
+    assert controls.recipe.model(256).thinking_steps == 0
+
+
 def test_controls_can_be_built_for_other_settings():
     choices = {**CHOICES, "weight_decay": Choice("decay", "how strongly weights are drawn to zero", (0.0, 0.1, 1.0))}
     controls = Controls(SMALL, lambda recipe: "", names=("weight_decay", "max_lr"), folded=(), choices=choices)
