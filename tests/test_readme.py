@@ -10,6 +10,7 @@ from course_lib.cli.commands import BenchSettings, PrepareSettings
 from course_lib.cli.evaluate import EvalSettings
 from course_lib.cli.export import ExportSettings
 from course_lib.cli.flags import NewRun, OldRun
+from course_lib.cli.inspect import InspectSettings
 from course_lib.cli.sample import SampleSettings
 from course_lib.config import ALIASES
 from course_lib.recipes import load_recipe
@@ -30,7 +31,10 @@ def test_the_python_example_trains(project: Path, capsys: pytest.CaptureFixture[
 def test_the_recipes_and_settings_it_names_exist():
     for name in re.findall(r"course train ([a-z][a-z_]+)\b(?![:.])", README):
         assert load_recipe(name).name == name
-    forms = (NewRun, OldRun, SampleSettings, PrepareSettings, BenchSettings, ExportSettings, EvalSettings)
+    forms = (
+        *(NewRun, OldRun, SampleSettings, PrepareSettings, BenchSettings, ExportSettings),
+        *(EvalSettings, InspectSettings),
+    )
     settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES}
     settings |= {field.name for form in forms for field in fields(form)}
     flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
