@@ -141,7 +141,7 @@ def test_the_guides_recording_asks_what_the_document_speaks_of() -> None:
     assert len({id(point) for values in lists.values() for point in values.values()}) == 8
     assert [point.changes for values in lists.values() for point in values.values()].count({}) == 3
     train = asked.train
-    assert (train.max_steps, train.schedule, train.warmup_steps, train.eval_batches) == (1000, "constant", 100, None)
+    assert (train.max_steps, train.schedule, train.warmup_steps, train.eval_batches) == (500, "constant", 100, None)
 
 
 def test_the_long_recording_is_the_documents_run() -> None:
@@ -197,10 +197,10 @@ def test_the_recorded_peers_are_as_large_too() -> None:
     recording = measurements.RECORDINGS["agiformer_peers"]
     asked = load_recipe(recording.recipe).replace(**recording.changes)
     assert build_model(asked.model(256)).num_parameters() == 1_040_384
-    assert (asked.train.max_steps, asked.train.batch_size * asked.all_settings()["block_size"]) == (1000, 4096)
+    assert (asked.train.max_steps, asked.train.batch_size * asked.all_settings()["block_size"]) == (500, 4096)
     assert asked.train.max_lr in peers.LRS["adamw"]
     assert load_recipe(peers.GPT_RECIPE).train.max_lr in peers.LRS["muon"]
-    gpt = load_recipe(peers.GPT_RECIPE).replace(n_layer=2, n_embd=128, n_head=4, block_size=400)
+    gpt = load_recipe(peers.GPT_RECIPE).replace(n_layer=2, n_embd=128, n_head=4, block_size=97)
     for vocab_size, width in ((256, 200), (1024, 168)):
         shape = peers.shape_of(1_040_384, gpt, vocab_size)
         assert shape == {"n_layer": 2, "n_embd": width}

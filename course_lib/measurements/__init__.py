@@ -103,19 +103,18 @@ RECORDINGS = {
     ),
     "agiformer_guide": Recording(
         "the learning rates, clips and thinking steps of AGIFORMER's tuning guide, on Wikipedia's bytes",
-        90,
+        45,
         measure_guide,
         "agiformer_small",
-        {**SMALL_FORM, "max_steps": 1000, "eval_every": 0},
+        {**SMALL_FORM, "max_steps": 500, "eval_every": 0},
         seeds=3,
     ),
     "agiformer_peers": Recording(
         "AGIFORMER beside GPTs of bytes and byte pairs, at equal compute and of equal size, on Wikipedia's bytes",
-        150,
+        45,
         measure_peers,
         "agiformer_cpu",
-        # The windows of the document, which are longer than the recipe's; as many bytes in a step
-        {"dataset": "wikitext", "block_size": 1024, "window_size": 128, "batch_size": 4, "eval_every": 0},
+        {"dataset": "wikitext", "max_steps": 500, "eval_every": 0},
         seeds=3,
     ),
     "agiformer_long": Recording(
