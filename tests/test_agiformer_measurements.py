@@ -167,10 +167,13 @@ def few_rates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_peers_cost_the_same_or_are_as_large(recipe: Recipe) -> None:
-    own, *gpts = [peer.found for peer in peers.peers(recipe)]
+    own, thoughtless, *gpts = [peer.found for peer in peers.peers(recipe)]
     assert (own["kind"], own["equal"], own["max_steps"]) == ("agiformer", None, 8)
     assert own["bytes"] == own["tokens"] == 8 * 2 * 16
     assert own["weights"] == build_trainer(recipe).model.num_parameters()
+    per_byte = own["flops"] / own["bytes"] - 3 * 6 * (8 + 1) * 32 * 32 / 4  # a step of thinking: its MLP and its gate
+    assert thoughtless["flops"] == pytest.approx(per_byte * thoughtless["bytes"])
+    assert thoughtless["max_steps"] == round(8 * own["flops"] / own["bytes"] / per_byte) > 8
     assert [(gpt["tokenizer"], gpt["equal"]) for gpt in gpts] == [
         (cut, equal) for cut in ("byte", "bpe") for equal in ("compute", "weights")
     ]
@@ -266,7 +269,8 @@ def test_all_are_judged_by_the_same_bytes(recipe: Recipe) -> None:
 @pytest.mark.usefixtures("few_rates")
 def test_each_model_has_the_rate_that_is_best_for_it(recipe: Recipe) -> None:
     details = peers.measure_peers(recipe, 1)[1]
-    own, *gpts = details["peers"]
+    own, thoughtless, *gpts = details["peers"]
+    assert (thoughtless["tried"], thoughtless["best"]) == ([], own["best"])
     assert [(tried["optimizer"], tried["max_lr"]) for tried in own["tried"]] == [
         *(("adamw", 0.003), ("adamw", 1e30), ("muon", 0.001), ("muon", 0.02)),
     ]
@@ -277,7 +281,7 @@ def test_each_model_has_the_rate_that_is_best_for_it(recipe: Recipe) -> None:
         assert found["best"] == {name: value for name, value in best.items() if name != "bits_per_byte"}
     for gpt in gpts:
         assert [(tried["optimizer"], tried["max_lr"]) for tried in gpt["tried"]] == [("muon", 0.001), ("muon", 0.02)]
-    plain = peers.peers(recipe)[1]
+    plain = peers.peers(recipe)[2]
     judged = peers.judged_by(recipe)
     assert gpts[0]["tried"][0]["bits_per_byte"] == peers._run(plain, plain.tried[0], 0, judged)[0], "of seed 0"
 
@@ -288,7 +292,7 @@ def test_gpts_are_trained_as_the_course_trains_gpts(recipe: Recipe) -> None:
         *("dataset", "val_fraction", "tokenizer", "bpe_vocab_size", "block_size", "n_layer", "n_head", "n_embd"),
         *("batch_size", "max_steps", "warmup_steps", "eval_every"),
     }
-    _, *gpts = peers.peers(recipe)
+    _, _, *gpts = peers.peers(recipe)
     for peer in gpts:
         settings, usual = peer.recipe.all_settings(), theirs.all_settings()
         assert {name for name, value in settings.items() if value != usual[name]} <= differ

@@ -41,6 +41,7 @@ class Peer:
 
     recipe: Recipe
     tried: list[dict[str, Any]]
+    """Empty for a model that is trained with the settings that are best for the first."""
     found: dict[str, Any]
 
 
@@ -53,7 +54,9 @@ class Judged:
 
 
 def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
-    """The recipe's AGIFORMER beside four GPTs: of bytes and of byte pairs, each at equal compute and of equal size.
+    """The recipe's AGIFORMER beside itself without thinking, at equal compute, and beside four GPTs.
+
+    These are of bytes and of byte pairs, each at equal compute and of equal size.
 
     How they are made comparable, see `peers`; how each is trained, `LRS`; how they are judged, `judged_by`.
 
@@ -72,7 +75,7 @@ def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
     with progress_bar(total=sum(len(peer.tried) + n_seeds for peer in models), unit="run") as bar:
         for peer in models:
             bar.set_description(f"{peer.found['name']}: learning rates")
-            _choose(peer, judged, bar)
+            _choose(peer, judged, bar, models[0])
         for seed in details["seeds"]:  # in turn, so that a machine that slows down slows all of them
             for peer in models:
                 bar.set_description(f"seed {seed} of {n_seeds}: {peer.found['name']}")
@@ -90,8 +93,11 @@ def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
     return models[0].found["seconds"], details | {"peers": [peer.found for peer in models]}
 
 
-def _choose(peer: Peer, judged: Judged, bar: Any) -> None:
-    """Try a model's settings from seed 0 and keep the best."""
+def _choose(peer: Peer, judged: Judged, bar: Any, first: Peer) -> None:
+    """Try a model's settings from seed 0 and keep the best; without any of its own, those of the first model."""
+    if not peer.tried:
+        peer.found["best"] = first.found["best"]
+        return
     for settings in peer.tried:
         bits, _ = _run(peer, settings, 0, judged)
         bar.update()
@@ -113,9 +119,12 @@ def judged_by(recipe: Recipe) -> Judged:
 
 
 def peers(recipe: Recipe) -> list[Peer]:
-    """The recipe's own model; then GPTs of bytes and of byte pairs, two of each.
+    """The recipe's own model; the same without thinking; then GPTs of bytes and of byte pairs, two of each.
 
-    At equal compute: as wide and as deep, for as many steps as the AGIFORMER's floating-point operations pay for,
+    Without thinking it trains for as many steps as the thinking would have cost, with the settings that are best for
+    the model that thinks.
+
+    A GPT at equal compute: as wide and as deep, for as many steps as the AGIFORMER's floating-point operations pay for,
     within half a step (see `run_flops`). Of equal size: as deep but wider, with as many weights within 3%, tables and
     head included (see `shape_of`), and trained on as many bytes. A window covers about as many bytes in all of them,
     and a step as many windows: models of bytes see the same ones in the same order. Of byte pairs there are
@@ -126,6 +135,9 @@ def peers(recipe: Recipe) -> list[Peer]:
     with_muon = [{name: load_recipe(GPT_RECIPE).settings[name] for name in MUON} | {"max_lr": lr} for lr in LRS["muon"]]
     tried = [{"optimizer": "adamw", "max_lr": lr} for lr in LRS["adamw"]]
     models = [_peer("AGIFORMER", recipe, None, tried + with_muon)]
+    thoughtless = recipe.replace(thinking_steps=0)
+    saved = lasting(thoughtless, steps_for(build_trainer(thoughtless), run_flops(own)))
+    models.append(_peer("AGIFORMER, no thinking", saved, "compute", []))
     for name, tokenizer in (("GPT of bytes", "byte"), ("GPT of byte pairs", "bpe")):
         gpt = _gpt(recipe, tokenizer)
         prepared, trainer = prepared_for(gpt.data), build_trainer(gpt)
