@@ -12,7 +12,7 @@ from course_lib import measurements
 from course_lib.data import load_text, prepared_for
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
-from course_lib.measurements import guide, optimizers, peers, runs
+from course_lib.measurements import guide, lengths, optimizers, peers, runs
 from course_lib.models import build_model
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
@@ -298,3 +298,30 @@ def test_gpts_are_trained_as_the_course_trains_gpts(recipe: Recipe) -> None:
         assert {name for name, value in settings.items() if value != usual[name]} <= differ
         share = settings["max_steps"] / usual["max_steps"]
         assert settings["warmup_steps"] == round(usual["warmup_steps"] * share)
+
+
+# Long texts -----------------------------------------------------------------------------------------------
+
+
+def test_long_texts_are_read_in_one_piece(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against logits by hand, on texts of four windows, the validation part's last bytes left over."""
+    monkeypatch.setattr(lengths, "ENDS", (1, 4))
+    short = recipe.replace(eval_every=8)
+    _, details = lengths.measure_lengths(short, 2)
+    assert details["stretches"] == [(0, 16), (16, 64)]
+    for places, found in details["bits_per_byte"].items():
+        assert len(found) == 2
+        trainer = build_trainer(short.replace(seed=2, position=places))
+        list(trainer)
+        ids = torch.tensor(np.array(trainer.val_batches.tokens).astype("int64"))
+        texts = [ids[start : start + 65] for start in range(0, len(ids) - 64, 64)]
+        assert details["judged"] == len(texts) >= 4
+        nats = []
+        for text in texts:
+            log_p = trainer.model.eval()(text[None, :64]).detach()[0].double().log_softmax(dim=-1)
+            nats.append(torch.stack([-log_p[t, text[t + 1]] for t in range(64)]))
+        by_hand = torch.stack(nats) / math.log(2)  # (texts, 64)
+        assert found[1] == pytest.approx([by_hand[:, :16].mean().item(), by_hand[:, 16:].mean().item()], abs=1e-4)
+    assert details["bits_per_byte"]["rope"] != details["bits_per_byte"]["patch"]
+    assert len(details["val_loss"]) == len(details["rows"]) == 2
+    json.dumps(details, allow_nan=False)

@@ -12,6 +12,7 @@ from course_lib.errors import CourseError, nearest
 from course_lib.measurements.differences import measure_differences, measure_original
 from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
+from course_lib.measurements.lengths import measure_lengths
 from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
@@ -46,15 +47,30 @@ RECORDINGS = {
         "microGPT on the bundled names, 500 and 5,000 steps", 4, measure_names, recipe="", seeds=10
     ),
     "chapter_03": Recording(
-        "the ladder of chapter 03: what each part of a GPT is worth", 15, measure_ladder, "tinytales_cpu",
+        "the ladder of chapter 03: what each part of a GPT is worth",
+        15,
+        measure_ladder,
+        "tinytales_cpu",
         {
-            "block_size": 32, "n_embd": 64, "position": "learned", "norm": "layernorm", "qk_norm": False, "mlp": "gelu",
-            "tie_weights": True, "zero_init": False, "head_lr_scale": 1.0, "momentum": 0.95, "max_steps": 400,
+            "block_size": 32,
+            "n_embd": 64,
+            "position": "learned",
+            "norm": "layernorm",
+            "qk_norm": False,
+            "mlp": "gelu",
+            "tie_weights": True,
+            "zero_init": False,
+            "head_lr_scale": 1.0,
+            "momentum": 0.95,
+            "max_steps": 400,
             "eval_every": 400,
         },
     ),
     "chapter_04": Recording(
-        "AdamW against Muon, each at its best learning rate", 8, measure_optimizers, "tinytales_cpu",
+        "AdamW against Muon, each at its best learning rate",
+        8,
+        measure_optimizers,
+        "tinytales_cpu",
         {"max_steps": 300, "eval_every": 50, "eval_batches": 16},
         seeds=3,
     ),
@@ -80,7 +96,11 @@ RECORDINGS = {
         "shakespeare_bpe_cpu",
         # A smaller model, so that it is recorded in minutes. TinyTales has no more than 1,131 tokens.
         {
-            "dataset": "tinytales", "bpe_vocab_size": 1024, "n_layer": 2, "n_embd": 64, "max_steps": 264,
+            "dataset": "tinytales",
+            "bpe_vocab_size": 1024,
+            "n_layer": 2,
+            "n_embd": 64,
+            "max_steps": 264,
             "cooldown_steps": 238,
         },
         seeds=3,
@@ -116,6 +136,14 @@ RECORDINGS = {
         "agiformer_cpu",
         {"dataset": "wikitext", "max_steps": 500, "eval_every": 0},
         seeds=3,
+    ),
+    "agiformer_lengths": Recording(
+        "agiformer_cpu with either kind of places, on texts of 16 times the length it was trained on",
+        15,
+        measure_lengths,
+        "agiformer_cpu",
+        {"eval_every": 1000},
+        seeds=2,
     ),
     "agiformer_long": Recording(
         "AGIFORMER for its document's 5,000 steps, on Wikipedia's bytes",
