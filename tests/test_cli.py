@@ -153,7 +153,9 @@ def test_train_says_what_it_does(project: Path, capsys: pytest.CaptureFixture) -
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     for row in (rows[1], rows[3]):
         assert f"step      {row['step'] + 1}  train {row['train_loss']:.4f}  val {row['val_loss']:.4f}" in printed
-    best = min(rows[1]["val_loss"], rows[3]["val_loss"])  # a character is a byte here
+        bits = row["val_loss"] / math.log(2)  # a character is a byte here
+        assert f"  val {row['val_loss']:.4f}  {bits:.3f} bits per byte  lr " in printed
+    best = min(rows[1]["val_loss"], rows[3]["val_loss"])
     assert f"best: {best:.4f} nats per token ({best / math.log(2):.3f} bits per byte) on part of" in printed
     assert "sample from it with: course sample here" in printed
     assert settings("here")["recipe"] == "tinytales_cpu"

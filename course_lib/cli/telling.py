@@ -170,21 +170,26 @@ def line(trainer: Any, record: Any) -> str:
     """The line for one evaluation."""
     train_loss = f"{record.train_loss:.4f}" if record.train_loss is not None else "  -   "
     return (
-        f"step {record.step + 1:>6}  train {train_loss}  val {record.val_loss:.4f}  lr {record.lr:.2e}  "
+        f"step {record.step + 1:>6}  train {train_loss}  val {record.val_loss:.4f}  "
+        f"{_bits(trainer, record.val_loss):.3f} bits per byte  lr {record.lr:.2e}  "
         f"{record.seconds:7.1f} s" + ("  best" if record.best else "")
     )
 
 
-def closing(trainer: Any) -> str:
-    """The best loss and the speed, and what can be done next."""
+def _bits(trainer: Any, val_loss: float) -> float:
     from course_lib.losses import bits_per_byte
     from course_lib.recipes.build import val_bytes_per_token
 
+    return bits_per_byte(val_loss, 1, val_bytes_per_token(trainer))
+
+
+def closing(trainer: Any) -> str:
+    """The best loss and the speed, and what can be done next."""
     lines = []
     if math.isfinite(trainer.best_val_loss):
         part = "the whole validation split" if trainer.config.eval_batches is None else "part of the validation split"
         speed = trainer.tokens / trainer.seconds if trainer.seconds else 0
-        bpb = bits_per_byte(trainer.best_val_loss, 1, val_bytes_per_token(trainer))
+        bpb = _bits(trainer, trainer.best_val_loss)
         lines.append(f"best: {trainer.best_val_loss:.4f} nats per token ({bpb:.3f} bits per byte) on {part}")
         nothing = math.log(trainer.model.config.vocab_size)
         if trainer.best_val_loss > nothing:
