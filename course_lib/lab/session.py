@@ -7,7 +7,8 @@ from course_lib.corpora import Grade
 from course_lib.data.datasets import Corpus
 from course_lib.lab.driver import UPDATE_SECONDS, Driver, heeding_signals
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import SampleWriter, in_words
+from course_lib.lab.sample import SampleWriter
+from course_lib.lab.sample_view import in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import StepRecord
