@@ -8,6 +8,7 @@ from torch import nn
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
+from course_lib.lab.sample import Sample
 from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
@@ -49,8 +50,21 @@ class Trial:
     """How long it took, with chart and sample, pauses left out."""
     number: int = 1
     """Which run of its lab it is, counted from 1."""
+    samples: list[Sample] = field(default_factory=list)
+    """What it wrote on the way, in the order of the steps."""
+    guess: float | None = None
+    """The learner's guess of its last validation loss, in nats, made before it began; None without one."""
     judgment: str = ""
     """What a judge said of the last sample that was written while it trained; empty without a judge."""
+
+    @property
+    def began(self) -> Recipe:
+        """The settings with which it began; what was moved on the way is in ``changes``."""
+        return self.recipe
+
+    def score_words(self) -> str:
+        """How the forecast and the learner's guess came out, in words; empty while it goes on."""
+        return ""
 
     @property
     def model(self) -> nn.Module:

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,15 @@ LENGTH = 240
 """Tokens in one sample: a few sentences."""
 REST_SECONDS = 3.0
 """How long a finished sample stays before the next one begins: time to read its end."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model wrote after ``step`` steps of training, and what a judge said of it, where there is one."""
+
+    step: int
+    text: str
+    grade: Grade | None = None
 
 
 class SampleWriter:

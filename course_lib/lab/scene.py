@@ -8,6 +8,7 @@ from course_lib.lab.chart import Curve
 from course_lib.lab.forecast import about_seconds
 from course_lib.lab.readout import written
 from course_lib.lab.run import Trial
+from course_lib.lab.sample import Sample
 from course_lib.lab.session import Session
 
 
@@ -25,6 +26,8 @@ class Scene:
     grade: Grade | None = None
     about_sample: str = ""
     is_growing: bool = False
+    samples: Sequence[Sample] = ()
+    """What the current run wrote so far, in the order of the steps."""
 
 
 def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
@@ -46,5 +49,6 @@ def scene_of(
         status += f", {about_seconds(left)} left"
     text, grade, about, growing = session.sample()
     return Scene(
-        max_steps, lines, current, finished, session.state_in_words, status, text, grade, about, growing
+        max_steps, lines, current, finished, session.state_in_words, status, text, grade, about, growing,
+        session.run.samples if session.run else (),
     )  # fmt: skip
