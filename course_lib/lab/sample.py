@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from course_lib.corpora import Grade
 from course_lib.data.prompt import encode_start
 from course_lib.sampling import stream
 from course_lib.tokenizers import Tokenizer
