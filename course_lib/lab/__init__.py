@@ -19,7 +19,8 @@ from course_lib.lab.controls import Choice, Controls
 from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import SampleView, SampleWriter
+from course_lib.lab.sample import SampleWriter
+from course_lib.lab.sample_view import SampleView
 from course_lib.lab.tray import Tray
 from course_lib.widgets.buttons import Buttons
 

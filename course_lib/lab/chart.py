@@ -54,6 +54,8 @@ class LossChart(anywidget.AnyWidget):
     _esm = script("chart", __package__)
     data = traitlets.Dict().tag(sync=True)
     finished = traitlets.List().tag(sync=True)
+    guess = traitlets.Float(None, allow_none=True).tag(sync=True)
+    """Where the learner thinks that the validation loss will end, in nats; None until they say so."""
 
     def __init__(self, max_steps: int, vocab_size: int | None = None, lines: Mapping[str, float] | None = None) -> None:
         self._vocab_size = vocab_size

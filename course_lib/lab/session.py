@@ -12,7 +12,8 @@ from course_lib.lab.forecast import Forecast
 from course_lib.lab.memory import measured_peak
 from course_lib.lab.moments import Moments
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import SHORT_LENGTH, Sample, SampleWriter, in_words
+from course_lib.lab.sample import SHORT_LENGTH, Sample, SampleWriter
+from course_lib.lab.sample_view import in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import StepRecord

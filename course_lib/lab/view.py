@@ -8,7 +8,7 @@ from IPython.display import HTML, display
 
 from course_lib import plots
 from course_lib.lab.chart import LossChart
-from course_lib.lab.sample import SampleView, sample_html
+from course_lib.lab.sample_view import SampleView, sample_html
 from course_lib.lab.scene import Scene
 
 

@@ -29,7 +29,7 @@ from course_lib.lab import driver as driver_module
 from course_lib.lab import session as session_module
 from course_lib.lab.driver import Driver
 from course_lib.lab.run import Trial, command_for
-from course_lib.lab.sample import in_words
+from course_lib.lab.sample_view import in_words
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer

@@ -16,7 +16,8 @@ from course_lib.errors import CourseError
 from course_lib.lab import sample
 from course_lib.lab.chart import MOST_POINTS, Curve, LossChart, thinned
 from course_lib.lab.controls import CHOICES, Choice, Controls, offered
-from course_lib.lab.sample import REST_SECONDS, SampleView, SampleWriter, in_words, marked
+from course_lib.lab.sample import REST_SECONDS, SampleWriter
+from course_lib.lab.sample_view import SampleView, in_words, marked
 from course_lib.lab.tray import Tray, TrayRow
 from course_lib.models import GPT
 from course_lib.plots import RUN_COLORS
