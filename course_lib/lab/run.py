@@ -157,8 +157,7 @@ class Trial:
             parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
             parts.append(f"validation {rounded(self.val_loss)}{self.in_bits()}")
-        peak = self.trainer.config.max_lr
-        parts.append(f"learning rate {last.lr:.3g}" + (f" (peak {peak:g})" if abs(last.lr - peak) > 1e-9 * peak else ""))
+        parts.append(f"learning rate {rate_in_words(self.trainer.config.max_lr, last.lr)}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         if self.changes:
