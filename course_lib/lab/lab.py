@@ -1,5 +1,6 @@
 """`Lab`: a recipe with sliders, buttons that train in the background, and a cell that trains with their values."""
 
+import contextlib
 import math
 import sys
 import threading
@@ -12,17 +13,22 @@ import torch
 
 from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
+from course_lib.device import find
 from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
+from course_lib.lab.fitting import too_large
 from course_lib.lab.forecast import Forecaster
+from course_lib.lab.memory import available
+from course_lib.lab.neighbors import END_SECONDS, stop_all, this_cell, waiting
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import note, readout
-from course_lib.lab.run import Trial, command_for
+from course_lib.lab.run import Trial, command_for, in_one_line
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
+from course_lib.recipes.build import too_short
 
 GOING_ON = (
     "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
@@ -30,6 +36,11 @@ GOING_ON = (
 )
 IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
 NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
+
+
+STOPPED_BY_ANOTHER = "Another lab of this notebook began a run, and two at once would draw each other's random numbers"
+REPLACED = "Its cell was run again: the new lab has this run in its tray"
+IS_REPLACED = "Another lab has taken this one's place, as its cell was run again. Use the new one: it has the runs."
 
 
 class Lab:
@@ -63,25 +74,52 @@ class Lab:
         data = self._start.data
         prepared = prepared_for(data)
         counts = prepared.manifest["counts"]
+        self._need_text(counts)
         self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
         self._is_by_letters = prepared.tokenizer.kind in ("char", "byte")  # what is known of a text is known by letter
-        self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
-        self._session: Session | None = None
-        self._thread: threading.Thread | None = None
-        self._in_cell = False
+        self.session: Session | None = None
+        """The run that goes on, or the last one."""
+        self.thread: threading.Thread | None = None
+        """It trains in the background, or did."""
+        self._in_cell = self._is_replaced = False
         self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
         self._torch_threads = torch.get_num_threads()
         self._last_number = 0
         self.runs: list[Trial] = []
+        self.place = this_cell(Lab._all)
+        self._take_over()
+        with waiting(Lab._all):  # or the forecast would be that of a machine that does something else
+            self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self.panel: Panel | None = None
         self.is_live = "google.colab" not in sys.modules if live is None else live
         longest = min(counts.values()) - 1
         self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
         if self.is_live:
-            pressed = {"start": self.start, "pause": self.pause, "step": self.step, "stop": self.stop}
+            pressed = {"pause": self.pause, "stop": self.stop}
+            pressed |= {"start": self._heeding(self.start), "step": self._heeding(self.step)}
             self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self._redraw, self.remove)
         self._redraw()
         Lab._all.add(self)
+
+    def _need_text(self, counts: dict[str, int]) -> None:
+        """Refuse a text that is too short for the recipe now, not when Start is pressed."""
+        block_size = self._start.all_settings()["block_size"]
+        shortest = min(counts, key=lambda split: counts[split])
+        if counts[shortest] <= block_size:
+            raise in_one_line(too_short(shortest, self._start.data.dataset, counts, block_size))
+
+    def _take_over(self) -> None:
+        """Stop the lab that this one replaces, as its cell is run again or its variable bound anew; keep its runs."""
+        if self.place is None:
+            return
+        for old in [lab for lab in Lab._all if lab.place is not None and lab.place.is_taken_by(self.place)]:
+            for thread in stop_all([old], REPLACED):
+                thread.join(END_SECONDS)
+            if old._start.data == self._start.data:  # or their losses could not be compared
+                self.runs += old.runs
+                self._last_number = max(self._last_number, old._last_number)
+            old._is_replaced, old.place = True, None
+            old._redraw()
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -113,9 +151,9 @@ class Lab:
     def _moved(self, name: str, value: float) -> None:
         """A slider was moved: the run in the background hears of it, and the lines of the chart follow."""
         if self.is_training and not self._in_cell and name in MOVABLE:
-            assert self._session is not None
-            if name != "dropout" or not self._session.recipe.train.compile:  # a compiled run keeps its dropout
-                self._session.driver.change(**{name: value})
+            assert self.session is not None
+            if name != "dropout" or not self.session.recipe.train.compile:  # a compiled run keeps its dropout
+                self.session.driver.change(**{name: value})
         self._redraw()
 
     # ---- a run in the background: each of these returns at once ------------------------------------------
@@ -123,56 +161,65 @@ class Lab:
     @property
     def is_training(self) -> bool:
         """Whether a run of this lab goes on, in the background or in a cell; a run that pauses does."""
-        at_work = self._in_cell or (self._thread is not None and self._thread.is_alive())
-        return at_work and self._session is not None and not self._session.is_over
+        at_work = self._in_cell or (self.thread is not None and self.thread.is_alive())
+        return at_work and self.session is not None and not self.session.is_over
 
     def start(self, steps: float = math.inf) -> None:
         """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
 
-        While a run of this lab goes on, nothing happens. A run of another lab in this notebook is stopped:
+        While a run of this lab goes on, nothing happens. A run of another lab in this notebook is stopped, and says so:
         torch's random numbers are one row for all.
+
+        Raises:
+            CourseError: where the run does not fit in memory, and where another lab has taken this one's place.
         """
         if self.is_training:
             return
+        recipe = self.recipe
+        self._need_room(recipe)
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
-        before = self._stop_all()
-        session = self._new_session(self.recipe, self._redraw)
+        before = stop_all(Lab._all, STOPPED_BY_ANOTHER)
+        session = self._new_session(recipe, self._redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
         let_helpers_go()
-        self._thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
-        self._thread.start()
+        self.thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
+        self.thread.start()
 
     def pause(self) -> None:
         """Pause the run that goes on; or go on with it, if it pauses."""
-        if self._session is not None:
-            driver = self._session.driver
+        if self.session is not None:
+            driver = self.session.driver
             driver.resume() if driver.state == "paused" else driver.pause()
 
     def step(self) -> None:
         """Take one step: the next one of a run that pauses, or the first one of a new run."""
         if self.is_training:
-            assert self._session is not None
-            self._session.driver.step()
+            assert self.session is not None
+            self.session.driver.step()
         else:
             self.start(steps=1)
 
-    def stop(self) -> None:
-        """End the run that goes on, and keep what it learned. Without one, nothing happens."""
-        if self._session is not None:
-            self._session.driver.stop()
+    def stop(self, why: str = "") -> None:
+        """End the run that goes on, and keep what it learned. Without one, nothing happens.
+
+        Args:
+            why: what the status says of it afterwards.
+        """
+        if self.session is not None:
+            self.session.stop(why)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the run in the background is over; False where ``seconds`` were not enough."""
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(seconds)
-            return not self._thread.is_alive()
+        if self.thread is not None and self.thread.is_alive():
+            self.thread.join(seconds)
+            return not self.thread.is_alive()
         return True
 
     def remove(self, number: int) -> None:
         """Throw away the run of that number, if it is over."""
-        going = self._session.run if self.is_training and self._session else None
+        going = self.session.run if self.is_training and self.session else None
         self.runs[:] = [run for run in self.runs if run.number != number or run is going]
         self._redraw()
 
@@ -188,14 +235,14 @@ class Lab:
         finally:
             self._keep(session)
 
-    def _stop_all(self) -> list[threading.Thread]:
-        """Ask the runs in the background of all labs here to stop; returns their threads, to wait for."""
-        threads = []
-        for lab in list(Lab._all):
-            if lab._thread is not None and lab._thread.is_alive():
-                lab.stop()
-                threads.append(lab._thread)
-        return threads
+    def _heeding(self, press: Callable[[], None]) -> Callable[[], None]:
+        """``press`` for a button: what is refused is said in the status, for there is no cell to show an error."""
+
+        def pressed() -> None:
+            with contextlib.suppress(CourseError):
+                press()
+
+        return pressed
 
     # ---- a run in a cell -----------------------------------------------------------------------------
 
@@ -212,10 +259,12 @@ class Lab:
                 a run of this lab goes on in the background.
         """
         if self.is_training:
-            raise CourseError("A run of this lab is going on. Press Stop, or call lab.stop(), and try again.")
-        for thread in self._stop_all():
-            thread.join()
+            text = "A run of this lab is going on. Press Stop, or call lab.stop(), and try again."
+            raise in_one_line(CourseError(text))
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
+        self._need_room(recipe)
+        for thread in stop_all(Lab._all, STOPPED_BY_ANOTHER):
+            thread.join()
         session = self._new_session(recipe, lambda: self._show_in(view, session))
         scene = scene_of(session, self._lines(recipe), session.max_steps)
         view = (LiveView if self.is_live else StillView)(self._vocab_size, scene)
@@ -224,6 +273,8 @@ class Lab:
         try:
             self._refresh()
             session.go(self.runs.append)
+        except CourseError as error:
+            raise in_one_line(error)  # noqa: B904
         finally:
             self._in_cell = False
             self._keep(session)
@@ -235,10 +286,23 @@ class Lab:
 
     # ---- what both share -----------------------------------------------------------------------------
 
+    def _need_room(self, recipe: Recipe) -> None:
+        """Refuse a run that this lab cannot begin, in the status too."""
+        device = find(recipe.train.device).device
+        text = IS_REPLACED if self._is_replaced else too_large(recipe, self._forecaster.memory, available(device))
+        if text is not None:
+            error = in_one_line(CourseError(text))
+            self.session = Session(recipe, self._corpus, self._redraw, self._last_number)
+            self.session.fail(error)
+            self._redraw()
+            raise error
+
     def _new_session(self, recipe: Recipe, watch: Callable[[], None]) -> Session:
         self._last_number += 1
-        self._session = Session(recipe, self._corpus, watch, self._last_number)
-        return self._session
+        guess = self.panel.view.chart.guess if self.panel is not None else None
+        forecast = self._forecaster.forecast(recipe)
+        self.session = Session(recipe, self._corpus, watch, self._last_number, forecast, guess)
+        return self.session
 
     def _show_in(self, view: LiveView | StillView, session: Session) -> None:
         """Bring the cell that trains up to date, and the lab's own buttons."""
@@ -249,8 +313,8 @@ class Lab:
     def _redraw(self) -> None:
         """Bring the lab itself up to date."""
         if self.panel is not None:
-            shown = self._session.recipe if self._session and self.is_training else self.recipe
-            self.panel.show(self._session, self._in_cell, shown, self._lines(shown), self.runs)
+            shown = self.session.recipe if self.session and self.is_training else self.recipe
+            self.panel.show(self.session, self._in_cell, shown, self._lines(shown), self.runs)
 
     def _keep(self, session: Session) -> None:
         """The run is over: it goes to the tray, and teaches the next forecast."""

@@ -1,5 +1,6 @@
 """`Trial`: one run of the lab, with its settings, its records, and the command that repeats it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -7,7 +8,9 @@ from torch import nn
 
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
+from course_lib.errors import CourseError
 from course_lib.lab.driver import Change
+from course_lib.lab.forecast import Forecast, in_bytes, in_seconds
 from course_lib.lab.sample import Sample
 from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
@@ -16,6 +19,12 @@ from course_lib.recipes.build import val_bytes_per_token
 from course_lib.sampling import generate
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import StepRecord, Trainer
+
+
+def in_one_line(error: CourseError) -> CourseError:
+    """``error``, which a notebook then shows without a traceback: nothing in the library is at fault."""
+    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error}"]  # type: ignore[attr-defined]
+    return error
 
 
 def differences(recipe: Recipe) -> dict[str, object]:
@@ -33,6 +42,13 @@ def command_for(recipe: Recipe) -> str:
     words = ["course train", recipe.name if recipe.name in names() else f"{recipe.name}.toml"]
     words += [f"--{name.replace('_', '-')} {value}" for name, value in differences(recipe).items()]
     return " ".join(words)
+
+
+def _scored(what: str, forecast: float, measured: float, words: Callable[[float], str]) -> str:
+    """A forecast beside what was measured, such as "Time: forecast 40 s, measured 44 s (10% more)"."""
+    off = measured / forecast - 1
+    how = "as forecast" if abs(off) < 0.005 else f"{abs(off):.0%} {'more' if off > 0 else 'less'}"
+    return f"{what}: forecast {words(forecast)}, measured {words(measured)} ({how})"
 
 
 @dataclass(repr=False)
@@ -54,6 +70,11 @@ class Trial:
     """What it wrote on the way, in the order of the steps."""
     guess: float | None = None
     """The learner's guess of its last validation loss, in nats, made before it began; None without one."""
+    forecast: Forecast | None = None
+    """What was forecast before it began; None where nobody did."""
+    memory: float | None = None
+    """The most bytes that its training took, beyond those in use before; None where nobody can tell."""
+    is_over: bool = False
     judgment: str = ""
     """What a judge said of the last sample that was written while it trained; empty without a judge."""
 
@@ -63,8 +84,19 @@ class Trial:
         return self.recipe
 
     def score_words(self) -> str:
-        """How the forecast and the learner's guess came out, in words; empty while it goes on."""
-        return ""
+        """How the forecast and the learner's guess came out, in words; empty while it goes on, and without both."""
+        if not self.is_over or not self.records:
+            return ""
+        parts, share = list[str](), len(self.records) / self.recipe.train.max_steps
+        if self.forecast is not None:
+            steps = "" if self.is_complete else f" for {len(self.records):,} steps"
+            parts.append(_scored(f"Time{steps}", self.forecast.seconds * share, self.records[-1].seconds, in_seconds))
+            if self.memory is not None:
+                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes))
+        if self.guess is not None and self.val_loss is not None:
+            ended = "it ended at" if self.is_complete else "it was stopped at"
+            parts.append(f"Validation loss: you guessed {rounded(self.guess)}, {ended} {rounded(self.val_loss)}")
+        return "".join(f"{part}. " for part in parts).strip()
 
     @property
     def model(self) -> nn.Module:
@@ -98,7 +130,7 @@ class Trial:
 
     def command(self) -> str:
         """The command line that repeats this run; a comment after it says what it cannot repeat."""
-        moved = "; ".join(f"{c.name} moved to {c.value:g} before step {c.step}" for c in self.changes)
+        moved = "; ".join(f"{c.name} moved from {c.before:g} to {c.value:g} before step {c.step}" for c in self.changes)
         return command_for(self.recipe) + (f"  # not the whole story: {moved}" if moved else "")
 
     def sample(self, length: int = 200, start: str | None = None, temperature: float = 1.0, seed: int = 0) -> str:
@@ -125,6 +157,8 @@ class Trial:
             parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
             parts.append(f"validation {rounded(self.val_loss)}{self.in_bits()}")
+        peak = self.trainer.config.max_lr
+        parts.append(f"learning rate {last.lr:.3g}" + (f" (peak {peak:g})" if abs(last.lr - peak) > 1e-9 * peak else ""))
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         if self.changes:
