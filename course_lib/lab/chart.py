@@ -11,7 +11,16 @@ from course_lib.config import TrainConfig
 from course_lib.lab.curves import Curve, Trace, bucket_size, plan_of, thinned
 from course_lib.widgets.page import script
 
-ROOMS = ("kernel", "moments", "chart_scales", "chart_curves", "chart_tracks", "chart_table", "chart_files", "chart_tools")
+ROOMS = (
+    "kernel",
+    "pointing",
+    "chart_scales",
+    "chart_curves",
+    "chart_tracks",
+    "chart_table",
+    "chart_files",
+    "chart_tools",
+)
 TAIL = 64
 """So many new rows of the curve that grows are sent again with each update; then they become part of its past."""
 START_VIEW = {"x": "steps", "log": False, "smooth": 0, "norm": False, "fit": False}

@@ -63,7 +63,7 @@ def bucket_size(count: int) -> int:
 
 
 def thinned(rows: Sequence[Row], size: int) -> list[Row]:
-    """Of each ``size`` rows the lowest and the highest loss: a leap is never lost. Validated rows stay, and both ends."""
+    """Of each ``size`` rows the lowest and the highest loss, so that no leap is lost; validated rows and both ends."""
     if size == 1:
         return list(rows)
     kept: list[Row] = []
