@@ -14,13 +14,14 @@ try:
 except ImportError as error:
     raise ImportError("The lab needs two packages that show sliders: pip install ipywidgets anywidget") from error
 
-from course_lib.lab.chart import Curve, LossChart
+from course_lib.lab.chart import LossChart
 from course_lib.lab.controls import Choice, Controls
+from course_lib.lab.curves import Curve
 from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleWriter
-from course_lib.lab.sample_view import SampleView
+from course_lib.lab.sample_view import SampleBrowser
 from course_lib.lab.tray import Tray
 from course_lib.widgets.buttons import Buttons
 
@@ -33,7 +34,7 @@ __all__ = [
     "Lab",
     "Trial",
     "LossChart",
-    "SampleView",
+    "SampleBrowser",
     "SampleWriter",
     "Tray",
     "drive_here",

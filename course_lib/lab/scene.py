@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from course_lib.config import TrainConfig
 from course_lib.corpora import Grade
-from course_lib.lab.chart import Curve
+from course_lib.lab.curves import Curve
 from course_lib.lab.forecast import about_seconds
 from course_lib.lab.readout import written
 from course_lib.lab.run import Trial
@@ -28,12 +29,18 @@ class Scene:
     is_growing: bool = False
     samples: Sequence[Sample] = ()
     """What the current run wrote so far, in the order of the steps."""
+    planned: TrainConfig | None = None
+    """The settings of the run to come, where none goes on: the chart draws their schedule."""
 
 
 def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     """A run as a curve, with a note where a setting was moved."""
     notes = [(c.step, f"{'lr' if c.name == 'max_lr' else c.name} {written(c.value)}") for c in run.changes]
-    return Curve(run.records, f"run {run.number}", style, notes)
+    return Curve(
+        run.records, f"run {run.number}", style, notes, run.trainer.config,
+        getattr(getattr(run.model, "config", None), "block_size", None),
+        tuple(sample.step for sample in run.samples), run.guess,
+    )  # fmt: skip
 
 
 def scene_of(

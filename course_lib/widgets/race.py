@@ -10,7 +10,7 @@ import traitlets
 from course_lib import plots
 from course_lib.errors import CourseError
 from course_lib.widgets.page import Pictured, script
-from course_lib.widgets.sliders import connect, look, value_slider
+from course_lib.widgets.sliders import ValueSlider, connect, look, value_slider
 from course_lib.widgets.style import run_style
 from course_lib.widgets.surfaces import (
     NEAR,
@@ -164,7 +164,7 @@ def _start(surface: str, turn: float) -> list[float]:
     return list(turned(SURFACES[surface].start, turn if surface == "ravine" else 0.0))
 
 
-def _slider(name: str, start: float, values: tuple[float, ...]) -> ipywidgets.SelectionSlider:
+def _slider(name: str, start: float, values: tuple[float, ...]) -> ValueSlider:
     return value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)
 
 
