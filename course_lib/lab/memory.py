@@ -43,8 +43,8 @@ def _of_the_container(folder: Path = CONTAINER) -> float | None:
     for limit, used, gives_back in PLACES:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
             left = float((folder / limit).read_text()) - float((folder / used).read_text())
-            statistics = dict(line.split() for line in (folder / limit).with_name("memory.stat").read_text().splitlines())
-            return left + float(statistics.get(gives_back, 0))
+            rows = (folder / limit).with_name("memory.stat").read_text().splitlines()
+            return left + float(dict(row.split() for row in rows).get(gives_back, 0))
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import ipywidgets
 
 from course_lib.lab.controls import Controls
-from course_lib.lab.readout import in_numbers, moved_on_the_way, what_differs
+from course_lib.lab.readout import in_numbers, what_it_was
 from course_lib.lab.run import Trial
 from course_lib.lab.scene import Scene, curve_of, scene_of
 from course_lib.lab.session import Session
@@ -106,9 +106,9 @@ class Panel:
 
     def _row(self, run: Trial) -> TrayRow:
         error = f"Ended by an error: {run.error}" if run.error else ""
-        note = " ".join(filter(None, [moved_on_the_way(run), error]))
-        about = what_differs(run.recipe, self._start)
-        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note)
+        note = " ".join(filter(None, [run.score_words(), error]))
+        about = what_it_was(run, self._start)
+        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note, run.command())
 
     def _style(self, run: Trial) -> dict[str, str]:
         """Each run keeps its look; that of a run thrown away is free for another."""

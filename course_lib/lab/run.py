@@ -83,6 +83,12 @@ class Trial:
         """The settings with which it began; what was moved on the way is in ``changes``."""
         return self.recipe
 
+    @property
+    def rate_varies(self) -> bool:
+        """Whether a schedule moves its learning rate, so that ``max_lr`` is the highest of many."""
+        train = self.recipe.train
+        return train.schedule != "constant" or train.warmup_steps > 0
+
     def score_words(self) -> str:
         """How the forecast and the learner's guess came out, in words; empty while it goes on, and without both."""
         if not self.is_over or not self.records:
@@ -157,8 +163,8 @@ class Trial:
             parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
             parts.append(f"validation {rounded(self.val_loss)}{self.in_bits()}")
-        peak = self.trainer.config.max_lr
-        parts.append(f"learning rate {last.lr:.3g}" + (f" (peak {peak:g})" if abs(last.lr - peak) > 1e-9 * peak else ""))
+        peak = f" (peak {self.trainer.config.max_lr:g})" if self.rate_varies else ""
+        parts.append(f"learning rate {last.lr:.3g}{peak}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         if self.changes:

@@ -1,4 +1,4 @@
-"""What the model writes while it learns: whole samples between two steps. How they look: `course_lib.lab.sample_view`."""
+"""What the model writes while it learns: whole samples between two steps. How they look: `sample_view`."""
 
 import contextlib
 import math

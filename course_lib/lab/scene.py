@@ -7,7 +7,7 @@ from course_lib.config import TrainConfig
 from course_lib.corpora import Grade
 from course_lib.lab.curves import Curve
 from course_lib.lab.forecast import about_seconds
-from course_lib.lab.readout import written
+from course_lib.lab.readout import moved_in_short
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import Sample
 from course_lib.lab.session import Session
@@ -35,7 +35,7 @@ class Scene:
 
 def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     """A run as a curve, with a note where a setting was moved."""
-    notes = [(c.step, f"{'lr' if c.name == 'max_lr' else c.name} {written(c.value)}") for c in run.changes]
+    notes = [(change.step, moved_in_short(change, run)) for change in run.changes]
     return Curve(
         run.records, f"run {run.number}", style, notes, run.trainer.config,
         getattr(getattr(run.model, "config", None), "block_size", None),

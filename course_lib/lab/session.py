@@ -12,7 +12,7 @@ from course_lib.lab.forecast import Forecast
 from course_lib.lab.memory import measured_peak
 from course_lib.lab.moments import Moments
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import SHORT_LENGTH, Sample, SampleWriter
+from course_lib.lab.sample import LENGTH, SHORT_LENGTH, Sample, SampleWriter
 from course_lib.lab.sample_view import in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
@@ -186,7 +186,7 @@ class Session:
             return self.driver.is_stopping
 
         try:
-            whole = self._writer.write(step, stopped=between_tokens)
+            whole = self._writer.write(step, LENGTH, stopped=between_tokens)
         finally:
             self._is_growing = False
         grade = self._corpus.grade
