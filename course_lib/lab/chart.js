@@ -16,11 +16,11 @@ function measured(data, curves, view, width) {
   const share = view.log && low > 0 ? (loss) => Math.log(loss / low) / Math.log(high / low) : (loss) => (loss - low) / (high - low);
   const loss = view.log && low > 0 ? (part) => low * (high / low) ** part : (part) => low + part * (high - low);
   const y = (value) => box.bottom - (view.log && value <= 0 ? -1 : share(value)) * PLOT;
-  const scale = { at: y, value: (at) => loss((box.bottom - at) / PLOT), top: box.top, bottom: box.bottom, right: width - box.right };
+  const scale = { at: y, value: (at) => loss((box.bottom - at) / PLOT), top: box.top, bottom: box.bottom, left: box.left };
   return { box, tracks, base, end, ends: [low, high], x, y, scale, place: (at) => ((at - box.left) / (box.right - box.left)) * end, height: base + MARGIN.bottom };
 }
 
-function draw(svg, data, curves, view, plan, clip, shownSample) {
+function draw(svg, data, curves, view, plan, clip, shownSample, guess) {
   const { box, x, y } = plan;
   svg.replaceChildren();
   svg.setAttribute("height", plan.height);
@@ -42,10 +42,11 @@ function draw(svg, data, curves, view, plan, clip, shownSample) {
   const rows = Array.from({ length: NOTE_ROWS }, () => []);
   for (const curve of current ? [current] : curves) notes(svg, curve, view, x, box, rows);
   const guessed = current ?? curves.findLast(({ guess }) => guess != null);
+  if (guess !== (guessed?.guess ?? null)) nextGuess(inside, guess, y, box);
   if (guessed) guessLine(inside, guessed, y, box, guessed !== current);
-  const moving = make(svg, "g", { "clip-path": `url(#${clip}-all)` });
-  rateTrack(svg, data, curves, view, x, box, plan.tracks[0]);
-  if (view.norm) normTrack(svg, data, curves, view, x, box, plan.tracks[1]);
+  const [within, moving] = [0, 1].map(() => make(svg, "g", { "clip-path": `url(#${clip}-all)` }));
+  rateTrack(svg, within, data, curves, view, x, box, plan.tracks[0]);
+  if (view.norm) normTrack(svg, within, data, curves, view, x, box, plan.tracks[1]);
   return moving;
 }
 
@@ -66,26 +67,27 @@ function render({ model, el }) {
   const frame = named(el, "div", "course-lab-chart", `width: 100%; color: ${INK}; box-sizing: border-box;`);
   let isLost = false;
   const keep = () => isLost || model.save_changes();
-  const viewNow = () => ({ x: "steps", log: false, smooth: 0, norm: false, fit: false, ...model.get("view") });
+  const viewNow = () => ({ x: "steps", log: false, smooth: 0, norm: false, fit: false, ...model.get("view"), narrow: drawnWidth < 420 });
   const choose = (name, value) => {
-    model.set("view", { ...viewNow(), [name]: value });
+    if (name === "x") pointer.place = null; // a place among steps is none among seconds
+    model.set("view", { ...model.get("view"), [name]: value });
     keep();
   };
   const showView = toolbar(frame, choose, { png: () => savePng(svg, curves, viewNow()), csv: () => saveAs("loss.csv", new Blob([asCsv(curves)], { type: "text/csv" })) });
   const layer = add(frame, "div", "position: relative;");
   const svg = make(layer, "svg", { role: "img", style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
   const pointer = momentSlider(layer);
-  const table = numbersTable(add(frame, "div", `padding-left: 2px; min-height: 4.6em;`));
-  const unequal = named(frame, "div", "course-lab-unequal", "font: 12px/1.4 sans-serif; padding: 2px;");
-  const guess = guessing(frame, layer, (value) => {
-    model.set("guess", value);
-    keep();
-  });
   const status = named(frame, "div", "course-lab-status", "font: 13px/1.5 sans-serif; min-height: 3em; padding-left: 2px; font-variant-numeric: tabular-nums;");
   // The state is read out when it changes; the numbers, which always do, are not.
   const state = add(status, "b");
   state.setAttribute("role", "status");
   const numbers = add(status, "span");
+  const table = numbersTable(add(frame, "div", "padding-left: 2px; min-height: 4.6em;"));
+  const unequal = named(frame, "div", "course-lab-unequal", "font: 12px/1.4 sans-serif; padding: 2px;");
+  const guess = guessing(frame, layer, (value) => {
+    model.set("guess", value);
+    keep();
+  });
 
   let curves = [];
   let plan = null;
@@ -100,14 +102,15 @@ function render({ model, el }) {
     pointer.show(plan, curves, viewNow(), words);
   };
   const redraw = () => {
+    drawnWidth = Math.max(240, frame.clientWidth || 760);
     const view = viewNow();
     const now = data();
-    drawnWidth = Math.max(240, frame.clientWidth || 760);
     svg.setAttribute("width", drawnWidth);
     curves = model.get("finished").map((curve) => ({ ...curve }));
     if (now.curve) curves.push({ ...now.curve, rows: [...model.get("past"), ...model.get("tail")] });
+    for (const curve of curves) curve.means = smoothed(curve.rows, view.smooth);
     plan = measured(now, curves, view, drawnWidth);
-    moving = draw(svg, now, curves, view, plan, clip, shownSample);
+    moving = draw(svg, now, curves, view, plan, clip, shownSample, now.curve ? null : model.get("guess"));
     showView(view);
     guess.show(model.get("guess"), plan.scale, !now.curve && !isLost);
     unequal.textContent = unequalWords(curves, view);

@@ -21,19 +21,18 @@ function wrapped(svg, text, width) {
   return lines;
 }
 
-// What the reference lines mean: at the right, or in a narrow chart over them. Where two are close, their words make
-// room for one another.
+// What the reference lines mean, at the right. Where two are close, their words make room for one another.
 function lineLabels(svg, lines, y, box) {
+  const shown = lines.filter(({ value }) => y(value) > box.top - 1 && y(value) < box.bottom + 1);
+  if (!box.gutter) return shortLabels(svg, shown, y, box);
   const height = 13;
-  const room = box.gutter ? box.gutter - 22 : box.right - box.left - 60;
-  const labels = lines
-    .map(({ label, value }) => ({ at: y(value), words: wrapped(svg, label, room) }))
-    .filter(({ at }) => at > box.top - 8 && at < box.bottom + 8)
+  const labels = shown
+    .map(({ label, value }) => ({ at: y(value), words: wrapped(svg, label, box.gutter - 22) }))
     .sort((a, b) => a.at - b.at);
   let free = box.top - 6;
   for (const label of labels) {
     label.size = label.words.length * height;
-    label.y = Math.max(free, box.gutter ? label.at - label.size / 2 : label.at - label.size - 2);
+    label.y = Math.max(free, label.at - label.size / 2);
     free = label.y + label.size + 5;
   }
   let floor = box.bottom + 12;
@@ -41,10 +40,23 @@ function lineLabels(svg, lines, y, box) {
     label.y = Math.min(label.y, floor - label.size);
     floor = label.y - 5;
     const middle = label.y + label.size / 2;
-    if (box.gutter)
-      make(svg, "path", { d: `M${box.right} ${label.at}L${box.right + 12} ${middle}h4`, fill: "none", stroke: INK, "stroke-opacity": 0.6 });
-    const place = box.gutter ? { x: box.right + 20 } : { x: box.right - 2, "text-anchor": "end", ...HALO };
-    label.words.forEach((text, i) => make(svg, "text", { class: "line-label", ...place, y: label.y + 11 + i * height }, text));
+    make(svg, "path", { d: `M${box.right} ${label.at}L${box.right + 12} ${middle}h4`, fill: "none", stroke: INK, "stroke-opacity": 0.6 });
+    label.words.forEach((text, i) => make(svg, "text", { class: "line-label", x: box.right + 20, y: label.y + 11 + i * height }, text));
+  }
+}
+
+// In a narrow chart their words stand inside, and short: those of high lines at the right end, those of low ones at the
+// left, where a curve is only at its beginning.
+function shortLabels(svg, lines, y, box) {
+  const middle = (box.top + box.bottom) / 2;
+  let free = -Infinity;
+  for (const { label, value } of [...lines].sort((a, b) => b.value - a.value)) {
+    const isHigh = y(value) < middle;
+    const at = Math.max(y(value) - 4, free);
+    if (!isHigh) free = at + 15;
+    const place = isHigh ? { x: box.right - 2, "text-anchor": "end" } : { x: box.left + 4 };
+    const text = make(svg, "text", { class: "line-label", ...place, y: at, ...HALO }, `${label.split(/[:(]/)[0].trim()}: ${value.toFixed(2)}`);
+    make(text, "title", {}, label);
   }
 }
 
@@ -84,11 +96,11 @@ function drawCurve(inside, curve, isCurrent, isGhost, view, x, y) {
   const losses = rows.map((row) => row[LOSS]);
   make(group, "polyline", {
     ...look, class: isCurrent ? "curve current" : "curve finished", points: joinedRows(rows, losses, BEFORE[view.x], x, y),
-    "stroke-width": view.smooth ? 1 : isCurrent ? 1.6 : 1.2, "stroke-opacity": view.smooth ? 0.32 : 1,
+    "stroke-width": view.smooth ? 1 : isCurrent ? 1.6 : 1.2, "stroke-opacity": view.smooth ? 0.4 : 1,
   });
   if (view.smooth)
     make(group, "polyline", {
-      ...look, class: "smooth", points: joinedRows(rows, smoothed(rows, view.smooth), BEFORE[view.x], x, y), "stroke-width": 2,
+      ...look, class: "smooth", points: joinedRows(rows, curve.means, BEFORE[view.x], x, y), "stroke-width": 2,
     });
   const measured = rows.filter((row) => row[VAL] != null);
   make(group, "polyline", {
@@ -110,8 +122,9 @@ function drawCurve(inside, curve, isCurrent, isGhost, view, x, y) {
 function sampleTicks(inside, curve, view, x, y, shownStep) {
   for (const step of curve.rows.length ? curve.samples : []) {
     const row = rowAt(curve.rows, step, BEFORE.steps);
-    if (row[LOSS] === null) continue;
-    const [at, height] = [x(placeOf(curve, step, view.x)), y(row[LOSS])];
+    const loss = curve.means[curve.rows.indexOf(row)];
+    if (loss === null) continue;
+    const [at, height] = [x(placeOf(curve, step, view.x)), y(loss)];
     const half = step === shownStep ? 13 : 7;
     make(inside, "line", {
       class: step === shownStep ? "sample-tick shown" : "sample-tick", x1: at, x2: at, y1: pixel(height - half), y2: pixel(height + half),
@@ -145,6 +158,11 @@ function notes(svg, curve, view, x, box, rows) {
   }
 }
 
+// What is guessed of the run to come.
+function nextGuess(svg, value, y, box) {
+  if (value !== null) make(svg, "line", { class: "guess-line", x1: box.left, x2: box.right, y1: y(value), y2: y(value), stroke: INK, "stroke-dasharray": "1 4", "stroke-width": 2 });
+}
+
 // The guess of a run beside what came of it.
 function guessLine(svg, curve, y, box, isOver) {
   if (curve.guess == null) return;
@@ -153,5 +171,5 @@ function guessLine(svg, curve, y, box, isOver) {
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
   if (came) make(svg, "path", { d: `M${box.right - 6} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
-  make(svg, "text", { class: "guess-words", x: box.left + 6, y: at - 5, ...HALO }, `${curve.label || "the run"}: guessed ${curve.guess.toFixed(2)}${came}`);
+  make(svg, "text", { class: "guess-words", x: box.right - 12, y: at - 5, "text-anchor": "end", ...HALO }, `${curve.label || "the run"}: guessed ${curve.guess.toFixed(2)}${came}`);
 }

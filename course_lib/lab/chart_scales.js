@@ -69,8 +69,10 @@ function rowAt(rows, place, where) {
   return before && place - where(before) < where(rows[low]) - place ? before : rows[low];
 }
 
-// The mean over `count` steps around each row: it does not lag behind. Returns one number, or null, for each row.
+// The mean over `count` steps around each row, so that it does not lag behind; over fewer at the steep beginning, as many
+// on either side, and at the newest end over those that there are. Returns one number, or null, for each row.
 function smoothed(rows, count) {
+  if (!count) return rows.map((row) => row[LOSS]);
   const sums = [0];
   const counts = [0];
   for (const row of rows) {
@@ -79,8 +81,9 @@ function smoothed(rows, count) {
   }
   let [from, to] = [0, 0];
   return rows.map((row) => {
-    while (rows[from][STEP] < row[STEP] - count / 2) from++;
-    while (to < rows.length && rows[to][STEP] <= row[STEP] + count / 2) to++;
+    const half = Math.min(count / 2, row[STEP] - rows[0][STEP]);
+    while (rows[from][STEP] < row[STEP] - half) from++;
+    while (to < rows.length && rows[to][STEP] <= row[STEP] + half) to++;
     const known = counts[to] - counts[from];
     return known && row[LOSS] !== null ? (sums[to] - sums[from]) / known : null;
   });

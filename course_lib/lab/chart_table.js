@@ -1,6 +1,6 @@
 // The numbers under a chart, a row for each run: those of the moment that is pointed at, or else the newest.
 
-const CELL = "padding: 1px 10px 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
+const CELL = "padding: 1px 0.8em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
 const GAP_MEANS = "validation loss − mean training loss of the 20 steps before it";
 
 // What a run's row says at a place on the axis; null is the newest.
@@ -12,13 +12,11 @@ function numbersAt(curve, place, view) {
   if (!isInside) return null;
   const row = place === null ? last : rowAt(curve.rows, place, BEFORE[unit]);
   const found = validated(curve.rows, place === null ? Infinity : place, AFTER[unit]);
-  const near = curve.rows.filter((r) => Math.abs(r[STEP] - row[STEP]) <= view.smooth / 2 && r[LOSS] !== null);
-  const mean = view.smooth && near.length ? near.reduce((sum, r) => sum + r[LOSS], 0) / near.length : row[LOSS];
-  return { row, train: mean, val: found?.row[VAL], val_step: found ? found.row[STEP] + 1 : null, gap: found?.gap };
+  return { row, train: curve.means[curve.rows.indexOf(row)], val: found?.row[VAL], val_step: found ? found.row[STEP] + 1 : null, gap: found?.gap };
 }
 
 function columns(view) {
-  const mean = view.smooth ? `, mean of ${view.smooth}` : "";
+  const mean = view.smooth ? (view.narrow ? ` ⌀${view.smooth}` : `, mean of ${view.smooth}`) : "";
   const list = [
     [`training${mean}`, (n) => lossText(n.train)],
     ["validation", (n) => (n.val == null ? "–" : lossText(n.val)), "the last evaluation until then"],
@@ -26,7 +24,8 @@ function columns(view) {
     ["gap", (n) => (n.gap == null ? "–" : `${n.gap < 0 ? "−" : "+"}${lossText(Math.abs(n.gap))}`), GAP_MEANS],
     ["rate", (n) => rateText(n.row[LR]), "the learning rate in force"],
   ];
-  return view.norm ? [...list, ["grad norm", (n) => rateText(n.row[NORM]), "before clipping"]] : list;
+  if (view.narrow) list.splice(2, 1);
+  return view.norm ? [...list, ["norm", (n) => rateText(n.row[NORM]), "the gradient's norm before clipping"]] : list;
 }
 
 function momentWords(curve, place, view) {
@@ -66,7 +65,7 @@ function numbersTable(parent) {
     });
   };
   const show = (curves, place, view) => {
-    const signature = JSON.stringify([curves.map(({ label, color, dash }) => [label, color, dash]), view.smooth, view.norm]);
+    const signature = JSON.stringify([curves.map(({ label, color, dash }) => [label, color, dash]), view.smooth, view.norm, view.narrow]);
     if (signature !== built) build(curves, view);
     built = signature;
     about.textContent = momentWords(curves.at(-1), place, view);

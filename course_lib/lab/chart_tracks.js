@@ -16,7 +16,7 @@ function trackFrame(svg, name, most, words, box, top) {
 
 const joinedPairs = (points, x, y) => points.map(([a, b]) => `${pixel(x(a))},${pixel(y(b))}`).join(" ");
 
-function rateTrack(svg, data, curves, view, x, box, top) {
+function rateTrack(svg, within, data, curves, view, x, box, top) {
   const current = data.curve ? curves.at(-1) : null;
   const ahead = current ? current.plan : view.x === "steps" ? data.plan : [];
   const most = Math.max(...ahead.map(([, lr]) => lr), ...curves.flatMap(({ rows }) => rows.map((row) => row[LR]))) || 1;
@@ -25,17 +25,17 @@ function rateTrack(svg, data, curves, view, x, box, top) {
   const inForce = current && last ? rateText(last[LR]) : ahead.length ? `peak ${rateText(Math.max(...ahead.map(([, lr]) => lr)))}, planned` : last ? `last ${rateText(last[LR])}` : "–";
   trackFrame(svg, "learning rate", Number.isFinite(most) ? most : 0, inForce, box, top);
   for (const curve of curves)
-    make(svg, "polyline", {
+    make(within, "polyline", {
       class: "rate", points: joinedPairs(curve.rows.map((row) => [BEFORE[view.x](row), row[LR]]), x, y), fill: "none", stroke: curve.color,
       "stroke-width": curve === current ? 1.8 : 1.2, "stroke-dasharray": curve.dash, opacity: current && curve !== current ? 0.5 : 1,
     });
   const placed = ahead.map(([step, lr]) => [current && current.rows.length ? placeOf(current, step, view.x) : view.x === "steps" ? step : null, lr]);
-  make(svg, "polyline", {
+  make(within, "polyline", {
     class: "rate-planned", points: joinedPairs(placed.filter(([at]) => at !== null), x, y), fill: "none", stroke: INK, "stroke-opacity": 0.75, "stroke-dasharray": "3 3",
   });
 }
 
-function normTrack(svg, data, curves, view, x, box, top) {
+function normTrack(svg, within, data, curves, view, x, box, top) {
   const norms = curves.flatMap(({ rows }) => rows.map((row) => row[NORM])).filter((norm) => norm != null).sort((a, b) => a - b);
   const clip = (curves.at(-1)?.grad_clip ?? 0) || null;
   // One leap would press all others to the ground: what is above the highest one in fifty leaves the track.
@@ -49,7 +49,7 @@ function normTrack(svg, data, curves, view, x, box, top) {
     make(svg, "text", { x: box.right + 20, y: top + TRACK, "font-size": 11 }, `clipped above ${written(clip)}`);
   for (const curve of curves) {
     const rows = curve.rows.filter((row) => row[NORM] != null);
-    make(svg, "polyline", {
+    make(within, "polyline", {
       class: "norm", points: joinedPairs(rows.map((row) => [BEFORE[view.x](row), row[NORM]]), x, y), fill: "none", stroke: curve.color,
       "stroke-width": 1, opacity: data.curve && curve !== curves.at(-1) ? 0.5 : 1,
     });

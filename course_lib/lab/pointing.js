@@ -46,7 +46,6 @@ function momentSlider(layer) {
     event.preventDefault();
   });
   self.show = (nowPlan, nowCurves, nowView, words) => {
-    if (view && nowView.x !== view.x) self.place = null; // a place among steps is none among seconds
     [plan, curves, view] = [nowPlan, nowCurves, nowView];
     Object.assign(sheet.style, {
       left: `${plan.box.left}px`, width: `${plan.box.right - plan.box.left}px`, top: `${plan.box.top}px`, height: `${plan.base - plan.box.top}px`,

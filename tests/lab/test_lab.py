@@ -224,7 +224,7 @@ def test_the_lab_trains_what_a_plain_loop_trains(project, shown):
     assert run.val_loss == run.records[-1].val_loss
     assert lab.runs == [run]
     (view,) = shown
-    assert len(view.chart.data["curve"]["train"]) == 4
+    assert len([*view.chart.past, *view.chart.tail]) == 4
     assert view.chart.data["state"] == "finished"
     assert view.chart.data["status"].startswith("step 4 of 4, training ")
     assert "What the model writes after 4 steps" in view.sample.widget.value
@@ -479,7 +479,7 @@ def test_start_trains_what_a_plain_loop_trains(project, capsys):
     assert not lab.is_training
     assert pressable(lab) == {"start", "step"}
     assert chart(lab)["state"] == "finished"
-    assert len(lab.panel.view.chart.finished[0]["train"]) == 6
+    assert len(lab.panel.view.chart.finished[0]["rows"]) == 6
     assert chart(lab)["curve"] is None, "it is over, and shown as a finished one"
     assert "What the model writes after 6 steps" in lab.panel.view.sample.widget.value
     assert run.command().endswith("--dropout 0.1 --n-layer 1 --n-head 2 --n-embd 16") or "#" not in run.command()
