@@ -687,10 +687,14 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         return trainer
 
     def write_noted(writer, step, length, seconds=math.inf, stopped=lambda: False):
-        if seconds != session_module.STOP_SECONDS:
-            stopped = work.noting("last token" if seconds == math.inf else "aside", stopped)
+        if seconds == session_module.STOP_SECONDS:
+            return write(writer, step, SHORTEST, seconds, stopped)
+        stopped = work.noting("last token" if seconds == math.inf else "aside", stopped)
         return write(writer, step, length, seconds, stopped)
 
+    for name in ("FREE_SECONDS", "AHEAD_SECONDS", "BURST_SECONDS"):  # however slow the machine is
+        monkeypatch.setattr(moments, name, 1e9)
+    monkeypatch.setattr(session_module, "STOP_SECONDS", 1e8)
     monkeypatch.setattr(session_module, "build_trainer", build_noted)
     monkeypatch.setattr(SampleWriter, "write", write_noted)
     return work
@@ -746,10 +750,6 @@ def test_stop_while_the_last_sample_is_written(project, work, monkeypatch):
 def test_stop_in_the_middle_of_a_sample_on_the_way(project, work, monkeypatch):
     """It is given up: no text of fewer tokens is kept beside whole ones. The one that follows the stop is there."""
     monkeypatch.setattr(session_module, "SHORT_LENGTH", 100_000)
-    monkeypatch.setattr(moments, "BURST_SECONDS", 1e9)
-    monkeypatch.setattr(moments, "FREE_SECONDS", 1e9)
-    monkeypatch.setattr(moments, "AHEAD_SECONDS", 1e9)
-    monkeypatch.setattr(session_module, "STOP_SECONDS", 0.0)
     lab = Lab(ENDLESS)
     assert work.stop_within(("aside", 30), lab) == []
     assert steps_done(lab) == 0
