@@ -1,6 +1,5 @@
 """`Lab`: a recipe with sliders, buttons that train in the background, and a cell that trains with their values."""
 
-import contextlib
 import math
 import sys
 import threading
@@ -13,34 +12,28 @@ import torch
 
 from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
-from course_lib.device import find
 from course_lib.errors import CourseError
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
-from course_lib.lab.fitting import too_large
+from course_lib.lab.fitting import need_text, too_large
 from course_lib.lab.forecast import Forecaster
-from course_lib.lab.memory import available
-from course_lib.lab.neighbors import END_SECONDS, stop_all, this_cell, waiting
+from course_lib.lab.neighbors import (
+    IS_REPLACED,
+    STOPPED_BY_ANOTHER,
+    stop_all,
+    stopped_for,
+    taken_over,
+    this_cell,
+    waiting,
+)
 from course_lib.lab.panel import Panel
-from course_lib.lab.readout import note, readout
-from course_lib.lab.run import Trial, command_for, in_one_line
+from course_lib.lab.readout import GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
+from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
+from course_lib.lab.telling import heeding, in_one_line
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
-from course_lib.recipes.build import too_short
-
-GOING_ON = (
-    "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
-    "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
-)
-IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
-NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
-
-
-STOPPED_BY_ANOTHER = "Another lab of this notebook began a run, and two at once would draw each other's random numbers"
-REPLACED = "Its cell was run again: the new lab has this run in its tray"
-IS_REPLACED = "Another lab has taken this one's place, as its cell was run again. Use the new one: it has the runs."
 
 
 class Lab:
@@ -72,22 +65,24 @@ class Lab:
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
         data = self._start.data
+        self.place = this_cell(Lab._all)
+        replaced = stopped_for(self.place, Lab._all)  # at once: whatever fails below, no run goes on unseen
         prepared = prepared_for(data)
         counts = prepared.manifest["counts"]
-        self._need_text(counts)
+        need_text(self._start, counts)
         self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
         self._is_by_letters = prepared.tokenizer.kind in ("char", "byte")  # what is known of a text is known by letter
         self.session: Session | None = None
         """The run that goes on, or the last one."""
         self.thread: threading.Thread | None = None
         """It trains in the background, or did."""
-        self._in_cell = self._is_replaced = False
+        self._in_cell = False
+        self.is_replaced = False
+        """Whether another lab has taken this one's place; it begins no run any more."""
         self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
         self._torch_threads = torch.get_num_threads()
-        self._last_number = 0
-        self.runs: list[Trial] = []
-        self.place = this_cell(Lab._all)
-        self._take_over()
+        self.runs: list[Trial] = taken_over(replaced, data)
+        self._last_number = max((run.number for run in self.runs), default=0)
         with waiting(Lab._all):  # or the forecast would be that of a machine that does something else
             self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self.panel: Panel | None = None
@@ -96,30 +91,10 @@ class Lab:
         self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
         if self.is_live:
             pressed = {"pause": self.pause, "stop": self.stop}
-            pressed |= {"start": self._heeding(self.start), "step": self._heeding(self.step)}
-            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self._redraw, self.remove)
-        self._redraw()
+            pressed |= {"start": heeding(self.start), "step": heeding(self.step)}
+            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove)
+        self.redraw()
         Lab._all.add(self)
-
-    def _need_text(self, counts: dict[str, int]) -> None:
-        """Refuse a text that is too short for the recipe now, not when Start is pressed."""
-        block_size = self._start.all_settings()["block_size"]
-        shortest = min(counts, key=lambda split: counts[split])
-        if counts[shortest] <= block_size:
-            raise in_one_line(too_short(shortest, self._start.data.dataset, counts, block_size))
-
-    def _take_over(self) -> None:
-        """Stop the lab that this one replaces, as its cell is run again or its variable bound anew; keep its runs."""
-        if self.place is None:
-            return
-        for old in [lab for lab in Lab._all if lab.place is not None and lab.place.is_taken_by(self.place)]:
-            for thread in stop_all([old], REPLACED):
-                thread.join(END_SECONDS)
-            if old._start.data == self._start.data:  # or their losses could not be compared
-                self.runs += old.runs
-                self._last_number = max(self._last_number, old._last_number)
-            old._is_replaced, old.place = True, None
-            old._redraw()
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -137,6 +112,7 @@ class Lab:
         words = readout(recipe, self._vocab_size, self._forecaster, None if self.is_live else self._lines(recipe))
         if self.is_training:
             return words + note(IN_A_CELL if self._in_cell else GOING_ON)
+        words += note(problem) if (problem := too_large(recipe, self._forecaster.memory)) else ""
         return words if self.is_live else words + note(NOT_LIVE)
 
     def _lines(self, recipe: Recipe) -> dict[str, float]:
@@ -154,7 +130,7 @@ class Lab:
             assert self.session is not None
             if name != "dropout" or not self.session.recipe.train.compile:  # a compiled run keeps its dropout
                 self.session.driver.change(**{name: value})
-        self._redraw()
+        self.redraw()
 
     # ---- a run in the background: each of these returns at once ------------------------------------------
 
@@ -180,7 +156,7 @@ class Lab:
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
         before = stop_all(Lab._all, STOPPED_BY_ANOTHER)
-        session = self._new_session(recipe, self._redraw)
+        session = self._new_session(recipe, self.redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
         let_helpers_go()
@@ -221,7 +197,7 @@ class Lab:
         """Throw away the run of that number, if it is over."""
         going = self.session.run if self.is_training and self.session else None
         self.runs[:] = [run for run in self.runs if run.number != number or run is going]
-        self._redraw()
+        self.redraw()
 
     def _train_quietly(self, session: Session, before: list[threading.Thread]) -> None:
         """Train; the session keeps an error, and the status says it: nobody sees one that a thread raises."""
@@ -234,15 +210,6 @@ class Lab:
             session.fail(error)
         finally:
             self._keep(session)
-
-    def _heeding(self, press: Callable[[], None]) -> Callable[[], None]:
-        """``press`` for a button: what is refused is said in the status, for there is no cell to show an error."""
-
-        def pressed() -> None:
-            with contextlib.suppress(CourseError):
-                press()
-
-        return pressed
 
     # ---- a run in a cell -----------------------------------------------------------------------------
 
@@ -287,14 +254,13 @@ class Lab:
     # ---- what both share -----------------------------------------------------------------------------
 
     def _need_room(self, recipe: Recipe) -> None:
-        """Refuse a run that this lab cannot begin, in the status too."""
-        device = find(recipe.train.device).device
-        text = IS_REPLACED if self._is_replaced else too_large(recipe, self._forecaster.memory, available(device))
-        if text is not None:
-            error = in_one_line(CourseError(text))
-            self.session = Session(recipe, self._corpus, self._redraw, self._last_number)
+        """Refuse a run that this lab cannot begin; the status says so too."""
+        problem = IS_REPLACED if self.is_replaced else too_large(recipe, self._forecaster.memory)
+        if problem is not None:
+            error = in_one_line(CourseError(problem))
+            self.session = Session(recipe, self._corpus, self.redraw, self._last_number)
             self.session.fail(error)
-            self._redraw()
+            self.redraw()
             raise error
 
     def _new_session(self, recipe: Recipe, watch: Callable[[], None]) -> Session:
@@ -308,9 +274,9 @@ class Lab:
         """Bring the cell that trains up to date, and the lab's own buttons."""
         current = curve_of(session.run) if session.run else None
         view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current))
-        self._redraw()
+        self.redraw()
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
         """Bring the lab itself up to date."""
         if self.panel is not None:
             shown = self.session.recipe if self.session and self.is_training else self.recipe
@@ -326,7 +292,7 @@ class Lab:
     def _refresh(self) -> None:
         """A run begins or is over: the words under the sliders change, and the buttons."""
         self.controls.refresh()
-        self._redraw()
+        self.redraw()
 
     @property
     def widget(self) -> ipywidgets.Widget:

@@ -8,6 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from course_lib.config import DataConfig
+from course_lib.lab.run import Trial
+
+STOPPED_BY_ANOTHER = "Another lab of this notebook began a run: two at once would draw from one row of random numbers"
+REPLACED = "A newer lab has taken this one's place"
+IS_REPLACED = (
+    "A newer lab has taken this one's place, as its cell was run again or its variable bound anew. Use that one."
+)
 QUIET_SECONDS = 3.0
 """How long others are waited for: a step or an evaluation at hand may take its time."""
 END_SECONDS = 30.0
@@ -80,11 +88,31 @@ def _is_lab(function: ast.expr) -> bool:
 def stop_all(labs: Iterable[Any], why: str) -> list[threading.Thread]:
     """Ask the runs in the background of ``labs`` to stop, and have them say why; returns their threads, to wait for."""
     threads = []
-    for lab in labs:
+    for lab in list(labs):
         if lab.thread is not None and lab.thread.is_alive():
             lab.stop(why)
             threads.append(lab.thread)
     return threads
+
+
+def stopped_for(place: Place | None, labs: Iterable[Any]) -> list[Any]:
+    """Those of ``labs`` whose place is taken by one that is made at ``place``; their runs are over."""
+    if place is None:
+        return []
+    replaced = [lab for lab in list(labs) if lab.place is not None and lab.place.is_taken_by(place)]
+    for thread in stop_all(replaced, REPLACED):
+        thread.join(END_SECONDS)
+    return replaced
+
+
+def taken_over(replaced: Iterable[Any], data: DataConfig) -> list[Trial]:
+    """The runs of labs that give their place to another; those on other data are left out, as losses differ there."""
+    runs = list[Trial]()
+    for old in replaced:
+        runs += [run for run in old.runs if run.recipe.data == data]
+        old.is_replaced, old.place = True, None
+        old.redraw()
+    return runs
 
 
 @contextlib.contextmanager

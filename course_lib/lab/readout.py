@@ -10,6 +10,12 @@ from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES
 
 AS_IT_SAYS = "as the recipe says"
+GOING_ON = (
+    "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
+    "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
+)
+IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
+NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
 
 def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapping[str, float] | None = None) -> str:

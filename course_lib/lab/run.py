@@ -8,7 +8,6 @@ from torch import nn
 
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
-from course_lib.errors import CourseError
 from course_lib.lab.driver import Change
 from course_lib.lab.forecast import Forecast, in_bytes, in_seconds
 from course_lib.lab.sample import Sample
@@ -19,12 +18,6 @@ from course_lib.recipes.build import val_bytes_per_token
 from course_lib.sampling import generate
 from course_lib.tokenizers import Tokenizer
 from course_lib.training import StepRecord, Trainer
-
-
-def in_one_line(error: CourseError) -> CourseError:
-    """``error``, which a notebook then shows without a traceback: nothing in the library is at fault."""
-    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error}"]  # type: ignore[attr-defined]
-    return error
 
 
 def differences(recipe: Recipe) -> dict[str, object]:

@@ -249,7 +249,7 @@ def test_a_run_keeps_its_samples_with_step_and_grade(project, any_time):
             next(plain)
         ids = generate(plain.model, prompt, len(sample.text), seed=0)[0, prompt.shape[1] :]
         assert sample.text == plain.tokenizer.decode(ids.tolist())
-        assert sample.grade == find_corpus("tinytales").grade(text)
+        assert sample.grade == find_corpus("tinytales").grade(sample.text)
     assert [record.train_loss for record in trial.records] == [r.train_loss for r in build_trainer(SMALL)]
 
 
