@@ -115,7 +115,7 @@ function render({ model, el }) {
     guess.show(model.get("guess"), plan.scale, !now.curve && !isLost);
     unequal.textContent = unequalWords(curves, view);
     if (state.textContent !== now.state && !isLost) state.textContent = now.state;
-    numbers.textContent = `${now.state && now.status ? ": " : ""}${now.status}`;
+    numbers.textContent = isLost ? `: it stood at ${now.status.split(",")[0] || "no step"}` : `${now.state && now.status ? ": " : ""}${now.status}`;
     point();
   };
   pointer.heard = () => {

@@ -1,7 +1,7 @@
 // What a chart of loss is drawn of: axes, reference lines, curves, ticks of samples, notes.
 
 const HALO = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
-const NARROW = 560; // where a chart is no wider, words stand inside it
+const NARROW = 520; // where a chart is no wider, words stand inside it
 const NOTE_ROWS = 4;
 
 // Words in lines of at most `width` pixels.

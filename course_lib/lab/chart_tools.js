@@ -5,6 +5,7 @@ const FIELD = `font: 12px sans-serif; color: ${INK}; background: ${PAPER}; borde
 function choice(bar, words, options, hear) {
   const label = add(bar, "label", "display: inline-flex; align-items: center; gap: 4px; white-space: nowrap;", words);
   const box = add(label, "select", FIELD);
+  box.setAttribute("aria-label", words); // without its options, which the label holds too
   for (const [value, text] of options) add(box, "option", "", text).value = value;
   box.addEventListener("change", () => hear(box.value));
   return (value) => (box.value = value);
@@ -76,7 +77,7 @@ function guessing(parent, layer, set) {
   });
   mark.addEventListener("pointerup", (event) => set(valueAt(event)));
   const place = (value) => {
-    mark.style.top = `${value === null ? scale.top + 0.6 * (scale.bottom - scale.top) : Math.min(scale.bottom, Math.max(scale.top, scale.at(value)))}px`;
+    mark.style.top = `${value === null ? scale.top + 0.84 * (scale.bottom - scale.top) : Math.min(scale.bottom, Math.max(scale.top, scale.at(value)))}px`;
     mark.textContent = value === null ? "guess ▸" : `${value.toFixed(2)} ▸`;
   };
   const show = (value, now, isOpen) => {

@@ -16,13 +16,18 @@ function trackFrame(svg, name, most, words, box, top) {
 
 const joinedPairs = (points, x, y) => points.map(([a, b]) => `${pixel(x(a))},${pixel(y(b))}`).join(" ");
 
+function plannedWords(rates) {
+  const most = Math.max(...rates);
+  return `${Math.min(...rates) === most ? "" : "peak "}${rateText(most)}, planned`;
+}
+
 function rateTrack(svg, within, data, curves, view, x, box, top) {
   const current = data.curve ? curves.at(-1) : null;
   const ahead = current ? current.plan : view.x === "steps" ? data.plan : [];
   const most = Math.max(...ahead.map(([, lr]) => lr), ...curves.flatMap(({ rows }) => rows.map((row) => row[LR]))) || 1;
   const y = (lr) => top + TRACK * (1 - lr / most);
   const last = (current ?? curves.at(-1))?.rows.at(-1);
-  const inForce = current && last ? rateText(last[LR]) : ahead.length ? `peak ${rateText(Math.max(...ahead.map(([, lr]) => lr)))}, planned` : last ? `last ${rateText(last[LR])}` : "–";
+  const inForce = current && last ? rateText(last[LR]) : ahead.length ? plannedWords(ahead.map(([, lr]) => lr)) : last ? `last ${rateText(last[LR])}` : "–";
   trackFrame(svg, "learning rate", Number.isFinite(most) ? most : 0, inForce, box, top);
   for (const curve of curves)
     make(within, "polyline", {

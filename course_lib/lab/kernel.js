@@ -2,7 +2,7 @@
 
 const GONE = "The kernel was restarted or has ended: run this cell again.";
 const LOOK_MS = 1000;
-const HEARS = ".course-lab-controls, .course-lab-buttons, .course-lab-tray-frame, .course-lab-hears"; // what needs a kernel
+const HEARS = ".course-lab-controls, .course-lab-buttons, .course-lab-tray-frame, .course-lab-readout, .course-lab-hears"; // what needs a kernel
 
 // JupyterLab marks the widgets of a kernel that its menu restarted; of one that died, it disposes their comms in silence.
 async function isGone(model, id) {
@@ -46,6 +46,7 @@ function announceLoss(frame) {
   for (const part of root.querySelectorAll(HEARS)) {
     part.inert = true;
     part.style.opacity = 0.5;
+    if (part.matches(".course-lab-readout")) part.style.visibility = "hidden"; // it tells of a run that goes on, or of one to come
     for (const control of part.querySelectorAll("button, input, select")) control.disabled = true;
   }
 }

@@ -48,7 +48,7 @@ class Panel:
         self._in_tray: list[int] = []
         self.buttons, self.tray = Buttons(pressed), Tray(changed, removed)
         self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}))
-        narrow = {"flex": "1 1 240px", "max_width": "400px", "min_width": "0"}
+        narrow = {"flex": "1 1 290px", "max_width": "400px", "min_width": "0"}
         wide = {"flex": "3 1 440px", "min_width": "0", "max_width": "100%"}
         left = ipywidgets.VBox([controls.sliders_widget, self.buttons.widget, controls.readout], layout=narrow)
         right = ipywidgets.VBox([self.view.widget], layout=wide)
