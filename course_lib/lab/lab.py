@@ -3,9 +3,7 @@
 import math
 import sys
 import threading
-import weakref
 from collections.abc import Callable
-from typing import ClassVar
 
 import ipywidgets
 import torch
@@ -13,6 +11,7 @@ import torch
 from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
+from course_lib.lab import at_work
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.forecast import Forecaster
@@ -56,8 +55,6 @@ class Lab:
         CourseError: for a recipe that is not there, or a text that cannot be had.
     """
 
-    _all: ClassVar["weakref.WeakSet[Lab]"] = weakref.WeakSet()
-
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
         data = self._start.data
@@ -81,7 +78,7 @@ class Lab:
             pressed = {"start": self.start, "pause": self.pause, "step": self.step, "stop": self.stop}
             self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self._redraw, self.remove)
         self._redraw()
-        Lab._all.add(self)
+        at_work.register(self)
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -126,17 +123,22 @@ class Lab:
         at_work = self._in_cell or (self._thread is not None and self._thread.is_alive())
         return at_work and self._session is not None and not self._session.is_over
 
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread of the last run in the background."""
+        return self._thread
+
     def start(self, steps: float = math.inf) -> None:
         """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
 
-        While a run of this lab goes on, nothing happens. A run of another lab in this notebook is stopped:
+        While a run of this lab goes on, nothing happens. A run of another lab in this notebook, or a sweep, is stopped:
         torch's random numbers are one row for all.
         """
         if self.is_training:
             return
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
-        before = self._stop_all()
+        before = at_work.stop_all()
         session = self._new_session(self.recipe, self._redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
@@ -188,15 +190,6 @@ class Lab:
         finally:
             self._keep(session)
 
-    def _stop_all(self) -> list[threading.Thread]:
-        """Ask the runs in the background of all labs here to stop; returns their threads, to wait for."""
-        threads = []
-        for lab in list(Lab._all):
-            if lab._thread is not None and lab._thread.is_alive():
-                lab.stop()
-                threads.append(lab._thread)
-        return threads
-
     # ---- a run in a cell -----------------------------------------------------------------------------
 
     def train(self, max_steps: int | None = None) -> Trial:
@@ -213,7 +206,7 @@ class Lab:
         """
         if self.is_training:
             raise CourseError("A run of this lab is going on. Press Stop, or call lab.stop(), and try again.")
-        for thread in self._stop_all():
+        for thread in at_work.stop_all():
             thread.join()
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
         session = self._new_session(recipe, lambda: self._show_in(view, session))
