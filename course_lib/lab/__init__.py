@@ -5,6 +5,7 @@ It is made of parts that know nothing of one another: `controls` (sliders and wh
 `driver` (runs a trainer, and listens between two steps), `forecast` and the `counting` that it stands on. A
 `session` is one run from its start to its end, a `run` is what is left of it, a `scene` what `view` and `panel` show
 of it.
+`sweep` runs one setting at several values, and draws the valley of their losses; `at_work` knows who trains.
 `Lab` puts them together. There is no training code here.
 """
 
@@ -20,6 +21,7 @@ from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleView, SampleWriter
+from course_lib.lab.sweep import Sweep
 from course_lib.lab.tray import Tray
 from course_lib.widgets.buttons import Buttons
 
@@ -34,6 +36,7 @@ __all__ = [
     "LossChart",
     "SampleView",
     "SampleWriter",
+    "Sweep",
     "Tray",
     "drive_here",
 ]

@@ -1,7 +1,6 @@
 """`Lab`: a recipe with sliders, buttons that train in the background, and a cell that trains with their values."""
 
 import math
-import sys
 import threading
 from collections.abc import Callable
 
@@ -15,11 +14,13 @@ from course_lib.lab import at_work
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.forecast import Forecaster
+from course_lib.lab.front_end import hears_threads
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import note, readout
 from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
+from course_lib.lab.sweep import Sweep
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
 
@@ -71,7 +72,7 @@ class Lab:
         self._last_number = 0
         self.runs: list[Trial] = []
         self.panel: Panel | None = None
-        self.is_live = "google.colab" not in sys.modules if live is None else live
+        self.is_live = hears_threads() if live is None else live
         longest = min(counts.values()) - 1
         self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
         if self.is_live:
@@ -225,6 +226,10 @@ class Lab:
         if not run.is_complete:
             print(f"Stopped after {run.trainer.step} of {recipe.train.max_steps} steps. What was learned is kept.")
         return run
+
+    def sweep(self, setting: str = "max_lr") -> Sweep:
+        """Short runs with the sliders' values, at several learning rates (or ``"block_size"``): see `Sweep`."""
+        return Sweep(self.recipe, setting, live=self.is_live)
 
     # ---- what both share -----------------------------------------------------------------------------
 

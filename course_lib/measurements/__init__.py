@@ -16,6 +16,7 @@ from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
 from course_lib.measurements.seeds import measure_seeds
+from course_lib.measurements.sweep import measure_sweep
 from course_lib.measurements.vocabularies import measure_vocabularies
 from course_lib.measurements.writing import measure_writing
 from course_lib.recipes import Recipe, load_recipe
@@ -124,6 +125,13 @@ RECORDINGS = {
         "agiformer_small",
         {**WIKITEXT, "max_steps": 5000, "eval_every": 500, "device": "cpu"},
         seeds=1,
+    ),
+    "lab_sweep": Recording(
+        "the lab's sweeps: five learning rates and five block sizes at a tenth of the length, from several seeds",
+        7,
+        measure_sweep,
+        "tinytales_cpu",
+        seeds=3,
     ),
     "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),
     "tinytales_2200": Recording(
