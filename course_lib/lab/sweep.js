@@ -1,7 +1,8 @@
 // The valley of a sweep: loss against a setting on a log axis. Python sends what is to be seen (see sweep_view.py).
 
-const HEIGHT = 320;
-const EDGE = { left: 60, right: 18, top: 34, bottom: 50 };
+const HEIGHT = 300;
+const EDGE = { left: 60, right: 18, top: 14, bottom: 50 };
+const TEXT = "min-height: 1.5em; padding-left: 16px;";
 const HALO = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
 
 function axes(svg, data, x, y, box) {
@@ -27,8 +28,7 @@ function marks(svg, data, x, y, box) {
   const known = data.points.filter((point) => point.floor !== null);
   if (known.length) {
     make(svg, "polyline", { class: "floor", points: line(known, x, y, "floor"), ...dashed });
-    const last = known.at(-1);
-    make(svg, "text", { x: x(last.value), y: y(last.floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
+    make(svg, "text", { x: box.right, y: y(known.at(-1).floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
   }
   if (data.nothing <= data.y_max) {
     make(svg, "line", { class: "nothing", x1: box.left, x2: box.right, y1: y(data.nothing), y2: y(data.nothing), ...dashed });
@@ -55,7 +55,9 @@ function drawPoint(svg, data, point, i, x, y, box) {
   }
   make(svg, "circle", { class: "point", cx: at, cy: height, r: 5, fill: data.color, stroke: PAPER, "stroke-width": 1 });
   const text = make(svg, "text", { x: at, y: Math.min(height, y(point.high)) - 15, "text-anchor": "middle", ...HALO }, point.loss_label);
-  if (isGood) text.setAttribute("font-weight", "bold");
+  if (!isGood) return;
+  text.setAttribute("font-weight", "bold");
+  text.textContent = data.good_word + point.loss_label;
 }
 
 function draw(svg, data, width, chosen) {
@@ -71,7 +73,6 @@ function draw(svg, data, width, chosen) {
       ? box.left + inset + ((Math.log(value) - low) / (high - low)) * (box.right - box.left - 2 * inset)
       : (box.left + box.right) / 2;
   const y = (loss) => box.bottom - ((loss - data.y_min) / (data.y_max - data.y_min)) * (box.bottom - box.top);
-  make(svg, "text", { x: box.left, y: 16, "font-weight": "bold" }, data.heading);
   if (data.limit !== null) {
     const top = Math.max(box.top, y(data.limit));
     const size = { x: box.left, width: box.right - box.left, y: top, height: y(data.points[data.good].loss) - top };
@@ -89,14 +90,15 @@ function draw(svg, data, width, chosen) {
 
 function render({ model, el }) {
   const frame = named(el, "div", "course-lab-chart course-lab-sweep-chart", `width: 100%; max-width: 900px; color: ${INK}; font: 13px/1.5 sans-serif;`);
+  const heading = named(frame, "div", "course-lab-sweep-heading", `${TEXT} font-weight: bold;`);
   const pad = named(frame, "div", "course-lab-sweep-pad", "cursor: crosshair;");
   Object.assign(pad, { tabIndex: 0 });
   pad.setAttribute("role", "group");
   pad.setAttribute("aria-label", "The sweep's points: left and right arrow go from one to the next");
   const svg = make(pad, "svg", { role: "img", style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
-  const about = named(frame, "div", "course-lab-sweep-point", `min-height: 1.5em; padding-left: ${EDGE.left}px;`);
+  const about = named(frame, "div", "course-lab-sweep-point", TEXT);
   about.setAttribute("role", "status");
-  const status = named(frame, "div", "course-lab-status", `min-height: 1.5em; padding-left: ${EDGE.left}px; font-variant-numeric: tabular-nums;`);
+  const status = named(frame, "div", "course-lab-status", `${TEXT} font-variant-numeric: tabular-nums;`);
   let chosen = null;
   let places = [];
   const redraw = () => {
@@ -106,6 +108,7 @@ function render({ model, el }) {
     const words = chosen === null ? data.hint : data.points[chosen].words;
     if (about.textContent !== words) about.textContent = words;
     status.textContent = data.status;
+    heading.textContent = data.heading;
   };
   const choose = (which) => {
     if (which === chosen) return;

@@ -228,10 +228,13 @@ class Sweep(Pictured):
             places[1].update(self._status_html(runs))
 
         runs.go(tell, lambda: places[0].update(self.picture()))
+        self._in_cell = False
+        places[0].update(self.picture())
         tell()
 
     def _status_html(self, runs: SweepRuns) -> HTML:
-        return HTML(f"<div style='font: 13px sans-serif'>{html.escape(runs.state)}</div>{lessons_html(self.valley)}")
+        words = "" if self._in_cell else lessons_html(self.valley)
+        return HTML(f"<div style='font: 13px sans-serif'>{html.escape(runs.state)}</div>{words}")
 
     def _begin(self) -> SweepRuns:
         setting, self.error = self.setting, None
@@ -261,7 +264,7 @@ class Sweep(Pictured):
         if is_record and self._record is not None:
             values = [point.value for point in valley.points]
             status = f"On {self._record.content['machine']['processor']}. Run it yourself with the button above."
-        return seen(valley, values, self._short.train.max_steps, self._heading(is_record), status)
+        return seen(valley, values, self._short.train.max_steps, self._heading(is_record), status, not self.is_training)
 
     def _redraw(self) -> None:
         """Bring the widget up to date; any thread may call it."""
@@ -272,7 +275,7 @@ class Sweep(Pictured):
             self.run_button.disabled = self.setting_buttons.disabled = going
             self.stop_button.disabled = not going or self._in_cell  # a busy kernel hears no button
             self.chart.data = self._seen()
-            self.words.value = lessons_html(self.valley)
+            self.words.value = "" if going else lessons_html(self.valley)
 
     def picture(self) -> plots.Picture:
         """What there is to see now as a still picture, for a page without a kernel."""

@@ -30,7 +30,9 @@ class SweepChart(anywidget.AnyWidget):
         return "A chart of loss against a setting: run this cell to see it."
 
 
-def seen(valley: Valley, values: Sequence[float], max_steps: int, heading: str, status: str) -> dict[str, Any]:
+def seen(
+    valley: Valley, values: Sequence[float], max_steps: int, heading: str, status: str, is_over: bool = True
+) -> dict[str, Any]:
     """Everything there is to see, as ``sweep.js`` wants it; no number in it is infinite or NaN.
 
     Args:
@@ -38,6 +40,7 @@ def seen(valley: Valley, values: Sequence[float], max_steps: int, heading: str, 
         max_steps: how long a run is.
         heading: whose losses these are.
         status: what goes on.
+        is_over: whether no point is to come: before that the lowest is called no more than that.
     """
     by_value = {point.value: point for point in valley.points}
     good = valley.good
@@ -45,6 +48,7 @@ def seen(valley: Valley, values: Sequence[float], max_steps: int, heading: str, 
     return {
         "points": [_drawn(value, by_value.get(value), valley, max_steps) for value in values],
         "good": values.index(good.value) if good else -1,
+        "good_word": "lowest so far: " if not is_over else "lowest: " if valley.open_end else "good: ",
         "limit": good.loss * (1 + CLOSE) if good and good.loss else None,
         "nothing": valley.knowing_nothing,
         "nothing_label": f"knowing nothing: {valley.knowing_nothing:.2f}",
@@ -124,7 +128,10 @@ def lessons(valley: Valley) -> list[str]:
     if good is None:
         return [f"All of them diverged. Try a lower {name}." if valley.setting == "max_lr" else "All of them diverged."]
     rule = "the lowest validation loss of the runs that did not diverge"
-    found = [f"Good here: {name} {good.value:g}, by this rule: {rule}."]
+    if valley.open_end:  # nobody has seen where the valley ends
+        found = [f"Lowest here: {name} {good.value:g}, {rule}."]
+    else:
+        found = [f"Good here: {name} {good.value:g}, by this rule: {rule}."]
     if valley.as_good:
         others = " and ".join(f"{point.value:g}" for point in valley.as_good)
         found.append(f"Within {CLOSE:.0%} of it, and so as good as one seed can tell: {others}.")
@@ -165,7 +172,7 @@ def in_words(valley: Valley, max_steps: int) -> str:
 def lessons_html(valley: Valley) -> str:
     """`lessons` as a short list."""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in lessons(valley))
-    look = "font: 13px/1.5 sans-serif; max-width: 840px; margin: 0; padding-left: 1.4em"
+    look = "font: 13px/1.5 sans-serif; max-width: 840px; margin: 0; padding-left: 34px"
     return f"<ul style='{look}'>{items}</ul>" if items else ""
 
 
@@ -200,7 +207,7 @@ def picture(data: dict[str, Any]) -> plots.Picture:
         ring: dict[str, Any] = dict(
             marker="o", markersize=15, markerfacecolor="none", markeredgewidth=2.5, linestyle="none"
         )
-        ring |= dict(mec=data["good_color"], label=f"good: {good['label']}")
+        ring |= dict(mec=data["good_color"], label=data["good_word"] + good["label"])
         axes.plot(good["value"], good["loss"], **ring)
     axes.set_xticks([p["value"] for p in points], [p["label"] for p in points])
     axes.minorticks_off()

@@ -10,6 +10,7 @@ from typing import Any
 
 from course_lib.errors import CourseError, nearest
 from course_lib.measurements.differences import measure_differences, measure_original
+from course_lib.measurements.grid import measure_grid
 from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
 from course_lib.measurements.names import Measured, measure_names
@@ -125,6 +126,14 @@ RECORDINGS = {
         "agiformer_small",
         {**WIKITEXT, "max_steps": 5000, "eval_every": 500, "device": "cpu"},
         seeds=1,
+    ),
+    "lab_grid": Recording(
+        "the lab's three sliders: a small model at 4 x 4 x 5 values, its own row from several seeds",
+        12,
+        measure_grid,
+        "tinytales_cpu",
+        {"n_embd": 64, "batch_size": 16, "max_steps": 200, "eval_every": 50},
+        seeds=3,
     ),
     "lab_sweep": Recording(
         "the lab's sweeps: five learning rates and five block sizes at a tenth of the length, from several seeds",

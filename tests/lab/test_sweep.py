@@ -11,7 +11,8 @@ import pytest
 from course_lib import reference
 from course_lib.cli import main as course
 from course_lib.errors import CourseError
-from course_lib.lab import Lab, Sweep, forecast, sweep as sweep_module
+from course_lib.lab import Lab, Sweep, forecast
+from course_lib.lab import sweep as sweep_module
 from course_lib.lab.sweep_view import in_words, lessons, seen
 from course_lib.measurements import sweep as recording
 from course_lib.recipes import load_recipe
@@ -92,10 +93,11 @@ def test_what_cannot_be_swept_is_told(project, arguments, words):
 
 
 def valley(*losses: float | None, setting: str = "max_lr", floors: tuple = (None, None)) -> Valley:
-    points = [
-        Point(2.0**i, (loss,), (3 if loss is None else 9,), 100 * 2**i if setting == "block_size" else 100, floors[i > 0])
-        for i, loss in enumerate(losses)
-    ]
+    def point(i: int, loss: float | None) -> Point:
+        tokens = 100 * 2**i if setting == "block_size" else 100
+        return Point(2.0**i, (loss,), (3 if loss is None else 9,), tokens, floors[i > 0])
+
+    points = [point(i, loss) for i, loss in enumerate(losses)]
     return Valley(setting, tuple(points), knowing_nothing=3.0)
 
 
