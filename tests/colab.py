@@ -2,6 +2,7 @@
 
     python tests/colab.py             all chapters; make colab
     python tests/colab.py 05 06       these; make colab ARGS="05 06"
+    python tests/colab.py --python /path/to/python3.13
 
 The environment is made once, in `.colab`, of the versions in `COLAB`. What cannot be had here (another Python, a torch
 without its card) is said. Before and after each chapter the installed packages are listed: the first cell installs the
@@ -79,12 +80,18 @@ def installed() -> dict[str, str]:
     return {package["name"].lower().replace("_", "-"): package["version"] for package in json.loads(done.stdout)}
 
 
-def make_environment() -> None:
+def python_like_colab() -> str:
+    """A Python of Colab's version, where one runs here; else the one that runs this."""
+    found = shutil.which(f"python{COLAB_PYTHON}")
+    runs = found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
+    return found if found and runs else sys.executable
+
+
+def make_environment(python: str) -> None:
     """`.colab`, unless it is there and of these versions. A torch that the index does not have gives way to its own."""
-    made_for = json.dumps([wanted(), BESIDES, str(ROOT)])
+    made_for = json.dumps([wanted(), BESIDES, str(ROOT), python])
     if STAMP.is_file() and STAMP.read_text() == made_for:
         return
-    python = shutil.which(f"python{COLAB_PYTHON}") or sys.executable
     print(f"Making {HOME.name} with {python}; this takes a minute or more.", flush=True)
     shutil.rmtree(HOME, ignore_errors=True)
     subprocess.run([python, "-m", "venv", HOME], check=True)
@@ -170,8 +177,10 @@ def main(argv: Sequence[str]) -> int:
     """The exit status: 1 where a chapter fails or replaces a package."""
     parser = argparse.ArgumentParser(description="Run the chapters as Colab would.")
     parser.add_argument("chapters", nargs="*", help="numbers of chapters, such as 05; by default all")
-    paths = chosen(parser.parse_args(argv).chapters)
-    make_environment()
+    parser.add_argument("--python", default=python_like_colab(), help="the Python to make the environment with")
+    asked = parser.parse_args(argv)
+    paths = chosen(asked.chapters)
+    make_environment(asked.python)
     version = subprocess.run([PYTHON, "-c", "import platform; print(platform.python_version())"],
                              capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
     words = [] if version.startswith(f"{COLAB_PYTHON}.") else [f"Python is {version} here, {COLAB_PYTHON} there"]

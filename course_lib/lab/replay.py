@@ -37,7 +37,7 @@ class Replay:
     def __init__(self, record: str | Reference = RECORD) -> None:
         self.record = recorded(record) if isinstance(record, str) else record
         details = self.record.content["details"]
-        if not {"grid", "runs", "steps", "lines"} <= details.keys():
+        if not {"grid", "trials", "steps", "lines"} <= details.keys():
             raise CourseError(f"{self.record.name} is no recording of a grid. Make one with: course record {RECORD}")
         self._data = _data(self.record)
 
@@ -76,7 +76,8 @@ def _data(record: Reference) -> dict[str, Any]:
     own = {"block_size": 64, "dropout": 0.0} | details["settings"]
     nothing = details["knowing_nothing"]
     marks = {"knowing nothing": nothing}
-    runs = [{name: run[name] for name in ("at", "train", "val", "samples", "diverged")} for run in details["runs"]]
+    known = {f"{T:g}": details["lines"].get(f"{T:g}", {}) for T in details["grid"]["block_size"]}
+    runs = [{name: run[name] for name in ("at", "train", "val", "samples", "diverged")} for run in details["trials"]]
     return {
         "sliders": [
             {"name": name, "label": LABELS[name], "values": values, "at": _nearest(values, own[name])}
@@ -84,15 +85,18 @@ def _data(record: Reference) -> dict[str, Any]:
         ],
         "steps": details["steps"],
         "max_steps": details["max_steps"],
-        "lines": {
-            f"{T:g}": list((marks | details["lines"].get(f"{T:g}", {})).items()) for T in details["grid"]["block_size"]
-        },
+        "lines": {T: [*marks.items(), *_without_values(lines)] for T, lines in known.items()},
         "y_max": plots.highest([[(0, nothing)]], marks),
         "x_label": plots.X_LABEL,
         "y_label": plots.Y_LABEL,
         "about": _about(record),
         "runs": runs,
     }
+
+
+def _without_values(lines: dict[str, float]) -> list[tuple[str, float]]:
+    """Labels and values, where a label such as "entropy rate = 0.19" names its value, too."""
+    return [(label.partition(" = ")[0], round(value, 4)) for label, value in lines.items()]
 
 
 def _nearest(values: list[float], own: float) -> int:

@@ -132,7 +132,7 @@ RECORDINGS = {
         12,
         measure_grid,
         "tinytales_cpu",
-        {"n_embd": 64, "batch_size": 16, "max_steps": 200, "eval_every": 50},
+        {"n_embd": 64, "batch_size": 12, "max_steps": 300, "eval_every": 60},
         seeds=3,
     ),
     "lab_sweep": Recording(

@@ -38,11 +38,12 @@ SAMPLE_LENGTH = 220
 def measure_grid(recipe: Recipe, n_seeds: int, grid: Grid = GRID, name: str = "lab_grid") -> Measured:
     """The recipe at every point of ``grid`` from seed 1; the row of its own block_size and dropout from more seeds.
 
-    It can be cut off: runs that are over lie in ``data/partial``, and are not made again.
+    It can be cut off: runs that are over lie in ``data/partial``, and are not made again; see `Partial`.
 
     Details: ``grid``, the values of each slider; ``steps``, at which training losses are kept; ``lines``, for each
     block_size the losses that no reader can beat, where the text's grammar tells them; ``knowing_nothing``, ln V;
-    ``scored_tokens``; ``runs``, each as `_run` has it, with ``at``, its values in the order of ``grid``, and ``seed``.
+    ``scored_tokens``; ``trials``, each a run as `_run` has it, with ``at``, its values in the order of ``grid``, and
+    its ``seed``.
     """
     seeds, own = list(range(1, n_seeds + 1)), recipe.all_settings()
     points = list(itertools.product(*grid.values()))
@@ -51,23 +52,22 @@ def measure_grid(recipe: Recipe, n_seeds: int, grid: Grid = GRID, name: str = "l
     every = max(1, math.ceil(recipe.train.max_steps / (MOST_POINTS - 1)))
     made_for = {"settings": recipe.settings, "grid": dict(grid), "torch": torch.__version__, "on": processor()}
     partial = Partial(name, made_for | {"threads": torch.get_num_threads(), "every": every})
-    runs = []
+    trials = []
     with progress_bar(total=len(wanted), unit="run") as bar:
         for point, seed in wanted:
             settings = dict(zip(grid, point, strict=True))
             bar.set_description(", ".join(f"{what} {value:g}" for what, value in settings.items()) + f", seed {seed}")
             chosen = recipe.replace(**settings, seed=seed)
             found = partial.get(f"{point} {seed}", lambda chosen=chosen: _run(chosen, every))  # type: ignore[misc]
-            runs.append({"at": list(point), "seed": seed} | found)
+            trials.append({"at": list(point), "seed": seed} | found)
             bar.update()
     corpus = find_corpus(recipe.data.dataset)
     lines = {f"{T:g}": corpus.lines(int(T)) for T in grid["block_size"]} if corpus.lines else {}
     details = {"recipe": recipe.name, "settings": recipe.settings, "seeds": seeds, "max_steps": recipe.train.max_steps}
     details |= {"grid": {what: list(values) for what, values in grid.items()}, "lines": lines}
     details |= {"steps": _kept_steps(recipe.train.max_steps, every), "scored_tokens": SCORED_TOKENS}
-    details |= {"knowing_nothing": round(math.log(build_trainer(recipe).tokenizer.vocab_size), 4), "runs": runs}
-    partial.remove()
-    return [run["seconds"] for run in runs], details
+    details |= {"knowing_nothing": round(math.log(build_trainer(recipe).tokenizer.vocab_size), 4), "trials": trials}
+    return [trial["seconds"] for trial in trials], details
 
 
 def _kept_steps(max_steps: int, every: int) -> list[int]:

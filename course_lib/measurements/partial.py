@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from course_lib.paths import data_dir
@@ -12,7 +13,7 @@ class Partial:
     """Results by key, each written as soon as it is there: ``data/partial/<name>.jsonl``.
 
     A file that was made for something else (other settings, another machine, another torch) is begun anew; a last line
-    that was cut off is dropped.
+    that was cut off is dropped. `forget` removes it when the whole is kept.
 
     Args:
         name: of the recording.
@@ -20,7 +21,7 @@ class Partial:
     """
 
     def __init__(self, name: str, made_for: dict[str, Any]) -> None:
-        self.path = data_dir() / "partial" / f"{name}.jsonl"
+        self.path = path_of(name)
         self._made_for = json.loads(json.dumps(made_for))  # tuples are lists in a file
         self._results = self._read()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,12 @@ class Partial:
             self._results[key] = result
         return self._results[key]
 
-    def remove(self) -> None:
-        """The whole is there, and the parts are no longer needed."""
-        self.path.unlink(missing_ok=True)
+
+def path_of(name: str) -> Path:
+    """Where the parts of a recording lie."""
+    return data_dir() / "partial" / f"{name}.jsonl"
+
+
+def forget(name: str) -> None:
+    """The whole of a recording is kept, and its parts are no longer needed: the next one is made afresh."""
+    path_of(name).unlink(missing_ok=True)

@@ -11,7 +11,8 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.widgets import surfaces
-from course_lib.widgets.race import FLOOR, Race, seen
+from course_lib.widgets.race import Race
+from course_lib.widgets.race_view import FLOOR, seen
 from course_lib.widgets.surfaces import NEAR, SURFACES, Setting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +24,7 @@ raced = functools.cache(surfaces.race)
 @pytest.fixture(autouse=True)
 def each_race_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same setting gives the same paths, and many tests begin with the same setting."""
-    monkeypatch.setattr("course_lib.widgets.race.race", raced)
+    monkeypatch.setattr("course_lib.widgets.race_view.race", raced)
 
 
 @pytest.fixture
