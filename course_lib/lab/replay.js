@@ -61,7 +61,7 @@ function lines(svg, marks, { box, y }) {
     free = at;
     const [first, second] = label.length > 20 ? [label.slice(0, label.lastIndexOf(" ", 21)), label.slice(label.lastIndexOf(" ", 21) + 1)] : [label, ""];
     make(svg, "text", { class: "line-label", x: box.right + 8, y: at - 7 }, first);
-    make(svg, "text", { class: "line-label", x: box.right + 8, y: at + 6 }, `${second} ${value.toFixed(2)}`.trim());
+    make(svg, "text", { class: "line-label", x: box.right + 8, y: at + 6 }, `${second} = ${value.toFixed(2)}`.trim());
   }
 }
 

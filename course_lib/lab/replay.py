@@ -86,7 +86,7 @@ def _data(record: Reference) -> dict[str, Any]:
         "steps": details["steps"],
         "max_steps": details["max_steps"],
         "lines": {T: [*marks.items(), *_without_values(lines)] for T, lines in known.items()},
-        "y_max": plots.highest([[(0, nothing)]], marks),
+        "y_max": plots.highest([[(0, run["train"][0] or 0.0)] for run in runs if run["train"]], marks),
         "x_label": plots.X_LABEL,
         "y_label": plots.Y_LABEL,
         "about": _about(record),
@@ -107,7 +107,9 @@ def _about(record: Reference) -> str:
     """What was recorded, on what and when."""
     details = record.content["details"]
     shape = ", ".join(f"{name} {details['settings'][name]}" for name in ("n_layer", "n_embd", "batch_size"))
+    seeds = len(details["seeds"])
+    more = f", and seeds 2 to {seeds} at its own block_size and dropout" if seeds > 1 else ""
     return (
-        f"Recorded: {details['recipe']} with {shape}; {details['max_steps']} steps; seeds {details['seeds']}; "
+        f"Recorded: {details['recipe']} with {shape}; {details['max_steps']} steps; seed 1{more}; "
         f"validation on {details['scored_tokens']:,} tokens. {record.where}."
     )

@@ -16,20 +16,20 @@ from course_lib.widgets.surfaces import SURFACES, Setting, turned
 
 RATES = tuple(float(f"{10 ** (k / 8):.2g}") for k in range(-32, 3))
 """Learning rates from 0.0001 to 1.8, eight in each power of ten: each a third above the one before."""
+OWN_RATES = ("lr", "momentum_lr", "adam_lr", "adamw_lr")
+"""The sliders of the four optimizers' rates, in their order."""
+OFFERED_RATES = tuple(sorted({*RATES, *(lr for surface in SURFACES.values() for lr in surface.lrs)}))
+"""What these offer: a surface puts them to rates of its own."""
 WIDE: dict[str, Any] = {"label_width": "11em", "max_width": None}
 CHOICES: dict[str, tuple[float, ...]] = {
     "narrow": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
     "turn": (0.0, 15.0, 30.0, 45.0),
-    "lr": RATES,
-    "momentum_lr": RATES,
-    "adam_lr": RATES,
-    "adamw_lr": RATES,
+    **dict.fromkeys(OWN_RATES, OFFERED_RATES),
     "beta1": (0.0, 0.5, 0.8, 0.9, 0.95, 0.99),
     "beta2": (0.0, 0.5, 0.9, 0.95, 0.99, 0.999),
     "weight_decay": (0.0, 0.01, 0.1, 0.3, 1.0),
     "steps": (25, 50, 100, 200, 400),
 }
-OWN_RATES = ("lr", "momentum_lr", "adam_lr", "adamw_lr")
 ABOUT_BEST = (
     f"Tries {len(RATES)} rates for each, 8 in each power of ten, from this start in so many steps; best is the rate "
     "that arrives first, or else ends lowest"
