@@ -280,7 +280,7 @@ class Lab:
         """The run is over: it goes to the tray, and teaches the next forecast."""
         run = session.run
         if run is not None and run.records:
-            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds)
+            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds, run.memory)
         self._refresh()
 
     def _refresh(self) -> None:
