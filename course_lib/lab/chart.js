@@ -43,7 +43,7 @@ function draw(svg, data, curves, view, plan, clip, shownSample, guess) {
   for (const curve of current ? [current] : curves) notes(svg, curve, view, x, box, rows);
   const guessed = current ?? curves.findLast(({ guess }) => guess != null);
   if (guess !== (guessed?.guess ?? null)) nextGuess(inside, guess, y, box);
-  if (guessed) guessLine(inside, guessed, y, box, guessed !== current);
+  if (guessed) guessLine(inside, guessed, x, y, view, box, guessed !== current);
   const [within, moving] = [0, 1].map(() => make(svg, "g", { "clip-path": `url(#${clip}-all)` }));
   rateTrack(svg, within, data, curves, view, x, box, plan.tracks[0]);
   if (view.norm) normTrack(svg, within, data, curves, view, x, box, plan.tracks[1]);

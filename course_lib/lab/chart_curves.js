@@ -164,12 +164,12 @@ function nextGuess(svg, value, y, box) {
 }
 
 // The guess of a run beside what came of it.
-function guessLine(svg, curve, y, box, isOver) {
+function guessLine(svg, curve, x, y, view, box, isOver) {
   if (curve.guess == null) return;
   const last = curve.rows.findLast((row) => row[VAL] != null);
   const came = isOver && last ? `, came ${last[VAL].toFixed(2)}` : "";
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
-  if (came) make(svg, "path", { d: `M${box.right - 6} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
+  if (came) make(svg, "path", { class: "guess-off", d: `M${x(AFTER[view.x](last))} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
   make(svg, "text", { class: "guess-words", x: box.right - 12, y: at - 5, "text-anchor": "end", ...HALO }, `${curve.label || "the run"}: guessed ${curve.guess.toFixed(2)}${came}`);
 }

@@ -1,7 +1,7 @@
 // The numbers under a chart, a row for each run: those of the moment that is pointed at, or else the newest.
 
 const CELL = "padding: 1px 0.8em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
-const GAP_MEANS = "validation loss − mean training loss of the 20 steps before it";
+const GAP_MEANS = "validation loss − mean training loss of the 10 steps before it and the 10 after it";
 
 // What a run's row says at a place on the axis; null is the newest.
 function numbersAt(curve, place, view) {
