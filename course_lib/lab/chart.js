@@ -7,7 +7,7 @@ const GUTTER = 154; // at the right, for what the reference lines mean
 // The places of all parts for a width, and what turns numbers into pixels.
 function measured(data, curves, view, width) {
   const gutter = width < NARROW ? 0 : GUTTER;
-  const box = { left: MARGIN.left, right: width - (gutter || 14), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
+  const box = { left: MARGIN.left, right: width - (gutter || 22), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
   const tracks = [box.bottom + MARGIN.between, ...(view.norm ? [box.bottom + 2 * MARGIN.between + TRACK] : [])];
   const base = tracks.at(-1) + TRACK;
   const end = endOfX(data, curves, view);

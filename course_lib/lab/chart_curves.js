@@ -55,7 +55,7 @@ function shortLabels(svg, lines, y, box) {
     const at = Math.max(y(value) - 4, free);
     if (!isHigh) free = at + 15;
     const place = isHigh ? { x: box.right - 2, "text-anchor": "end" } : { x: box.left + 4 };
-    const text = make(svg, "text", { class: "line-label", ...place, y: at, ...HALO }, `${label.split(/[:(]/)[0].trim()}: ${value.toFixed(2)}`);
+    const text = make(svg, "text", { class: "line-label", ...place, y: at, ...HALO }, `${label.split(/[:(=]/)[0].trim()}: ${value.toFixed(2)}`);
     make(text, "title", {}, label);
   }
 }
