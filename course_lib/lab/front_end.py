@@ -19,8 +19,8 @@ import sys
 def front_end() -> str:
     """``colab``, ``vscode`` or ``jupyter``: who shows the outputs of this kernel, as far as the kernel can know.
 
-    VS Code tells a kernel the notebook's path as ``__vsc_ipynb_file__``. It also starts kernels with ``VSCODE_PID`` in the
-    environment, except in containers and WSL. A JupyterLab that was started from VS Code may be taken for it.
+    VS Code tells a kernel the notebook's path as ``__vsc_ipynb_file__``. It also starts kernels with ``VSCODE_PID`` in
+    the environment, except in containers and WSL. A JupyterLab that was started from VS Code may be taken for it.
     """
     if "google.colab" in sys.modules:
         return "colab"
