@@ -11,7 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.widgets.best_rates import best_rates
 from course_lib.widgets.page import Pictured, script
 from course_lib.widgets.race_view import draw_losses, draw_map, seen
-from course_lib.widgets.sliders import connect, look, value_slider
+from course_lib.widgets.sliders import ValueSlider, connect, look, value_slider
 from course_lib.widgets.surfaces import SURFACES, Setting, turned
 
 RATES = tuple(float(f"{10 ** (k / 8):.2g}") for k in range(-32, 3))
@@ -175,5 +175,5 @@ def _start(surface: str, turn: float) -> list[float]:
     return list(turned(SURFACES[surface].start, turn if surface == "ravine" else 0.0))
 
 
-def _slider(name: str, start: float, values: tuple[float, ...]) -> ipywidgets.SelectionSlider:
+def _slider(name: str, start: float, values: tuple[float, ...]) -> ValueSlider:
     return value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)

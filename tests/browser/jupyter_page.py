@@ -111,7 +111,7 @@ def run_cells_until(page, source: str) -> None:
 
 
 def move(page, slider: str, key: str, times: int = 1) -> None:
-    handle = page.locator(f".course-lab-{slider} .noUi-handle")
+    handle = page.locator(f".course-lab-{slider} input[type=range]")
     handle.focus()
     for _ in range(times):
         handle.press(key)
