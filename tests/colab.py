@@ -55,11 +55,11 @@ LEFT_OUT = ("triton", "transformers", "tokenizers", "huggingface-hub", "pandas",
 """What no chapter imports: it is large, and its versions are held by tests/test_house.py all the same."""
 BESIDES = ("nbval==0.11.0", "pip")
 """What runs the notebooks here; Colab has its own ways."""
-STAND_IN = '''\
+STAND_IN = """\
 import sys, types
 google = sys.modules.setdefault("google", types.ModuleType("google"))
 google.colab = sys.modules["google.colab"] = types.ModuleType("google.colab")
-'''
+"""
 
 
 def wanted() -> dict[str, str]:
@@ -68,7 +68,8 @@ def wanted() -> dict[str, str]:
 
 
 def pip(*words: str) -> subprocess.CompletedProcess:
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", *words]
+    # Isolated: a PYTHONPATH of the caller's would show packages that are not installed there.
+    command = [PYTHON, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -87,12 +88,24 @@ def python_like_colab() -> str:
     return found if found and runs else sys.executable
 
 
-def make_environment(python: str) -> None:
-    """`.colab`, unless it is there and of these versions. A torch that the index does not have gives way to its own."""
-    made_for = json.dumps([wanted(), BESIDES, str(ROOT), python])
-    if STAMP.is_file() and STAMP.read_text() == made_for:
-        return
-    print(f"Making {HOME.name} with {python}; this takes a minute or more.", flush=True)
+def restore(base: dict[str, str]) -> bool:
+    """Remove what was added to the environment; whether it is as it was."""
+    if added := sorted(set(installed()) - set(base)):
+        pip("uninstall", "--yes", "--quiet", *added)
+    return installed() == base
+
+
+def make_environment(python: str) -> dict[str, str]:
+    """`.colab`, unless it is there and of these versions; returns what is installed in it.
+
+    A torch that the index does not have gives way to the index's own.
+    """
+    made_for = [wanted(), list(BESIDES), str(ROOT), python]
+    if STAMP.is_file():
+        known, base = json.loads(STAMP.read_text())
+        if known == made_for and restore(base):  # a run that was cut off leaves the wheel there
+            return base
+    print(f"Making {HOME.name} with {python}: several gigabytes where torch comes with CUDA.", flush=True)
     shutil.rmtree(HOME, ignore_errors=True)
     subprocess.run([python, "-m", "venv", HOME], check=True)
     pins = [f"{name}=={version}" for name, version in wanted().items()]
@@ -102,7 +115,9 @@ def make_environment(python: str) -> None:
         done = pip("install", "--quiet", "torch", *others, *BESIDES)
     if done.returncode != 0:
         raise SystemExit(f"The environment cannot be made:\n{done.stderr[-3000:]}")
-    STAMP.write_text(made_for)
+    base = installed()
+    STAMP.write_text(json.dumps([made_for, base]))
+    return base
 
 
 def differences(has: dict[str, str], asked: dict[str, str]) -> list[str]:
@@ -131,26 +146,23 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob("course_lib-*.whl"))
 
 
-def run_chapter(path: Path, wheel: Path, folder: Path, environment: dict[str, str]) -> list[str]:
+def run_chapter(path: Path, wheel: Path, folder: Path, environment: dict[str, str], base: dict[str, str]) -> list[str]:
     """One chapter, alone with the wheel; returns what went wrong, in words."""
     place = folder / path.stem
     place.mkdir()
     shutil.copy(path, place)
     shutil.copy(wheel, place)
-    before = installed()
     nbval = [PYTHON, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", path.name]
     done = subprocess.run(nbval, cwd=place, env=environment, capture_output=True, text=True, check=False)
     after = installed()
-    added = sorted(set(after) - set(before))
-    found = replaced(before, after)
+    added = sorted(set(after) - set(base))
+    found = replaced(base, after)
     if done.returncode != 0:
         found.append(f"cells fail:\n{done.stdout[-4000:]}{done.stderr[-1000:]}")
     if "course-lib" not in added:
         found.append("the first cell did not install the wheel")
     print(f"  it added {', '.join(added) or 'nothing'}", flush=True)
-    if added:
-        pip("uninstall", "--yes", "--quiet", *added)
-    return found + ([] if installed() == before else ["the environment is not as it was before"])
+    return found + ([] if restore(base) else ["the environment is not as it was before"])
 
 
 def environment_for(folder: Path) -> dict[str, str]:
@@ -180,11 +192,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--python", default=python_like_colab(), help="the Python to make the environment with")
     asked = parser.parse_args(argv)
     paths = chosen(asked.chapters)
-    make_environment(asked.python)
+    base = make_environment(asked.python)
     version = subprocess.run([PYTHON, "-c", "import platform; print(platform.python_version())"],
                              capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
     words = [] if version.startswith(f"{COLAB_PYTHON}.") else [f"Python is {version} here, {COLAB_PYTHON} there"]
-    print(*words, *differences(installed(), wanted()), f"left out: {', '.join(LEFT_OUT)}", sep="\n")
+    print(*words, *differences(base, wanted()), f"left out: {', '.join(LEFT_OUT)}", sep="\n")
     failed = []
     with tempfile.TemporaryDirectory(prefix="as-on-colab-") as name:
         folder = Path(name)
@@ -192,7 +204,7 @@ def main(argv: Sequence[str]) -> int:
         for path in paths:
             start = time.monotonic()
             print(path.stem, flush=True)
-            found = run_chapter(path, wheel, folder, environment)
+            found = run_chapter(path, wheel, folder, environment, base)
             print(*(f"  {line}" for line in found), f"  {time.monotonic() - start:.0f} s", sep="\n", flush=True)
             failed += [path.stem] if found else []
     print(f"failed: {', '.join(failed)}" if failed else f"{len(paths)} chapters ran, and nothing was replaced.")

@@ -5,8 +5,8 @@ It is made of parts that know nothing of one another: `controls` (sliders and wh
 `driver` (runs a trainer, and listens between two steps), `forecast` and the `counting` that it stands on. A
 `session` is one run from its start to its end, a `run` is what is left of it, a `scene` what `view` and `panel` show
 of it.
-`sweep` runs one setting at several values, and draws the valley of their losses; `at_work` knows who trains;
-`replay` shows recorded runs where there is no kernel.
+`sweep` runs one setting at several values, and draws the valley of their losses; `replay` shows recorded runs where
+there is no kernel.
 `Lab` puts them together. There is no training code here.
 """
 

@@ -28,12 +28,13 @@ class SweepRuns:
         self.points: list[Point] = []
         self.state = "preparing"
         """What goes on, in words."""
-        self._stopping = threading.Event()
+        self._stopping, self._why = threading.Event(), ""
         self._driver: Driver | None = None
         self._told = ""
 
-    def stop(self) -> None:
-        """End it after the batch at hand, from any thread; the points so far stay."""
+    def stop(self, why: str = "") -> None:
+        """End it after the batch at hand, from any thread; the points so far stay. ``why`` is told, if it is given."""
+        self._why = why
         self._stopping.set()
         driver = self._driver
         if driver is not None:
@@ -60,7 +61,8 @@ class SweepRuns:
             drawn()
         done, count = len(self.points), len(self._values)
         took = f"{time.monotonic() - begun:.0f} s"
-        self.state = f"finished after {took}" if done == count else f"stopped: {done} of {count} runs are kept"
+        stopped = ". ".join(filter(None, [f"stopped: {done} of {count} runs are kept", self._why]))
+        self.state = f"finished after {took}" if done == count else stopped
 
     def _train(self, recipe: Recipe, watch: Callable[[], None]) -> tuple[float | None, int] | None:
         """One run: its validation loss, None where it diverged, and its steps. None where it was stopped."""

@@ -105,7 +105,7 @@ function list(place, data, isKnown) {
     const row = add(place, "div", "display: flex; align-items: center; gap: 8px; line-height: 1.7;");
     row.className = "course-lab-racer";
     swatch(row, racer);
-    add(row, "b", "min-width: 6em;", racer.name);
+    add(row, "b", "min-width: 6.5em;", racer.name);
     add(row, "span", "", isKnown ? racer.words : "?");
   }
 }

@@ -140,8 +140,8 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     wait_until(lambda: "still under way" in words(frame, "SGD"), "SGD as it began")
     page.locator("button.course-lab-best").press("Enter")
     wait_until(lambda: "after 40 steps" in words(frame, "SGD"), "SGD at its best")
-    assert page.locator(".course-lab-lr .widget-readout").inner_text() == "0.075"
-    assert page.locator(".course-lab-momentum-lr .widget-readout").inner_text() == "0.024"
+    for name, rate in (("lr", "0.075"), ("momentum-lr", "0.024")):
+        assert page.locator(f".course-lab-{name} input[type=range]").get_attribute("aria-valuetext") == rate
 
     # Reset brings back where the race began; turning the ravine turns the start with it, and weight decay cheats.
     page.locator("button.course-lab-reset").click()

@@ -220,11 +220,12 @@ def test_one_trains_at_a_time(project):
     sweep.start()
     wait_for_steps(sweep)
     assert not lab.is_training
+    assert "A sweep of this notebook began" in lab.panel.view.chart.data["status"]
     with pytest.raises(CourseError, match="This sweep is going on"):
         sweep.run()
     lab.start(steps=1)
     assert sweep.wait(60)
-    assert "stopped: 0 of 5 runs are kept" in sweep.chart.data["status"]
+    assert "stopped: 0 of 5 runs are kept. Another lab of this notebook began" in sweep.chart.data["status"]
     lab.stop()
     assert lab.wait(60)
 

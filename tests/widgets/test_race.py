@@ -206,7 +206,8 @@ def test_reset_brings_back_what_the_race_began_with():
     asked.reset.click()
     assert (asked.setting, asked.map.data) == (begun, seen_first)
     asked.surface.value = "ravine"
-    assert asked.setting == Setting(), "another surface: its own rates, and none of what was asked for the saddle"
+    own = Setting(momentum_lr=0.03, adamw_lr=0.3)
+    assert asked.setting == own, "another surface: its own rates, and none of what was asked for the saddle"
     turned = Race(turn=45.0)
     assert turned.map.start == pytest.approx(surfaces.turned((-3.5, 1.5), 45.0))
     assert Race("saddle", turn=45.0).map.start == list(SURFACES["saddle"].start)
