@@ -9,8 +9,8 @@ of it.
 there is no kernel.
 `Lab` puts them together. There is no training code here.
 
-`moments` says when a run writes a sample and how long that may take, `memory` what is free and what a run took, `fitting`
-refuses what does not fit, `neighbors` sees to it that no lab's run goes on unseen.
+`moments` says when a run writes a sample and how long that may take, `memory` what is free and what a run took,
+`fitting` refuses what does not fit, `neighbors` sees to it that no lab's run goes on unseen.
 """
 
 try:
