@@ -1,49 +1,40 @@
-"""The live loss chart: Python says what is in it, ``chart.js`` puts it on the screen."""
+"""The live loss chart: Python says what is in it, ``chart.js`` and its rooms put it on the screen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import anywidget
 import traitlets
 
 from course_lib import plots
-from course_lib.training import StepRecord
+from course_lib.config import TrainConfig
+from course_lib.lab.curves import Curve, Trace, bucket_size, plan_of, thinned
 from course_lib.widgets.page import script
 
-MOST_POINTS = 400
-"""A curve of more points is thinned: the screen has no more room, and each update sends them all."""
-
-PLAIN = {"color": plots.TRAIN_COLOR, "dash": "", "marker": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"}
-"""The look of a curve that is alone in its chart."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One run as the chart shows it."""
-
-    records: Sequence[StepRecord]
-    label: str = ""
-    style: Mapping[str, str] | None = None
-    """color, dash and marker; see `course_lib.widgets.style`."""
-    notes: Sequence[tuple[int, str]] = ()
-    """Words that belong to a step, such as a new learning rate."""
-
-
-def thinned(points: plots.Points, most: int = MOST_POINTS) -> plots.Points:
-    """At most ``most`` points, evenly spread, the first and the last among them."""
-    if len(points) <= most:
-        return points
-    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+ROOMS = (
+    "kernel",
+    "pointing",
+    "chart_scales",
+    "chart_curves",
+    "chart_tracks",
+    "chart_table",
+    "chart_files",
+    "chart_tools",
+)
+TAIL = 64
+"""So many new rows of the curve that grows are sent again with each update; then they become part of its past."""
+START_VIEW = {"x": "steps", "log": False, "smooth": 0, "norm": False, "fit": False}
+"""How a reader who has chosen nothing sees the chart."""
 
 
 class LossChart(anywidget.AnyWidget):
-    """An SVG chart of loss against steps that keeps its size while it grows.
+    """A chart of loss against steps, tokens or seconds that keeps its place while it grows.
 
-    ``data`` is everything there is to see, sent as one, so that no half-made picture is ever drawn:
-    the curve that grows, reference lines, the ends of the axes and their labels, a legend, a status line,
-    and the whole in words. Only the curves that no longer grow come apart, in ``finished``: they are sent
-    once, not with every step.
+    The learning rate in force is drawn under the loss, with what the schedule has ahead. What the reader chooses in
+    the page (axes, smoothing, what is pointed at) needs no word from the kernel; it is kept in ``view``.
+
+    All that an update brings comes in one message, so that no half-made picture is ever drawn, and it is short:
+    ``finished`` curves and the ``past`` of the one that grows are sent once, ``tail`` with every update.
 
     Args:
         max_steps: where the axis of steps ends, unless a curve is longer.
@@ -51,14 +42,25 @@ class LossChart(anywidget.AnyWidget):
         lines: further lines, label to value.
     """
 
-    _esm = script("chart", __package__)
+    _esm = script("chart", __package__, ROOMS)
     data = traitlets.Dict().tag(sync=True)
+    past = traitlets.List().tag(sync=True)
+    tail = traitlets.List().tag(sync=True)
     finished = traitlets.List().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+    """What the reader has chosen: see `START_VIEW`."""
+    guess = traitlets.Float(None, allow_none=True).tag(sync=True)
+    """Where the learner thinks that the validation loss will end, in nats; None until they say so."""
 
     def __init__(self, max_steps: int, vocab_size: int | None = None, lines: Mapping[str, float] | None = None) -> None:
         self._vocab_size = vocab_size
-        self._traced: list[_Trace] = []
-        super().__init__(data=self._picture([], max_steps, lines or {}, "", ""), finished=[])
+        self._traced: list[Trace] = []
+        self._growing: Trace | None = None
+        self._sent = 0
+        """How many rows are in ``past``, before it was thinned."""
+        self._bucket = 1
+        super().__init__(data=self._picture(max_steps, lines or {}, "", "", None), view=dict(START_VIEW))
+        self.data = {**self.data, "key": self.model_id}
 
     def show(
         self,
@@ -68,6 +70,7 @@ class LossChart(anywidget.AnyWidget):
         finished: Sequence[Curve] = (),
         state: str = "",
         status: str = "",
+        planned: TrainConfig | None = None,
     ) -> None:
         """Draw anew.
 
@@ -76,38 +79,56 @@ class LossChart(anywidget.AnyWidget):
             finished: curves that no longer grow.
             state: a word or two on how things stand; read out to those who cannot see it change.
             status: numbers, beside it.
+            planned: settings of the run to come, whose schedule is drawn where no curve grows.
         """
         are_new = [trace.curve for trace in self._traced] != list(finished)
         if are_new:
-            self._traced = [_Trace(curve) for curve in finished]
-        growing = [_Trace(current)] if current else []
+            self._traced = [Trace(curve) for curve in finished]
+        is_other = self._take(current)
         longest = max((len(curve.records) for curve in finished), default=0)
-        x_max = max(longest, max_steps if current or not finished else 0)
-        picture = self._picture(growing, x_max, lines or {}, state, status)
+        picture = self._picture(max(longest, max_steps), lines or {}, state, status, planned)
         with self.hold_sync():  # one message, so one picture
             if are_new:
-                self.finished = [trace.drawn() for trace in self._traced]
+                self.finished = [trace.whole() for trace in self._traced]
+            self._send_rows(is_other)
             self.data = picture
 
+    def _take(self, current: Curve | None) -> bool:
+        """Bring the curve that grows up to date; True where it is another than before."""
+        before = self._growing
+        if current is not None and before is not None and current.records is before.curve.records:
+            before.take(current)
+            return False
+        self._growing = Trace(current) if current is not None else None
+        return self._growing is not before
+
+    def _send_rows(self, is_other: bool) -> None:
+        rows = self._growing.rows if self._growing else []
+        bucket = bucket_size(len(rows))
+        if is_other or bucket != self._bucket or len(rows) - self._sent > TAIL * bucket:
+            self._bucket, self._sent = bucket, len(rows) - len(rows) % bucket
+            self.past = thinned(rows[: self._sent], bucket)
+        self.tail = thinned(rows[self._sent :], bucket)
+
     def _picture(
-        self, growing: "list[_Trace]", x_max: int, lines: Mapping[str, float], state: str, status: str
+        self, x_max: int, lines: Mapping[str, float], state: str, status: str, planned: TrainConfig | None
     ) -> dict[str, Any]:
-        traces = [*self._traced, *growing]
+        traces = [*self._traced, *([self._growing] if self._growing else [])]
         marks = plots.reference_lines(self._vocab_size, lines)
+        highest = [[(0, trace.highest)] for trace in traces if trace.highest]
         return {
-            "curve": growing[0].drawn() if growing else None,
+            "curve": self._growing.head(ahead=True) if self._growing else None,
             "lines": [{"label": _with_value(label, value), "value": value} for label, value in marks.items()],
-            "legend": _legend([trace.curve for trace in traces]),
+            "plan": plan_of(planned) if planned and not self._growing else [],
             "x_max": max(x_max, 1),
-            "y_max": plots.highest([points for trace in traces for points in (trace.train, trace.val)], marks),
-            "x_label": plots.X_LABEL,
-            "y_label": plots.Y_LABEL,
+            "y_max": plots.highest(highest, marks),
             "state": state,
             "status": status,
             "alt": self._in_words(traces, lines),
+            "key": getattr(self, "model_id", ""),
         }
 
-    def _in_words(self, traces: "list[_Trace]", lines: Mapping[str, float]) -> str:
+    def _in_words(self, traces: list[Trace], lines: Mapping[str, float]) -> str:
         rows: Any = {trace.curve.label: trace.ends() for trace in traces}
         if len(traces) <= 1:
             rows = traces[0].ends() if traces else []
@@ -119,38 +140,6 @@ class LossChart(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return "A live chart of the loss: run this cell to see it grow."
-
-
-class _Trace:
-    """A curve with its points, which are found once for all uses."""
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve = curve
-        self.train, self.val = plots.loss_points(curve.records)
-
-    def drawn(self) -> dict[str, Any]:
-        """The curve as ``chart.js`` wants it; five digits are finer than any screen."""
-        return {
-            **(self.curve.style or PLAIN),
-            "train": [[x, float(f"{y:.5g}")] for x, y in thinned(self.train)],
-            "val": [[x, float(f"{y:.5g}")] for x, y in thinned(self.val)],
-            "notes": [list(note) for note in self.curve.notes],
-        }
-
-    def ends(self) -> list[dict[str, Any]]:
-        """As few rows as tell in words how the curve begins and ends."""
-        row = {"train_loss": None, "val_loss": None}
-        found = [row | {"step": x, "train_loss": y} for x, y in (*self.train[:1], *self.train[-1:])]
-        return [*found, *(row | {"step": x - 1, "val_loss": y} for x, y in self.val[-1:])]
-
-
-def _legend(curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """One curve needs its two parts explained; several need their names, and that explanation once."""
-    if len(curves) <= 1:
-        style = dict((curves[0].style if curves else None) or PLAIN)
-        return [{**style, "text": "training", "parts": "line"}, {**style, "text": "validation", "parts": "marker"}]
-    named = [{**(curve.style or PLAIN), "text": curve.label, "parts": "both"} for curve in curves]
-    return [*named, {"text": "(line: training, marks: validation)", "parts": ""}]
 
 
 def _with_value(label: str, value: float) -> str:

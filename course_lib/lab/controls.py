@@ -1,17 +1,21 @@
 """Sliders for the settings of a recipe, some of them under a fold, and a line that says what they mean."""
 
-import html
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets
 
 from course_lib.errors import CourseError
+from course_lib.lab.fold import fold
 from course_lib.recipes import Recipe
-from course_lib.widgets.sliders import CHOICES, Choice, value_slider
+from course_lib.widgets.sliders import CHOICES, Choice, ValueSlider
 
 SHOWN = ("block_size", "dropout", "max_lr")
 FOLDED = ("thinking_steps", "n_layer", "n_embd", "batch_size", "max_steps")
+CONSTANT = {"schedule": "constant", "warmup_steps": 0}
+CONSTANT_LABEL = Choice("learning rate", "how far one step moves the weights, from the first step to the last", ())
+"""What the slider of ``max_lr`` is called while no schedule varies the rate."""
+REPEATS = "equal settings and equal seeds repeat a run exactly, on one machine"
 
 
 def offered(recipe: Recipe, name: str, values: tuple[float, ...], largest: float | None = None) -> list[float]:
@@ -37,13 +41,14 @@ class Controls:
     """Sliders that start at a recipe's values. `recipe` is the recipe with the sliders' values.
 
     ``widget`` is all of it; ``sliders_widget`` and ``readout`` are its two halves, for those who want
-    something between them.
+    something between them. Beside the sliders there are ``constant`` (a box: the rate of all steps is the slider's;
+    None where the recipe's own is), ``seed`` (a number) and ``reset`` (a button: all as the recipe says).
 
     Args:
         recipe: where the sliders start.
         describe: recipe -> what stands under the sliders, as HTML; made anew whenever one moves.
         names: which settings get a slider.
-        folded: which get one under a fold that opens with a click, where the recipe's kind of model has them.
+        folded: which get one under a fold that opens with a click or a key, where the recipe's kind of model has them.
         largest: upper ends, by setting, where the data sets one.
         moved: told a setting's name and its new value. It should return at once.
         choices: what each slider offers; add to it for settings that `CHOICES` does not have.
@@ -59,57 +64,101 @@ class Controls:
         moved: Callable[[str, float], None] = lambda name, value: None,
         choices: Mapping[str, Choice] = CHOICES,
     ) -> None:
-        self._start, self._describe, self._moved = recipe, describe, moved
+        self._start, self._describe, self._moved, self._choices = recipe, describe, moved, choices
         self.recipe = recipe
         """The recipe with the sliders' values; made anew when one moves, as checking all settings takes a moment."""
         settings = recipe.all_settings()
         folded = tuple(name for name in folded if name in settings)
-        self.sliders = {}
+        self.sliders: dict[str, ValueSlider] = {}
         for name in (*names, *folded):
             values = offered(recipe, name, choices[name].values, (largest or {}).get(name))
             self.sliders[name] = _slider(name, choices[name], values, settings[name])
+        varies = any(settings[name] != value for name, value in CONSTANT.items())
+        self.constant = _box() if "max_lr" in names and varies else None
+        self.seed = _seed(settings["seed"])
+        self.reset = ipywidgets.Button(description="Reset", icon="undo", tooltip="All settings as the recipe says")
+        self.reset.add_class("course-lab-reset")
         self.readout = ipywidgets.HTML()
         self.readout.add_class("course-lab-readout")
-        rows = [_row(self.sliders[name], choices[name].meaning) for name in names]
-        if folded:
-            rows.append(_fold([_row(self.sliders[name], choices[name].meaning) for name in folded]))
-        self.sliders_widget = ipywidgets.VBox(rows)
+        self.sliders_widget = ipywidgets.VBox(self._rows(names, folded))
         self.sliders_widget.add_class("course-lab-controls")
         self.widget = ipywidgets.VBox([self.sliders_widget, self.readout])
+        self._listen()
+        self._name_the_rate()
+        self.refresh()
+
+    def _rows(self, names: tuple[str, ...], folded: tuple[str, ...]) -> list[ipywidgets.Widget]:
+        rows: list[ipywidgets.Widget] = []
+        for name in names:
+            rows += [self.sliders[name]]
+            if name == "max_lr" and self.constant is not None:
+                rows.append(self.constant)
+        about = ipywidgets.HTML(f"<div style='font-size: 12px; line-height: 1.25; opacity: 0.8'>{REPEATS}</div>")
+        rows.append(fold("More settings", [*(self.sliders[name] for name in folded), self.seed, about]))
+        return [*rows, self.reset]
+
+    def _listen(self) -> None:
         for name, slider in self.sliders.items():
             slider.observe(lambda change, name=name: self._hear(name, change["new"]), names="value")
-        self.refresh()
+        self.seed.observe(lambda change: self._hear("seed", change["new"]), names="value")
+        if self.constant is not None:
+            self.constant.observe(lambda change: self._choose_schedule(), names="value")
+        self.reset.on_click(lambda button: self.back())
 
     @property
     def values(self) -> dict[str, Any]:
-        """Setting to value, as the sliders stand now."""
-        return {name: slider.value for name, slider in self.sliders.items()}
+        """Setting to value, as the sliders, the box and the number stand now."""
+        values = {name: slider.value for name, slider in self.sliders.items()}
+        constant = CONSTANT if self.constant is not None and self.constant.value else {}
+        return {**values, **constant, "seed": self.seed.value}
+
+    def back(self) -> None:
+        """Everything as the recipe says."""
+        settings = self._start.all_settings()
+        if self.constant is not None:
+            self.constant.value = False
+        self.seed.value = settings["seed"]
+        for name, slider in self.sliders.items():
+            slider.value = settings[name]
 
     def refresh(self) -> None:
         """Write anew what stands under the sliders."""
         self.readout.value = self._describe(self.recipe)
 
-    def _hear(self, name: str, value: float) -> None:
+    def _choose_schedule(self) -> None:
+        self._name_the_rate()
+        self._hear("schedule", self.values.get("schedule", self._start.train.schedule))
+
+    def _name_the_rate(self) -> None:
+        """A slider that moves the highest of many rates says so."""
+        if "max_lr" in self.sliders:
+            varies = self.constant is not None and not self.constant.value
+            choice = self._choices["max_lr"] if varies else CONSTANT_LABEL
+            self.sliders["max_lr"].description, self.sliders["max_lr"].meaning = choice.label, choice.meaning
+
+    def _hear(self, name: str, value: Any) -> None:
         self.recipe = self._start.replace(**self.values)
         self._moved(name, value)
         self.refresh()
 
 
-def _slider(name: str, choice: Choice, values: list[float], start: float) -> ipywidgets.SelectionSlider:
-    slider = value_slider(choice.label, values, start, max_width=None)
+def _slider(name: str, choice: Choice, values: list[float], start: float) -> ValueSlider:
+    options = [(f"{value:g}", value) for value in values]
+    slider = ValueSlider(options, start, choice.label, meaning=choice.meaning, stacked=True, layout={"width": "auto"})
     slider.add_class(f"course-lab-{name}")
     return slider
 
 
-def _row(slider: ipywidgets.SelectionSlider, meaning: str) -> ipywidgets.VBox:
-    look = "font-size: 12px; line-height: 1.2; opacity: 0.75; padding-left: 1.2em"
-    words = f"<div style='{look}'>{html.escape(meaning)}</div>"
-    about = ipywidgets.HTML(words, layout={"margin": "-6px 2px 4px 2px"})
-    return ipywidgets.VBox([slider, about])
+def _box() -> ipywidgets.Checkbox:
+    tooltip = "No warm-up and no fall: each step has the rate of the slider"
+    box = ipywidgets.Checkbox(False, description="constant rate", indent=False, tooltip=tooltip)
+    box.add_class("course-lab-constant")
+    return box
 
 
-def _fold(rows: list[ipywidgets.Widget]) -> ipywidgets.Accordion:
-    fold = ipywidgets.Accordion([ipywidgets.VBox(rows)], selected_index=None)
-    fold.set_title(0, "More settings")
-    fold.add_class("course-lab-fold")
-    return fold
+def _seed(value: int) -> ipywidgets.BoundedIntText:
+    """2**53 is the last whole number that JavaScript can count to."""
+    look = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
+    seed = ipywidgets.BoundedIntText(value, min=0, max=2**53 - 1, description="seed", **look)
+    seed.add_class("course-lab-seed")
+    return seed

@@ -11,37 +11,48 @@ draws during a step draws from the step's.
 
 import contextlib
 import ctypes
+import math
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import torch
 
+from course_lib.optim import scheduled_lr
 from course_lib.training import StepRecord, Trainer, stopping_on_signals
 
 Watcher = Callable[[], None]
-Aside = Callable[[], bool]
+Between = Callable[[int, float], None]
 
-UPDATE_SECONDS = 0.25
+UPDATE_SECONDS = 0.15
 """How often watchers are told: often enough to look alive, seldom enough to cost nothing."""
-SHARE = 0.025
-"""What may be done beside the training (pictures, samples), as a share of the time that training takes."""
-
-BURST_SECONDS = 0.01
-"""Other work is done in bursts of about this length: each switch also costs the steps after it a little."""
+SHARE = 0.02
+"""What watchers may take, as a share of the time that training takes."""
+DRAG_SECONDS = 1.0
+"""A setting that is moved again so soon is still being dragged: the moves are one change."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that was moved while a run went on. Steps are counted from 0: it holds from ``step`` on."""
+    """A setting that was moved while a run went on, from its first value to its last. Steps are counted from 0.
+
+    A slider that is dragged moves many times. While no step is taken, or within `DRAG_SECONDS` of the last move, that
+    is one change: steps from ``step`` up to ``settled`` were taken with values between.
+    """
 
     step: int
+    """The first step that was not taken with the value before."""
     name: str
+    before: float
     value: float
+    settled: int
+    """The first step that was taken with ``value``."""
+    in_force: float | None = None
+    """Of a peak learning rate: the rate of that step, which the schedule makes of it."""
 
 
 class Driver:
@@ -54,8 +65,8 @@ class Driver:
         records: gets the record of each step; what is in it stays, whatever happens.
         watch: called a few times a second, when the run pauses or goes on, and when it is over, however it
             ends; more seldom where it takes long.
-        aside: does a small piece of other work between two steps and says whether it did any. It is called
-            as often as ``share`` allows.
+        between: called before the first step and after each one, with the number of steps taken and the seconds that
+            they took; it may do other work, and should return soon after a stop.
         settings: the movable settings as the run begins with them, such as ``{"max_lr": 0.02}``.
     """
 
@@ -63,7 +74,7 @@ class Driver:
         self,
         records: list[StepRecord],
         watch: Watcher,
-        aside: Aside = lambda: False,
+        between: Between = lambda step, seconds: None,
         settings: dict[str, float] | None = None,
         update_seconds: float = UPDATE_SECONDS,
         share: float = SHARE,
@@ -71,14 +82,17 @@ class Driver:
         self.records, self.changes, self.state = records, list[Change](), "ready"
         self.seconds = 0.0
         """Time since the first step began, with all that was done beside the training, pauses left out."""
-        self._watch, self._aside = watch, aside
+        self.trained = 0.0
+        """The part of it that the training took."""
+        self._watch, self._between = watch, between
         self._in_force, self._wanted = dict(settings or {}), dict[str, float]()
         self._update_seconds, self._share = update_seconds, share
         self._words: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._steps_allowed: float = float("inf")
         self._stop = threading.Event()
         self._trainer: Trainer | None = None
-        self._next_watch, self._spare = 0.0, 0.0
+        self._held, self._is_waiting = threading.Event(), False
+        self._next_watch, self._last_move = 0.0, -math.inf
 
     # ---- what others may ask for, from any thread ----------------------------------------------------
 
@@ -106,6 +120,19 @@ class Driver:
         """Move ``max_lr`` or ``dropout`` from the next step on; of several values the last one counts."""
         self._words.put(lambda: self._wanted.update(settings))
 
+    def hold(self) -> None:
+        """Take no further step before `release`. The run does not pause: its time goes on, and nobody is told."""
+        self._held.set()
+
+    def release(self) -> None:
+        """Go on as before `hold`."""
+        self._held.clear()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it takes steps, or is about to: not while it is held, pauses, or is over."""
+        return self.state in ("ready", "running") and not self._is_waiting
+
     @property
     def is_stopping(self) -> bool:
         return self._stop.is_set()
@@ -119,17 +146,18 @@ class Driver:
             trainer.stop()
         self.state = "running"
         try:
+            self._do_between()
             while True:
                 self._listen()
                 start = time.perf_counter()
                 record = next(trainer, None)
                 if record is None:
                     break
-                self._spare += self._share * (time.perf_counter() - start)
+                took = time.perf_counter() - start
+                self.trained, self.seconds = self.trained + took, self.seconds + took
                 self.records.append(record)
                 self._steps_allowed -= 1
-                self._do_other_things()
-                self.seconds += time.perf_counter() - start
+                self._do_between()
         finally:
             self.state = "over"
             self._watch()
@@ -139,6 +167,10 @@ class Driver:
 
     def _listen(self) -> None:
         """Act on what was asked for; wait here for more, without using the processor, while pausing."""
+        while self._held.is_set() and not self._stop.is_set():
+            self._is_waiting = True
+            time.sleep(0.01)
+        self._is_waiting = False
         while not self._stop.is_set():
             if self._words.empty() and self._steps_allowed < 1 and not self._is_done():
                 self._enter("paused")
@@ -169,32 +201,40 @@ class Driver:
     def _apply_changes(self) -> None:
         assert self._trainer is not None
         for name, value in self._wanted.items():
-            if self._in_force.get(name) != value:
+            before = self._in_force.get(name)
+            if before != value:
                 self._trainer.change(**{name: value})
                 self._in_force[name] = value
-                self.changes.append(Change(self._trainer.step, name, value))
+                self._note(name, value if before is None else before, value)
         self._wanted.clear()
+
+    def _note(self, name: str, before: float, value: float) -> None:
+        """Remember the move; what belongs to the last one's drag is one change with it."""
+        assert self._trainer is not None
+        step, now = self._trainer.step, time.perf_counter()
+        in_force = scheduled_lr(self._trainer.config, step) if name == "max_lr" else None
+        change, last = Change(step, name, before, value, step, in_force), self.changes[-1] if self.changes else None
+        if last is not None and last.name == name and (last.settled == step or now - self._last_move < DRAG_SECONDS):
+            self.changes.pop()
+            change = replace(change, step=last.step, before=last.before)
+        if change.before != value or change.step < step:  # moved back before any step felt it is not moved at all
+            self.changes.append(change)
+        self._last_move = now
 
     # ---- beside the training -------------------------------------------------------------------------
 
-    def _do_other_things(self) -> None:
-        """Tell the watcher when it is time, and spend what is left on small pieces of other work."""
-        if time.perf_counter() >= self._next_watch:
-            cost = self._timed(self._watch)[0]
-            # Half of the share is the watcher's: one that takes long, as it paints a picture, is told more seldom.
-            self._next_watch = time.perf_counter() + max(self._update_seconds, 2 * cost / self._share)
-        if self._spare < BURST_SECONDS:
-            return
-        while self._spare > 0 and self._words.empty() and not self._stop.is_set():
-            if not self._timed(self._aside)[1]:
-                self._spare = 0.0  # what is not used now is not saved up
-
-    def _timed(self, work: Callable[[], object]) -> tuple[float, object]:
+    def _do_between(self) -> None:
+        """Let the other work be done that is due, and tell the watcher when it is time."""
         start = time.perf_counter()
-        result = work()
-        cost = time.perf_counter() - start
-        self._spare -= cost
-        return cost, result
+        if not self._stop.is_set():
+            self._between(len(self.records), self.trained)
+        before = time.perf_counter()
+        if self.records and before >= self._next_watch:
+            self._watch()
+            cost = time.perf_counter() - before
+            # One that takes long, as it paints a picture, is told more seldom.
+            self._next_watch = time.perf_counter() + max(self._update_seconds, cost / self._share)
+        self.seconds += time.perf_counter() - start
 
 
 @contextlib.contextmanager

@@ -98,6 +98,18 @@ def _trial(recipe: Recipe, vocab_size: int, times: int = 5) -> float:
     return min(seconds)
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a run takes, as it is known before its first step."""
+
+    seconds: float
+    memory: float
+    """Bytes, beyond what Python and torch take."""
+    weights: int
+    tokens: int
+    """Targets in all its steps."""
+
+
 class Forecaster:
     """Forecasts for one kind of run, right from the start, and better after each run that was measured.
 
@@ -109,7 +121,7 @@ class Forecaster:
     def __init__(self, recipe: Recipe, vocab_size: int, val_tokens: int) -> None:
         self._vocab_size, self._val_tokens = vocab_size, val_tokens
         self._speed = measured_speed(recipe, vocab_size)
-        self._correction = 1.0
+        self._correction = self._memory_correction = 1.0
 
     def seconds(self, recipe: Recipe) -> float:
         """How long a run takes."""
@@ -117,36 +129,61 @@ class Forecaster:
 
     def memory(self, recipe: Recipe) -> float:
         """Bytes that a run needs beyond what Python and torch take."""
-        return memory_for(recipe, self._vocab_size)
+        return self._memory_correction * memory_for(recipe, self._vocab_size)
 
-    def learn(self, recipe: Recipe, steps: int, seconds: float) -> None:
-        """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing."""
-        if steps >= 10:
-            self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
+    def forecast(self, recipe: Recipe) -> Forecast:
+        """All that is known of a run before its first step."""
+        train, block_size = recipe.train, recipe.model(self._vocab_size).block_size
+        tokens = train.max_steps * train.batch_size * train.grad_accum * block_size
+        return Forecast(self.seconds(recipe), self.memory(recipe), weights_of(recipe, self._vocab_size), tokens)
+
+    def learn(self, recipe: Recipe, steps: int, seconds: float, memory: float | None = None) -> None:
+        """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing.
+
+        Of ``memory`` (bytes) it learns only upward: what the system keeps of one run, the next one gets unseen.
+        """
+        if steps < 10:
+            return
+        self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
+        if memory is not None:
+            self._memory_correction *= max(1.0, memory / self.memory(recipe))
 
 
 # ---- in words ----------------------------------------------------------------------------------------
 
 
+def in_seconds(seconds: float) -> str:
+    """Two digits of a time: "4.4 s", "40 s", "3 minutes"."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    if seconds <= 90:
+        return f"{seconds:.0f} s"
+    for size, unit in ((60, "minutes"), (3600, "hours"), (86400, "days")):
+        if seconds < 90 * size or unit == "days":
+            digits = ".0f" if seconds > 9.5 * size else ".2g"
+            return f"{seconds / size:{digits}} {unit}"
+    raise AssertionError("days take all that is left")
+
+
 def about_seconds(seconds: float) -> str:
-    """No more precise than a forecast is: "about 40 s", "about 3 minutes"."""
+    """As rough as a forecast is: "about 40 s", "about 3 minutes"."""
     if seconds < 1.5:
         return "about a second"
     if seconds < 10:
         return f"about {seconds:.0f} s"
-    if seconds < 90:
-        return f"about {5 * round(seconds / 5)} s"
-    for size, unit in ((60, "minutes"), (3600, "hours"), (86400, "days")):
-        if seconds < 90 * size or unit == "days":
-            digits = ".0f" if seconds > 9.5 * size else ".2g"
-            return f"about {seconds / size:{digits}} {unit}"
-    raise AssertionError("days take all that is left")
+    return f"about {in_seconds(5 * round(seconds / 5) if seconds < 90 else seconds)}"
 
 
-def about_bytes(count: float) -> str:
+def in_bytes(count: float) -> str:
     """To two digits, in MB or GB."""
     megabytes = count / 1e6
     if megabytes < 1:
         return "less than 1 MB"
     rounded = float(f"{megabytes:.2g}")
-    return f"about {rounded:.0f} MB" if rounded < 1000 else f"about {rounded / 1000:.1f} GB"
+    return f"{rounded:.0f} MB" if rounded < 1000 else f"{rounded / 1000:.1f} GB"
+
+
+def about_bytes(count: float) -> str:
+    """The same as an estimate."""
+    words = in_bytes(count)
+    return words if words.startswith("less") else f"about {words}"

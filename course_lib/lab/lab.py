@@ -1,7 +1,6 @@
 """`Lab`: a recipe with sliders, buttons that train in the background, and a cell that trains with their values."""
 
 import math
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -13,23 +12,22 @@ import torch
 from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
+from course_lib.lab import at_work
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
+from course_lib.lab.fitting import need_text, too_large
 from course_lib.lab.forecast import Forecaster
+from course_lib.lab.front_end import hears_threads
+from course_lib.lab.neighbors import IS_REPLACED, stopped_for, taken_over, this_cell, waiting
 from course_lib.lab.panel import Panel
-from course_lib.lab.readout import note, readout
+from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
 from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
+from course_lib.lab.sweep import Sweep
+from course_lib.lab.telling import heeding, in_one_line
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
-
-GOING_ON = (
-    "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
-    "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
-)
-IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
-NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
 
 class Lab:
@@ -61,27 +59,36 @@ class Lab:
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
         data = self._start.data
+        self.place = this_cell(Lab)
+        replaced = stopped_for(self)  # at once: whatever fails below, no run goes on unseen
         prepared = prepared_for(data)
         counts = prepared.manifest["counts"]
+        need_text(self._start, counts)
         self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
         self._is_by_letters = prepared.tokenizer.kind in ("char", "byte")  # what is known of a text is known by letter
-        self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
-        self._session: Session | None = None
-        self._thread: threading.Thread | None = None
+        self.session: Session | None = None
+        """The run that goes on, or the last one."""
+        self.thread: threading.Thread | None = None
+        """It trains in the background, or did."""
         self._in_cell = False
+        self.is_replaced = False
+        """Whether another lab has taken this one's place; it begins no run any more."""
         self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
         self._torch_threads = torch.get_num_threads()
-        self._last_number = 0
-        self.runs: list[Trial] = []
+        self.runs: list[Trial] = taken_over(replaced, data)
+        self._last_number = max((run.number for run in self.runs), default=0)
+        with waiting(at_work.workers(Lab)):  # or the forecast would be that of a machine that does something else
+            self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self.panel: Panel | None = None
-        self.is_live = "google.colab" not in sys.modules if live is None else live
+        self.is_live = hears_threads() if live is None else live
         longest = min(counts.values()) - 1
         self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
         if self.is_live:
-            pressed = {"start": self.start, "pause": self.pause, "step": self.step, "stop": self.stop}
-            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self._redraw, self.remove)
-        self._redraw()
-        Lab._all.add(self)
+            pressed = {"pause": self.pause, "stop": self.stop}
+            pressed |= {"start": heeding(self.start), "step": heeding(self.step)}
+            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove)
+        self.redraw()
+        at_work.register(self)
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -99,6 +106,7 @@ class Lab:
         words = readout(recipe, self._vocab_size, self._forecaster, None if self.is_live else self._lines(recipe))
         if self.is_training:
             return words + note(IN_A_CELL if self._in_cell else GOING_ON)
+        words += note(problem) if (problem := too_large(recipe, self._forecaster.memory)) else ""
         return words if self.is_live else words + note(NOT_LIVE)
 
     def _lines(self, recipe: Recipe) -> dict[str, float]:
@@ -113,68 +121,77 @@ class Lab:
     def _moved(self, name: str, value: float) -> None:
         """A slider was moved: the run in the background hears of it, and the lines of the chart follow."""
         if self.is_training and not self._in_cell and name in MOVABLE:
-            assert self._session is not None
-            if name != "dropout" or not self._session.recipe.train.compile:  # a compiled run keeps its dropout
-                self._session.driver.change(**{name: value})
-        self._redraw()
+            assert self.session is not None
+            if name != "dropout" or not self.session.recipe.train.compile:  # a compiled run keeps its dropout
+                self.session.driver.change(**{name: value})
+        self.redraw()
 
     # ---- a run in the background: each of these returns at once ------------------------------------------
 
     @property
     def is_training(self) -> bool:
         """Whether a run of this lab goes on, in the background or in a cell; a run that pauses does."""
-        at_work = self._in_cell or (self._thread is not None and self._thread.is_alive())
-        return at_work and self._session is not None and not self._session.is_over
+        is_busy = self._in_cell or (self.thread is not None and self.thread.is_alive())
+        return is_busy and self.session is not None and not self.session.is_over
 
     def start(self, steps: float = math.inf) -> None:
         """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
 
-        While a run of this lab goes on, nothing happens. A run of another lab in this notebook is stopped:
+        While a run of this lab goes on, nothing happens. What else trains in this notebook is stopped, and says so:
         torch's random numbers are one row for all.
+
+        Raises:
+            CourseError: where the run does not fit in memory, and where another lab has taken this one's place.
         """
         if self.is_training:
             return
+        recipe = self.recipe
+        self._need_room(recipe)
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
-        before = self._stop_all()
-        session = self._new_session(self.recipe, self._redraw)
+        before = at_work.stop_all(at_work.BY_LAB)
+        session = self._new_session(recipe, self.redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
         let_helpers_go()
-        self._thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
-        self._thread.start()
+        self.thread = training_thread(lambda: self._train_quietly(session, before), self._torch_threads)
+        self.thread.start()
 
     def pause(self) -> None:
         """Pause the run that goes on; or go on with it, if it pauses."""
-        if self._session is not None:
-            driver = self._session.driver
+        if self.session is not None:
+            driver = self.session.driver
             driver.resume() if driver.state == "paused" else driver.pause()
 
     def step(self) -> None:
         """Take one step: the next one of a run that pauses, or the first one of a new run."""
         if self.is_training:
-            assert self._session is not None
-            self._session.driver.step()
+            assert self.session is not None
+            self.session.driver.step()
         else:
             self.start(steps=1)
 
-    def stop(self) -> None:
-        """End the run that goes on, and keep what it learned. Without one, nothing happens."""
-        if self._session is not None:
-            self._session.driver.stop()
+    def stop(self, why: str = "") -> None:
+        """End the run that goes on, and keep what it learned. Without one, nothing happens.
+
+        Args:
+            why: what the status says of it afterwards.
+        """
+        if self.session is not None:
+            self.session.stop(why)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the run in the background is over; False where ``seconds`` were not enough."""
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join(seconds)
-            return not self._thread.is_alive()
+        if self.thread is not None and self.thread.is_alive():
+            self.thread.join(seconds)
+            return not self.thread.is_alive()
         return True
 
     def remove(self, number: int) -> None:
         """Throw away the run of that number, if it is over."""
-        going = self._session.run if self.is_training and self._session else None
+        going = self.session.run if self.is_training and self.session else None
         self.runs[:] = [run for run in self.runs if run.number != number or run is going]
-        self._redraw()
+        self.redraw()
 
     def _train_quietly(self, session: Session, before: list[threading.Thread]) -> None:
         """Train; the session keeps an error, and the status says it: nobody sees one that a thread raises."""
@@ -187,15 +204,6 @@ class Lab:
             session.fail(error)
         finally:
             self._keep(session)
-
-    def _stop_all(self) -> list[threading.Thread]:
-        """Ask the runs in the background of all labs here to stop; returns their threads, to wait for."""
-        threads = []
-        for lab in list(Lab._all):
-            if lab._thread is not None and lab._thread.is_alive():
-                lab.stop()
-                threads.append(lab._thread)
-        return threads
 
     # ---- a run in a cell -----------------------------------------------------------------------------
 
@@ -212,10 +220,11 @@ class Lab:
                 a run of this lab goes on in the background.
         """
         if self.is_training:
-            raise CourseError("A run of this lab is going on. Press Stop, or call lab.stop(), and try again.")
-        for thread in self._stop_all():
-            thread.join()
+            raise in_one_line(CourseError(BUSY))
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
+        self._need_room(recipe)
+        for thread in at_work.stop_all(at_work.BY_LAB):
+            thread.join()
         session = self._new_session(recipe, lambda: self._show_in(view, session))
         scene = scene_of(session, self._lines(recipe), session.max_steps)
         view = (LiveView if self.is_live else StillView)(self._vocab_size, scene)
@@ -224,6 +233,9 @@ class Lab:
         try:
             self._refresh()
             session.go(self.runs.append)
+        except CourseError as error:
+            in_one_line(error)
+            raise
         finally:
             self._in_cell = False
             self._keep(session)
@@ -233,36 +245,52 @@ class Lab:
             print(f"Stopped after {run.trainer.step} of {recipe.train.max_steps} steps. What was learned is kept.")
         return run
 
+    def sweep(self, setting: str = "max_lr") -> Sweep:
+        """Short runs with the sliders' values, at several learning rates (or ``"block_size"``): see `Sweep`."""
+        return Sweep(self.recipe, setting, live=self.is_live)
+
     # ---- what both share -----------------------------------------------------------------------------
+
+    def _need_room(self, recipe: Recipe) -> None:
+        """Refuse a run that this lab cannot begin; the status says so too."""
+        problem = IS_REPLACED if self.is_replaced else too_large(recipe, self._forecaster.memory)
+        if problem is not None:
+            error = in_one_line(CourseError(problem))
+            self.session = Session(recipe, self._corpus, self.redraw, self._last_number)
+            self.session.fail(error)
+            self.redraw()
+            raise error
 
     def _new_session(self, recipe: Recipe, watch: Callable[[], None]) -> Session:
         self._last_number += 1
-        self._session = Session(recipe, self._corpus, watch, self._last_number)
-        return self._session
+        guess = self.panel.view.chart.guess if self.panel is not None else None
+        forecast = self._forecaster.forecast(recipe)
+        self.session = Session(recipe, self._corpus, watch, self._last_number, forecast, guess)
+        return self.session
 
     def _show_in(self, view: LiveView | StillView, session: Session) -> None:
         """Bring the cell that trains up to date, and the lab's own buttons."""
         current = curve_of(session.run) if session.run else None
         view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current))
-        self._redraw()
+        self.redraw()
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
         """Bring the lab itself up to date."""
         if self.panel is not None:
-            shown = self._session.recipe if self._session and self.is_training else self.recipe
-            self.panel.show(self._session, self._in_cell, shown, self._lines(shown), self.runs)
+            shown = self.session.recipe if self.session and self.is_training else self.recipe
+            self.panel.show(self.session, self._in_cell, shown, self._lines(shown), self.runs)
 
     def _keep(self, session: Session) -> None:
         """The run is over: it goes to the tray, and teaches the next forecast."""
         run = session.run
         if run is not None and run.records:
-            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds)
+            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds, run.memory)
         self._refresh()
 
     def _refresh(self) -> None:
         """A run begins or is over: the words under the sliders change, and the buttons."""
         self.controls.refresh()
-        self._redraw()
+        self.redraw()
 
     @property
     def widget(self) -> ipywidgets.Widget:

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import ipywidgets
 
 from course_lib.lab.controls import Controls
-from course_lib.lab.readout import in_numbers, moved_on_the_way, what_differs
+from course_lib.lab.readout import in_numbers, what_it_was
 from course_lib.lab.run import Trial
 from course_lib.lab.scene import Scene, curve_of, scene_of
 from course_lib.lab.session import Session
@@ -41,12 +42,14 @@ class Panel:
         changed: Callable[[], None],
         removed: Callable[[int], None],
     ) -> None:
-        self._start, self._drawing = start, threading.RLock()
+        self._start, self._controls, self._drawing = start, controls, threading.RLock()
+        self._axis = self._wanted = start.train.max_steps
         self._styles: dict[int, int] = {}
         self._in_tray: list[int] = []
         self.buttons, self.tray = Buttons(pressed), Tray(changed, removed)
         self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}))
-        narrow, wide = {"flex": "1 1 300px", "max_width": "400px"}, {"flex": "3 1 480px", "min_width": "0"}
+        narrow = {"flex": "1 1 290px", "max_width": "400px", "min_width": "0"}
+        wide = {"flex": "3 1 440px", "min_width": "0", "max_width": "100%"}
         left = ipywidgets.VBox([controls.sliders_widget, self.buttons.widget, controls.readout], layout=narrow)
         right = ipywidgets.VBox([self.view.widget], layout=wide)
         both = ipywidgets.Box([left, right], layout={"flex_flow": "row wrap", "grid_gap": "0 24px"})
@@ -70,15 +73,25 @@ class Panel:
             over = [run for run in runs if not (going and run is session.run)]
             self._fill_tray(over)
             finished = [curve_of(run, self._style(run)) for run in over if run.number in self.tray.checked]
+            axis = self._end_of_axis(session if going and not in_cell else None)
             if session is None or in_cell:
                 state = "training in a cell" if going else ""
-                scene = Scene(recipe.train.max_steps, lines, None, finished, state)
+                scene = Scene(axis, lines, None, finished, state)
             else:
                 current = curve_of(session.run, self._style(session.run)) if going and session.run else None
-                max_steps = session.max_steps if going else recipe.train.max_steps
-                scene = scene_of(session, lines, max_steps, current, finished)
-            self.view.show(scene)
+                scene = scene_of(session, lines, axis, current, finished)
+            self.view.show(scene if going else replace(scene, planned=self._controls.recipe.train))
             self.buttons.show("idle" if not going else "in a cell" if in_cell else session.state)
+
+    def _end_of_axis(self, going: Session | None) -> int:
+        """Where the axis of steps ends: it stays where it was when a run stops, until its slider moves."""
+        wanted = self._controls.recipe.train.max_steps
+        if going is not None:
+            self._axis = going.max_steps
+        elif wanted != self._wanted:
+            self._axis = wanted
+        self._wanted = wanted
+        return self._axis
 
     def _fill_tray(self, over: Sequence[Trial]) -> None:
         """One row per run that is over; a new one is checked, and the oldest unchecked where it gets too many."""
@@ -93,9 +106,9 @@ class Panel:
 
     def _row(self, run: Trial) -> TrayRow:
         error = f"Ended by an error: {run.error}" if run.error else ""
-        note = " ".join(filter(None, [moved_on_the_way(run), error]))
-        about = what_differs(run.recipe, self._start)
-        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note)
+        note = " ".join(filter(None, [run.score_words(), error]))
+        about = what_it_was(run, self._start)
+        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note, run.command())
 
     def _style(self, run: Trial) -> dict[str, str]:
         """Each run keeps its look; that of a run thrown away is free for another."""

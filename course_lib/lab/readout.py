@@ -3,10 +3,20 @@
 import html
 from collections.abc import Mapping
 
+from course_lib.lab.driver import Change
 from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, weights_of
 from course_lib.lab.run import Trial, command_for
 from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES
+
+AS_IT_SAYS = "as the recipe says"
+GOING_ON = (
+    "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
+    "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
+)
+BUSY = "A run of this lab is going on. Press Stop, or call lab.stop(), and try again."
+IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
+NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
 
 def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapping[str, float] | None = None) -> str:
@@ -26,7 +36,7 @@ def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapp
         f"<b>Forecast:</b> {about_seconds(forecaster.seconds(recipe))} on this machine{compiling}, "
         f"{about_bytes(forecaster.memory(recipe))} of memory.",
         *(f"{html.escape(label)}: {value:.2f} nats." for label, value in (lines or {}).items()),
-        f"In a terminal: <code>{html.escape(command_for(recipe))}</code>",
+        f"The run to come, in a terminal: <code>{html.escape(command_for(recipe))}</code>",
     ]
     return f"<div style='line-height: 1.45; overflow-wrap: anywhere'>{'<br>'.join(sentences)}</div>"
 
@@ -39,12 +49,8 @@ def note(text: str) -> str:
 def what_differs(recipe: Recipe, start: Recipe) -> str:
     """The settings of ``recipe`` that are not those of ``start``, such as "block_size 32, learning rate 0.01"."""
     usual = start.all_settings()
-    words = [
-        f"{_label(name)} {written(value)}"
-        for name, value in recipe.all_settings().items()
-        if value != usual[name]
-    ]
-    return ", ".join(words) or "as the recipe says"
+    words = [f"{_label(name)} {written(v)}" for name, v in recipe.all_settings().items() if v != usual[name]]
+    return ", ".join(words) or AS_IT_SAYS
 
 
 def in_numbers(run: Trial) -> str:
@@ -60,10 +66,34 @@ def in_numbers(run: Trial) -> str:
     return ", ".join(filter(None, [*parts, run.judgment]))
 
 
-def moved_on_the_way(run: Trial) -> str:
-    """The settings that were moved while the run went on; empty where none was."""
-    moves = [f"{_label(change.name)} to {written(change.value)} before step {change.step}" for change in run.changes]
-    return f"Moved on the way: {'; '.join(moves)}." if moves else ""
+def what_it_was(run: Trial, start: Recipe) -> str:
+    """The settings of a run beside those of ``start``, and how they were moved while it went on."""
+    differs = what_differs(run.began, start)
+    if not run.changes:
+        return differs
+    began = differs if differs == AS_IT_SAYS else f"with {differs}"
+    return f"began {began}, then {'; '.join(moved(change, run) for change in run.changes)}"
+
+
+def moved(change: Change, run: Trial) -> str:
+    """A move in words, such as "peak learning rate from 0.02 to 0.5 before step 50 (0.0167 in force)"."""
+    label, in_force = _label(change.name), ""
+    if change.name == "max_lr":
+        label = "peak learning rate" if run.rate_varies else "learning rate"
+        in_force = f" ({change.in_force:.3g} in force)" if run.rate_varies else ""
+    when = f"before step {change.step}"
+    if change.settled > change.step:
+        when = f"between steps {change.step} and {change.settled}"
+    return f"{label} from {written(change.before)} to {written(change.value)} {when}{in_force}"
+
+
+def moved_in_short(change: Change, run: Trial) -> str:
+    """A move as a note in a chart, such as "peak 0.5, in force 0.0167"."""
+    if change.name != "max_lr":
+        return f"{change.name} {written(change.value)}"
+    if not run.rate_varies:
+        return f"lr {written(change.value)}"
+    return f"peak {written(change.value)}, in force {change.in_force:.3g}"
 
 
 def _label(name: str) -> str:

@@ -1,5 +1,6 @@
 """`Trial`: one run of the lab, with its settings, its records, and the command that repeats it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
+from course_lib.lab.forecast import Forecast, in_bytes, in_seconds
+from course_lib.lab.sample import Sample
 from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
 from course_lib.recipes import Recipe, load_recipe, names
@@ -34,6 +37,13 @@ def command_for(recipe: Recipe) -> str:
     return " ".join(words)
 
 
+def _scored(what: str, forecast: float, measured: float, words: Callable[[float], str]) -> str:
+    """A forecast beside what was measured, such as "Time: forecast 40 s, measured 44 s (10% more)"."""
+    off = measured / forecast - 1
+    how = "as forecast" if abs(off) < 0.005 else f"{abs(off):.0%} {'more' if off > 0 else 'less'}"
+    return f"{what}: forecast {words(forecast)}, measured {words(measured)} ({how})"
+
+
 @dataclass(repr=False)
 class Trial:
     """One run: the settings it had, the trainer, and what each step did."""
@@ -49,8 +59,43 @@ class Trial:
     """How long it took, with chart and sample, pauses left out."""
     number: int = 1
     """Which run of its lab it is, counted from 1."""
+    samples: list[Sample] = field(default_factory=list)
+    """What it wrote on the way, in the order of the steps."""
+    guess: float | None = None
+    """The learner's guess of its last validation loss, in nats, made before it began; None without one."""
+    forecast: Forecast | None = None
+    """What was forecast before it began; None where nobody did."""
+    memory: float | None = None
+    """The most bytes that its training took, beyond those in use before; None where nobody can tell."""
+    is_over: bool = False
     judgment: str = ""
     """What a judge said of the last sample that was written while it trained; empty without a judge."""
+
+    @property
+    def began(self) -> Recipe:
+        """The settings with which it began; what was moved on the way is in ``changes``."""
+        return self.recipe
+
+    @property
+    def rate_varies(self) -> bool:
+        """Whether a schedule moves its learning rate, so that ``max_lr`` is the highest of many."""
+        train = self.recipe.train
+        return train.schedule != "constant" or train.warmup_steps > 0
+
+    def score_words(self) -> str:
+        """How the forecast and the learner's guess came out, in words; empty while it goes on, and without both."""
+        if not self.is_over or not self.records:
+            return ""
+        parts, share = list[str](), len(self.records) / self.recipe.train.max_steps
+        if self.forecast is not None:
+            steps = "" if self.is_complete else f" for {len(self.records):,} steps"
+            parts.append(_scored(f"Time{steps}", self.forecast.seconds * share, self.records[-1].seconds, in_seconds))
+            if self.memory is not None:
+                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes))
+        if self.guess is not None and self.val_loss is not None:
+            ended = "it ended at" if self.is_complete else "it was stopped at"
+            parts.append(f"Validation loss: you guessed {rounded(self.guess)}, {ended} {rounded(self.val_loss)}")
+        return "".join(f"{part}. " for part in parts).strip()
 
     @property
     def model(self) -> nn.Module:
@@ -84,7 +129,7 @@ class Trial:
 
     def command(self) -> str:
         """The command line that repeats this run; a comment after it says what it cannot repeat."""
-        moved = "; ".join(f"{c.name} moved to {c.value:g} before step {c.step}" for c in self.changes)
+        moved = "; ".join(f"{c.name} moved from {c.before:g} to {c.value:g} before step {c.step}" for c in self.changes)
         return command_for(self.recipe) + (f"  # not the whole story: {moved}" if moved else "")
 
     def sample(self, length: int = 200, start: str | None = None, temperature: float = 1.0, seed: int = 0) -> str:
@@ -111,6 +156,8 @@ class Trial:
             parts.append(f"training {rounded(last.train_loss)}")
         if self.val_loss is not None:
             parts.append(f"validation {rounded(self.val_loss)}{self.in_bits()}")
+        peak = f" (peak {self.trainer.config.max_lr:g})" if self.rate_varies else ""
+        parts.append(f"learning rate {last.lr:.3g}{peak}")
         if last.seconds:
             parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
         if self.changes:

@@ -1,14 +1,13 @@
-"""What the model writes while it learns: written in small pieces, shown with what a judge says of it."""
+"""What the model writes while it learns: whole samples between two steps. How they look: `sample_view`."""
 
-import copy
-import html
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import ipywidgets
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib.corpora import Grade
 from course_lib.data.prompt import encode_start
@@ -16,22 +15,31 @@ from course_lib.sampling import stream
 from course_lib.tokenizers import Tokenizer
 
 LENGTH = 240
-"""Tokens in one sample: a few sentences."""
-REST_SECONDS = 3.0
-"""How long a finished sample stays before the next one begins: time to read its end."""
+"""Tokens in the sample that closes a run: a few sentences."""
+SHORT_LENGTH = 120
+"""Tokens in a sample that is written on the way."""
+SHORTEST = 12
+"""Fewer tokens are no sample: a moment that has no time for them is left out."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model wrote after ``step`` steps of training, and what a judge said of it, where there is one."""
+
+    step: int
+    text: str
+    grade: Grade | None = None
 
 
 class SampleWriter:
-    """Lets a model write token by token, one sample after another, in between other work.
+    """Lets a model write a sample at once, in between two steps of its training.
 
-    A sample is written by a copy of the model as it was when the sample began: a mixture of many states
-    would be the text of no model at all. Every sample draws the same random numbers, from a generator of
-    its own, so what differs is what was learned, and the training draws what it would have drawn anyway.
+    Every sample draws the same random numbers, from a generator of its own, so what differs is what was learned, and
+    the training draws what it would have drawn anyway.
 
     Args:
         start: what the model is given to begin with.
-        oldest: after so many steps of training a sample is given up for a new one, even where it is not whole;
-            or after as many as the model had behind it, where that is more: at first it learns the fastest.
+        grade: judges a text.
         clock: seconds; for tests.
     """
 
@@ -40,133 +48,49 @@ class SampleWriter:
         model: nn.Module,
         tokenizer: Tokenizer,
         start: str = "\n",
-        length: int = LENGTH,
+        grade: Callable[[str], Grade] | None = None,
         temperature: float = 1.0,
         seed: int = 0,
-        oldest: float = math.inf,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._model, self._tokenizer, self._length = model, tokenizer, length
-        self._temperature, self._seed, self._oldest, self._clock = temperature, seed, oldest, clock
+        self._model, self._tokenizer, self._grade = model, tokenizer, grade
+        self._temperature, self._seed, self._clock = temperature, seed, clock
         self._prompt = torch.tensor([encode_start(tokenizer, start)], dtype=torch.long)  # (1, T)
         # A start of line breaks is only where a text begins; a start in words belongs to the text.
         self._shown_start = start if start.strip() else ""
-        self.step: int | None = None
-        """After how many steps of training the model was what it was when this sample began."""
-        self._decoder, self._text, self._count = tokenizer.decoder(), "", 0
-        self._tokens: Iterator[Tensor] = iter(())
-        self._ended: float | None = None
+        self.text = ""
+        """The sample that is being written, or the last one."""
+        self._per_token = 0.0
 
-    @property
-    def text(self) -> str:
-        """The sample so far."""
-        return self._shown_start + self._text
+    def fits(self, seconds: float) -> bool:
+        """Whether that is enough for a sample; before the first one, any time is."""
+        return seconds >= SHORTEST * self._per_token
 
-    @property
-    def is_whole(self) -> bool:
-        return self._count >= self._length
-
-    def begin(self, step: int) -> None:
-        """Start a new sample by the model as it is now, after ``step`` steps."""
-        frozen = copy.deepcopy(self._model).eval()
-        self.step, self._ended = step, None
-        self._decoder, self._text, self._count = self._tokenizer.decoder(), "", 0
-        self._tokens = stream(frozen, self._prompt, self._length, self._temperature, seed=self._seed)
-
-    def write(self, step: int) -> bool:
-        """Write one more token, or begin the next sample; False where neither is due.
+    def write(
+        self,
+        step: int,
+        length: int = LENGTH,
+        seconds: float = math.inf,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Sample | None:
+        """What the model as it is now writes: ``length`` tokens, or fewer where ``seconds`` are over before.
 
         Args:
-            step: how many steps the training has taken by now.
+            step: after how many steps of training.
+            stopped: asked after each token; where it says so, the sample is given up, and ``text`` is what there is.
+
+        Returns:
+            The sample; None where it was given up, also by a model so slow that ``seconds`` are not enough for one.
         """
-        if self.step is None or step - self.step >= max(self._oldest, self.step):
-            self.begin(step)
-            return True
-        token = next(self._tokens, None)
-        if token is not None:
-            self._add(token)
-            return True
-        if self._ended is None:
-            self._ended = self._clock()
-        if step == self.step or self._clock() - self._ended < REST_SECONDS:
-            return False
-        self.begin(step)
-        return True
-
-    def _add(self, token: Tensor) -> None:
-        self._text += self._decoder.add([int(token[0, 0])])
-        self._count += 1
-        if self.is_whole:
-            self._text += self._decoder.finish()
-
-    def finish(self, step: int, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Write a whole sample by the model as it is now, token after token until ``stopped`` says so."""
-        if self.step != step:
-            self.begin(step)
-        for token in self._tokens:
-            self._add(token)
-            if stopped():
-                return
-
-
-# ---- the picture of it -------------------------------------------------------------------------------
-
-GOOD, FAULTY = "✓", "✗"
-CSS = """<style>
-.course-lab-heading { font: 13px sans-serif; color: var(--jp-ui-font-color1, inherit); }
-.course-lab-text { white-space: pre-wrap; overflow-wrap: anywhere; color: var(--jp-ui-font-color1, inherit);
-  font: 13px/1.55 var(--jp-code-font-family, monospace); min-height: 9.5em; }
-.course-lab-text .good { text-decoration: underline 2px #009E73; text-underline-offset: 3px; }
-.course-lab-text .faulty { text-decoration: underline wavy 1.2px #D55E00; text-underline-offset: 3px; }
-.course-lab-text .sign { display: inline-block; width: 1.3em; font-weight: bold; }
-.course-lab-text .good-sign { color: #009E73; }
-.course-lab-text .faulty-sign { color: #D55E00; }
-.course-lab-text .cursor { opacity: 0.6; }
-</style>"""
-
-
-def in_words(grade: Grade) -> str:
-    """The share of grammatical sentences, such as "7 of 9 sentences grammatical"."""
-    if not grade.sentences:
-        return "no whole sentence yet"
-    good = sum(part.is_grammatical for part in grade.sentences)
-    return f"{good} of {len(grade.sentences)} sentences grammatical"
-
-
-def marked(text: str, grade: Grade | None) -> str:
-    """``text`` as HTML, each whole sentence with a sign and an underline that say what the judge said."""
-    pieces, end = [], 0
-    for part in grade.sentences if grade else ():
-        pieces.append(html.escape(text[end : part.start]))
-        kind, sign, says = ("good", GOOD, "grammatical") if part.is_grammatical else ("faulty", FAULTY, str(part.fault))
-        sentence = text[part.start : part.end]
-        body = sentence.rstrip("\n")
-        pieces.append(
-            f'<span class="sign {kind}-sign" role="img" aria-label="{html.escape(says)}">{sign}</span>'
-            f'<span class="{kind}" title="{html.escape(says)}">{html.escape(body)}</span>{sentence[len(body) :]}'
-        )
-        end = part.end
-    return "".join([*pieces, html.escape(text[end:])])
-
-
-class SampleView:
-    """Shows a sample as it grows."""
-
-    def __init__(self) -> None:
-        self.widget = ipywidgets.HTML()
-        self.widget.add_class("course-lab-sample")
-        self.show("", None, "")
-
-    def show(self, text: str, grade: Grade | None, about: str, growing: bool = False) -> None:
-        """``about`` is a line over the text: who wrote it, and when."""
-        self.widget.value = sample_html(text, grade, about, growing)
-
-
-def sample_html(text: str, grade: Grade | None, about: str, growing: bool = False) -> str:
-    """The sample under a line that says whose it is, with its share of grammatical sentences."""
-    share = f": <b>{in_words(grade)}</b>" if grade else ""
-    cursor = '<span class="cursor">▌</span>' if growing else ""
-    return (
-        f'{CSS}<div class="course-lab-heading">{html.escape(about)}{share}</div>'
-        f'<div class="course-lab-text">{marked(text, grade)}{cursor}</div>'
-    )
+        start, decoder, count = self._clock(), self._tokenizer.decoder(), 0
+        self.text = self._shown_start
+        with contextlib.closing(stream(self._model, self._prompt, length, self._temperature, seed=self._seed)) as ids:
+            for count, token in enumerate(ids, 1):
+                self.text += decoder.add([int(token[0, 0])])
+                self._per_token = (self._clock() - start) / count
+                if stopped() or (count == SHORTEST // 4 and not self.fits(seconds)):
+                    return None
+                if count >= SHORTEST and self._clock() - start >= seconds:
+                    break
+        self.text += decoder.finish()
+        return Sample(step, self.text, self._grade(self.text) if self._grade is not None else None)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from course_lib.config import TrainConfig
 from course_lib.corpora import Grade
-from course_lib.lab.chart import Curve
+from course_lib.lab.curves import Curve
 from course_lib.lab.forecast import about_seconds
-from course_lib.lab.readout import written
+from course_lib.lab.readout import moved_in_short
 from course_lib.lab.run import Trial
+from course_lib.lab.sample import Sample
 from course_lib.lab.session import Session
 
 
@@ -25,12 +27,20 @@ class Scene:
     grade: Grade | None = None
     about_sample: str = ""
     is_growing: bool = False
+    samples: Sequence[Sample] = ()
+    """What the current run wrote so far, in the order of the steps."""
+    planned: TrainConfig | None = None
+    """The settings of the run to come, where none goes on: the chart draws their schedule."""
 
 
 def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     """A run as a curve, with a note where a setting was moved."""
-    notes = [(c.step, f"{'lr' if c.name == 'max_lr' else c.name} {written(c.value)}") for c in run.changes]
-    return Curve(run.records, f"run {run.number}", style, notes)
+    notes = [(change.step, moved_in_short(change, run)) for change in run.changes]
+    return Curve(
+        run.records, f"run {run.number}", style, notes, run.trainer.config,
+        getattr(getattr(run.model, "config", None), "block_size", None),
+        tuple(sample.step for sample in run.samples), run.guess,
+    )  # fmt: skip
 
 
 def scene_of(
@@ -46,5 +56,6 @@ def scene_of(
         status += f", {about_seconds(left)} left"
     text, grade, about, growing = session.sample()
     return Scene(
-        max_steps, lines, current, finished, session.state_in_words, status, text, grade, about, growing
+        max_steps, lines, current, finished, session.state_in_words, status, text, grade, about, growing,
+        session.run.samples if session.run else (),
     )  # fmt: skip

@@ -1,21 +1,27 @@
 """One run of a lab, from the press of a button to its end: build, drive, let it write, keep what is left."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
 from course_lib.corpora import Grade
 from course_lib.data.datasets import Corpus
+from course_lib.errors import CourseError
 from course_lib.lab.driver import UPDATE_SECONDS, Driver, heeding_signals
+from course_lib.lab.forecast import Forecast
+from course_lib.lab.memory import measured_peak
+from course_lib.lab.moments import Moments
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import SampleWriter, in_words
+from course_lib.lab.sample import LENGTH, SHORT_LENGTH, Sample, SampleWriter
+from course_lib.lab.sample_view import in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import StepRecord
 
 MOVABLE = ("max_lr", "dropout")
 """Settings that can be moved while a run goes on."""
-FIRST_SAMPLE = 1 / 25
-"""The share of a run after which its first sample, which is only noise, is given up."""
+STOP_SECONDS = 0.15
+"""What the sample may take that follows a stop: someone who presses Stop does not want to wait."""
 
 
 class Session:
@@ -26,9 +32,14 @@ class Session:
         corpus: where samples begin, and who judges them.
         watch: called a few times a second, and when something has changed.
         number: which run of its lab it is.
+        forecast: what was forecast of it; None where nobody did.
+        guess: the learner's guess of its last validation loss.
     """
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, watch: Callable[[], None], number: int) -> None:
+    def __init__(
+        self, recipe: Recipe, corpus: Corpus, watch: Callable[[], None], number: int,
+        forecast: Forecast | None = None, guess: float | None = None,
+    ) -> None:  # fmt: skip
         settings = recipe.all_settings()
         self.recipe, self.number, self.max_steps = recipe, number, recipe.train.max_steps
         self._corpus, self._watch = corpus, watch
@@ -37,7 +48,9 @@ class Session:
         self.is_over = False
         self._records: list[StepRecord] = []
         self._writer: SampleWriter | None = None
-        self._graded: tuple[str, Grade | None] = ("", None)
+        self._forecast, self._guess = forecast, guess
+        self._moments = Moments(self.max_steps, forecast.seconds if forecast else None)
+        self._is_growing, self._why = False, ""
         self.driver = Driver(self._records, watch, self._write, {name: settings[name] for name in MOVABLE})
 
     def go(self, keep: Callable[[Trial], None]) -> None:
@@ -51,13 +64,15 @@ class Session:
         """
         try:
             trainer = build_trainer(self.recipe)
-            self.run = Trial(self.recipe, trainer, self._records, self.driver.changes, number=self.number)
+            self.run = Trial(
+                self.recipe, trainer, self._records, self.driver.changes, number=self.number, forecast=self._forecast,
+                guess=self._guess,
+            )  # fmt: skip
             keep(self.run)
-            oldest = max(1, round(self.max_steps * FIRST_SAMPLE))
-            self._writer = SampleWriter(trainer.model, self.run.tokenizer, self._corpus.start, oldest=oldest)
-            self._writer.begin(trainer.step)
-            with heeding_signals(self.driver, trainer):
+            self._writer = SampleWriter(trainer.model, self.run.tokenizer, self._corpus.start, self._corpus.grade)
+            with heeding_signals(self.driver, trainer), measured_peak(trainer.compute.device) as peak:
                 self.driver.drive(trainer)
+                self.run.memory = peak()
                 self._write_the_last_sample(trainer.step)
         except BaseException as error:
             self.fail(error)
@@ -69,7 +84,13 @@ class Session:
         """Remember what ended the run."""
         self.error, self.is_over = error, True
         if self.run is not None:
-            self.run.error = error
+            self.run.error, self.run.is_over = error, True
+
+    def stop(self, why: str = "") -> None:
+        """End the run; ``why`` is told in the status."""
+        if not self.is_over and why:
+            self._why = why
+        self.driver.stop()
 
     # ---- how things stand ----------------------------------------------------------------------------
 
@@ -83,7 +104,7 @@ class Session:
     @property
     def state_in_words(self) -> str:
         if self.error is not None:
-            return "ended by an error"
+            return "ended by an error" if self.run is not None else "not started"
         if self.is_over:
             return "finished" if self.run is not None and self.run.is_complete else "stopped"
         if self.driver.is_stopping:
@@ -94,7 +115,7 @@ class Session:
     @property
     def status(self) -> str:
         """The numbers, or what went wrong."""
-        words = self.run.status() if self.run is not None else ""
+        words = ". ".join(filter(None, [self.run.status() if self.run is not None else "", self._why]))
         if self.error is None:
             return words
         error = str(self.error) if isinstance(self.error, Exception) and str(self.error) else repr(self.error)
@@ -106,44 +127,77 @@ class Session:
             return None
         return self._records[-1].seconds / len(self._records) * (self.max_steps - len(self._records))
 
-    # ---- the sample ----------------------------------------------------------------------------------
+    # ---- the samples ---------------------------------------------------------------------------------
 
     def sample(self) -> tuple[str, Grade | None, str, bool]:
-        """The sample so far, what its judge says, whose it is, and whether it still grows."""
-        if self._writer is None or self._writer.step is None:
+        """The newest sample so far, what its judge says, whose it is, and whether it still grows."""
+        if self.run is None or self._writer is None or not (self._is_growing or self.run.samples):
             return "", None, "", False
-        text, step = self._writer.text, self._writer.step
-        if self._corpus.grade is not None and self._graded[0] != text:
-            self._graded = (text, self._corpus.grade(text))
+        if self._is_growing:
+            text, step = self._writer.text, self.run.trainer.step
+            grade = self._corpus.grade(text) if self._corpus.grade is not None else None
+        else:
+            text, step, grade = (newest := self.run.samples[-1]).text, newest.step, newest.grade
         steps = "before training" if step == 0 else f"after {step:,} step{'s' if step > 1 else ''}"
-        growing = not self._writer.is_whole and not self.is_over
-        return text, self._graded[1], f"What the model writes {steps}", growing
+        return text, grade, f"What the model writes {steps}", self._is_growing
 
-    def _write(self) -> bool:
-        """A token for the sample, in between the steps."""
-        return self._writer is not None and self._writer.write(len(self._records))
+    def _write(self, step: int, trained: float) -> None:
+        """A whole sample, where the run has come to one of its moments; a stop or the clock may prevent it."""
+        writer, moments = self._writer, self._moments
+        if writer is None or not moments.is_due(step):
+            return
+        seconds = moments.allowance(step, trained)
+        if not writer.fits(seconds):
+            return
+        start = time.perf_counter()
+        with contextlib.suppress(CourseError):  # of a model that has diverged the trainer tells
+            self._keep(writer.write(step, SHORT_LENGTH, seconds, lambda: self.driver.is_stopping))
+        moments.spend(time.perf_counter() - start)
+
+    def _keep(self, sample: Sample | None) -> None:
+        """A later sample by the same model takes the place of a shorter one."""
+        assert self.run is not None
+        samples = self.run.samples
+        if sample is None:
+            return
+        if samples and samples[-1].step == sample.step:
+            if len(sample.text) <= len(samples[-1].text):
+                return
+            samples.pop()
+        samples.append(sample)
 
     def _write_the_last_sample(self, step: int) -> None:
-        """What the trained model writes; someone who pressed Stop does not want to wait for it."""
+        """What the trained model writes: a long sample, or after a stop, a short one."""
         assert self._writer is not None
+        assert self.run is not None
         if self.driver.is_stopping:
+            if self.run.samples and self.run.samples[-1].step == step:
+                return
+            self._keep(self._writer.write(step, SHORT_LENGTH, STOP_SECONDS))
             return
         told = time.monotonic()
 
         def between_tokens() -> bool:
             nonlocal told
+            self._is_growing = True
             if time.monotonic() - told >= UPDATE_SECONDS:
                 self._watch()
                 told = time.monotonic()
             return self.driver.is_stopping
 
-        self._writer.finish(step, between_tokens)
+        try:
+            whole = self._writer.write(step, LENGTH, stopped=between_tokens)
+        finally:
+            self._is_growing = False
+        grade = self._corpus.grade
+        self._keep(whole or Sample(step, text := self._writer.text, grade(text) if grade is not None else None))
 
     def _end(self) -> None:
-        self.is_over = True
         if self.run is not None:
             self.run.seconds = self.driver.seconds
-            grade = self.sample()[1]
-            if self._writer is not None and grade is not None and self._writer.step == self.run.trainer.step:
-                self.run.judgment = in_words(grade)
+            newest = self.run.samples[-1] if self.run.samples else None
+            if newest is not None and newest.grade is not None and newest.step == self.run.trainer.step:
+                self.run.judgment = in_words(newest.grade)
+            self.run.is_over = True
+        self.is_over = True
         self._watch()

@@ -26,6 +26,10 @@ function row(model, data) {
   const words = element(item, "span", { className: "course-lab-tray-words" }, `${data.about}; ${data.numbers}`);
   words.style.cssText = "flex: 1 1 auto; min-width: 0; overflow-wrap: anywhere;";
   if (data.note) element(words, "i", {}, ` ${data.note}`);
+  if (data.command) {
+    element(words, "br");
+    element(words, "code", { className: "course-lab-tray-command" }, data.command).style.fontSize = "12px";
+  }
   const remove = element(item, "button", { type: "button", title: `remove ${data.label}` }, "remove");
   remove.style.cssText =
     `font: inherit; color: ${INK}; background: none; border: 1px solid var(--jp-border-color2, #999); border-radius: 3px; cursor: pointer;`;

@@ -20,7 +20,9 @@ class TrayRow:
     numbers: str
     style: dict[str, str]
     note: str = ""
-    """What else there is to know, such as an error."""
+    """What else there is to know, such as how the forecast came out, or an error."""
+    command: str = ""
+    """The command line that repeats it."""
 
 
 class Tray(anywidget.AnyWidget):

@@ -8,16 +8,16 @@ from IPython.display import HTML, display
 
 from course_lib import plots
 from course_lib.lab.chart import LossChart
-from course_lib.lab.sample import SampleView, sample_html
+from course_lib.lab.sample_view import SampleBrowser, sample_html
 from course_lib.lab.scene import Scene
 
 
 class LiveView:
-    """A chart and, under it, a sample."""
+    """A chart and, under it, what the model writes."""
 
     def __init__(self, vocab_size: int, scene: Scene) -> None:
         self.chart = LossChart(scene.max_steps, vocab_size, scene.lines)
-        self.sample = SampleView()
+        self.sample = SampleBrowser(self.chart.data["key"])
         self.widget = ipywidgets.VBox([self.chart, self.sample.widget])
         self.show(scene)
 
@@ -28,9 +28,9 @@ class LiveView:
     def show(self, scene: Scene) -> None:
         """Bring the page up to date. Any thread may call it, one at a time."""
         self.chart.show(
-            scene.current, scene.max_steps, scene.lines, scene.finished, state=scene.state, status=scene.status
+            scene.current, scene.max_steps, scene.lines, scene.finished, scene.state, scene.status, scene.planned
         )
-        self.sample.show(scene.sample, scene.grade, scene.about_sample, scene.is_growing)
+        self.sample.show(scene.samples, scene.sample, scene.grade, scene.about_sample, scene.is_growing)
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, object]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}

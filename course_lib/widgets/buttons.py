@@ -35,7 +35,7 @@ class Buttons:
     @staticmethod
     def _button(name: str, action: Callable[[], None]) -> ipywidgets.Button:
         text, icon, tooltip = ABOUT[name]
-        layout = {"width": "auto", "min_width": "5.4em", "padding": "0 8px"}
+        layout = {"width": "auto", "min_width": "4.4em", "padding": "0 6px"}
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tooltip, layout=layout)
         if name == "start":
             button.button_style = "primary"

@@ -9,10 +9,15 @@ import ipywidgets
 from course_lib import plots
 
 
-def script(name: str, package: str = __package__) -> str:
-    """The module of a widget: ``page.js``, then ``<name>.js`` of ``package``; it cannot import another file."""
-    shared, own = files(__package__) / "page.js", files(package) / f"{name}.js"
-    return f"{shared.read_text(encoding='utf-8')}\n{own.read_text(encoding='utf-8')}"
+def script(name: str, package: str = __package__, rooms: tuple[str, ...] = ()) -> str:
+    """The module of a widget, as one text: it cannot import another file.
+
+    Args:
+        rooms: further files of ``package`` that stand between ``page.js`` and ``<name>.js``; what one of them
+            declares, those after it can use.
+    """
+    own = [(files(package) / f"{part}.js").read_text(encoding="utf-8") for part in (*rooms, name)]
+    return "\n".join([(files(__package__) / "page.js").read_text(encoding="utf-8"), *own])
 
 
 def first_sentence(error: Exception) -> str:

@@ -1,10 +1,15 @@
-"""Sliders over a list of values, and the values that the settings of a run usually have."""
+"""Sliders over a list of values that say their value in words, and the values that a run's settings usually have."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anywidget
 import ipywidgets
+import traitlets
+
+from course_lib.errors import CourseError
+from course_lib.widgets.page import script
 
 
 @dataclass(frozen=True)
@@ -21,11 +26,11 @@ CHOICES = {
     "dropout": Choice(
         "dropout",
         "share of activations switched off in training",
-        (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
+        (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     ),
     "max_lr": Choice(
-        "learning rate",
-        "how far one step moves the weights",
+        "peak learning rate",
+        "the highest of the rates, which say how far one step moves the weights; the schedule leads up to it and down",
         (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     ),
     "n_layer": Choice("depth", "n_layer: how many blocks, one after another", (1, 2, 3, 4, 6, 8)),
@@ -46,6 +51,61 @@ def look(label_width: str = "6.5em", max_width: str | None = "520px") -> dict[st
     return {"style": {"description_width": label_width}, "layout": layout}
 
 
+class ValueSlider(anywidget.AnyWidget):
+    """A slider that offers values in their order, and says the chosen one: to the eye, and to a screen reader.
+
+    What ipywidgets has for this tells a screen reader the place in the list, and no name.
+
+    Args:
+        options: (words, value) of each.
+        value: where it stands, one of them. `value` and `index` move together, and can be observed.
+        description: its name.
+        meaning: what it means, in small letters under it where the slider is ``stacked``.
+        stacked: name and value above the slider, for a narrow column; else all in one line.
+
+    Raises:
+        CourseError: for a value that it does not offer.
+    """
+
+    _esm = script("slider")
+    description = traitlets.Unicode().tag(sync=True)
+    meaning = traitlets.Unicode().tag(sync=True)
+    words = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    index = traitlets.Int().tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+    stacked = traitlets.Bool(False).tag(sync=True)
+    label_width = traitlets.Unicode("6.5em").tag(sync=True)
+    value: Any = traitlets.Any()
+
+    def __init__(self, options: Sequence[tuple[str, Any]], value: Any, description: str, **looks: Any) -> None:
+        self.options = tuple(options)
+        words, self._values = [word for word, _ in self.options], [value for _, value in self.options]
+        index = self._place(value)
+        super().__init__(words=words, index=index, value=self._values[index], description=description, **looks)
+
+    def _place(self, value: Any) -> int:
+        if value not in self._values:
+            offered = ", ".join(word for word, _ in self.options)
+            raise CourseError(f"This slider offers {offered}; {value!r} is none of these.")
+        return self._values.index(value)
+
+    @traitlets.validate("value")
+    def _offered(self, proposal: Any) -> Any:
+        return self._values[self._place(proposal["value"])]
+
+    @traitlets.validate("index")
+    def _within(self, proposal: Any) -> int:
+        return min(max(proposal["value"], 0), len(self._values) - 1)
+
+    @traitlets.observe("index")
+    def _follow_index(self, change: Any) -> None:
+        self.value = self._values[change["new"]]
+
+    @traitlets.observe("value")
+    def _follow_value(self, change: Any) -> None:
+        self.index = self._place(change["new"])
+
+
 def value_slider(
     label: str,
     values: Iterable[float],
@@ -53,14 +113,15 @@ def value_slider(
     words: Mapping[float, str] | None = None,
     label_width: str = "6.5em",
     max_width: str | None = "520px",
-) -> ipywidgets.SelectionSlider:
+) -> ValueSlider:
     """A slider that offers ``values`` in their order and stands at ``start``, one of them.
 
     Args:
         words: what is shown in place of some of the numbers, such as ``{0.0: "0, greedy"}``.
     """
     options = [((words or {}).get(value, f"{value:g}"), value) for value in values]
-    return ipywidgets.SelectionSlider(options=options, value=start, description=label, **look(label_width, max_width))
+    layout = look(label_width, max_width)["layout"]
+    return ValueSlider(options, start, label, label_width=label_width, layout=layout)
 
 
 def connect(controls: Mapping[str, ipywidgets.DOMWidget], hear: Callable[[], None] | None = None) -> None:

@@ -14,7 +14,7 @@ from course_lib.drawings.signs import SIGNS
 from course_lib.errors import CourseError
 from course_lib.tokenizers import Tokenizer
 from course_lib.widgets.page import Pictured, script
-from course_lib.widgets.sliders import CHOICES, connect, look, value_slider
+from course_lib.widgets.sliders import CHOICES, ValueSlider, connect, value_slider
 
 BINS = 150
 """Into so many pieces the training text is cut to say how much of each has been read."""
@@ -64,7 +64,7 @@ class Windows(Pictured):
         self._cut = int(len(self._ids) * (1 - val_fraction))
         Batcher(self._ids[: self._cut], batch_size, block_size, seed)  # says what is wrong with the sizes
         self._letters = [self._letter(i) for i in range(tokenizer.vocab_size)]
-        self.step = ipywidgets.IntSlider(0, 0, LAST_STEP, description="step", **look())
+        self.step = value_slider("step", range(LAST_STEP + 1), 0)
         self.batch_size = _slider("batch_size", batch_size, CHOICES["batch_size"].values)
         fitting = [size for size in CHOICES["block_size"].values if size < self._cut]
         self.block_size = _slider("block_size", block_size, fitting)
@@ -161,7 +161,7 @@ class Windows(Pictured):
         return "The windows that one step reads: run this cell to move its sliders."
 
 
-def _slider(name: str, start: int, values: Sequence[float]) -> ipywidgets.SelectionSlider:
+def _slider(name: str, start: int, values: Sequence[float]) -> ValueSlider:
     return value_slider(name, sorted({*map(int, values), start}), start)
 
 

@@ -111,7 +111,7 @@ def run_cells_until(page, source: str) -> None:
 
 
 def move(page, slider: str, key: str, times: int = 1) -> None:
-    handle = page.locator(f".course-lab-{slider} .noUi-handle")
+    handle = page.locator(f".course-lab-{slider} input[type=range]")
     handle.focus()
     for _ in range(times):
         handle.press(key)
@@ -164,8 +164,8 @@ class Chart:
         """Every word and every swatch of the chart lies inside it."""
         outside = self.frame.evaluate(
             """frame => {
-                const box = frame.querySelector("svg").getBoundingClientRect();
                 return [...frame.querySelectorAll("svg text, svg line")].filter(node => {
+                    const box = node.ownerSVGElement.getBoundingClientRect();
                     const b = node.getBoundingClientRect();
                     const aside = b.left < box.left - 1 || b.right > box.right + 1;
                     return aside || b.top < box.top - 1 || b.bottom > box.bottom + 1;

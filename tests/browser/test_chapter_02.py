@@ -93,7 +93,7 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
 
     # After many steps much has been read, and the strip says how much of each part.
     before = frame.locator("rect.read").count()
-    page.locator(".course-lab-step .noUi-handle").press("End")
+    page.locator(".course-lab-step input[type=range]").press("End")
     wait_until(lambda: "Step 999" in frame.inner_text(), "the last step")
     assert before < frame.locator("rect.read").count() == 150
     page.screenshot(path=tmp_path / "read.png")
@@ -131,11 +131,11 @@ def test_from_the_top_to_the_windows_and_every_slider(jupyterlab, page, tmp_path
     assert "Window 2 starts at" in frame.locator("svg[role=img]").get_attribute("aria-label")
 
     # One window leaves no blank under its line.
-    page.locator(".course-lab-batch_size .noUi-handle").press("Home")
+    page.locator(".course-lab-batch_size input[type=range]").press("Home")
     wait_until(lambda: frame.locator(".course-lab-rows button").count() < 5, "few windows")
     n_rows = frame.locator(".course-lab-rows button").count()
     assert frame.evaluate("frame => frame.querySelector('.course-lab-rows').clientHeight") < 30 * n_rows
-    page.locator(".course-lab-batch_size .noUi-handle").press("End")
+    page.locator(".course-lab-batch_size input[type=range]").press("End")
     wait_until(lambda: frame.locator(".course-lab-rows button").count() > 12, "many windows")
 
     # Readable by day and by night, and nothing sticks out where the page is narrow.

@@ -1,5 +1,6 @@
 """The driver: word from outside is heeded between two steps, and beside the training little is done."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.lab.driver import SHARE, Change, Driver, drive_here, let_helpers_go, training_thread
+from course_lib.lab import driver as driver_module
+from course_lib.lab.driver import DRAG_SECONDS, SHARE, Change, Driver, drive_here, let_helpers_go, training_thread
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import Trainer
@@ -148,7 +150,7 @@ def test_a_rate_moved_on_the_way_holds_from_the_next_step(project):
     driver.resume()
     thread.join(PATIENCE)
     assert [r.lr for r in records] == [0.02] * 2 + [0.005] * 4
-    assert driver.changes == [Change(2, "max_lr", 0.005)]
+    assert driver.changes == [Change(2, "max_lr", 0.02, 0.005, 2, 0.005)]
     plain = build_trainer(SMALL)
     expected = [next(plain).train_loss for _ in range(2)]
     plain.change(max_lr=0.005)
@@ -228,20 +230,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return lambda seconds: now.__setitem__(0, now[0] + seconds)
 
 
-@pytest.mark.parametrize(("picture", "piece"), [(0.002, 0.001), (0.3, 0.001), (0.002, 0.03), (0.05, 0.02)])
-def test_pictures_and_samples_together_keep_to_their_share(clock, picture, piece):
-    """30 s of training. However long a picture or a piece takes, all of them keep to the share, give or take one."""
-    pictures, pieces = [], []
-    watch = lambda: (pictures.append(1), clock(picture))  # noqa: E731
-    aside = lambda: (pieces.append(1), clock(piece))[0] is None  # noqa: E731
-    driver = Driver([], watch, aside)
+@pytest.mark.parametrize("picture", [0.002, 0.05, 0.3])
+def test_pictures_keep_to_their_share(clock, picture):
+    """30 s of training. However long a picture takes, all of them keep to the share, give or take one."""
+    pictures = []
+    driver = Driver([], lambda: (pictures.append(1), clock(picture)))
     driver.drive(SlowTrainer(3000, clock))
-    spent = picture * (len(pictures) - 1) + piece * len(pieces)  # the last picture comes when all is over
-    assert spent <= SHARE * 30 + picture + piece
-    assert spent > SHARE * 30 / 2, "and it is made use of"
-    assert len(pictures) >= 2
-    assert pieces
+    spent = picture * (len(pictures) - 1)  # the last picture comes when all is over
+    assert SHARE * 30 / 2 < spent <= SHARE * 30 + picture
     assert driver.seconds == pytest.approx(30 + spent)
+    assert driver.trained == pytest.approx(30)
+
+
+def test_other_work_is_told_how_many_steps_took_how_long(clock):
+    told = []
+    between = lambda step, seconds: (told.append((step, round(seconds, 6))), clock(1.0))  # noqa: E731
+    driver = Driver([], lambda: None, between)
+    driver.drive(SlowTrainer(3, clock))
+    assert told == [(0, 0.0), (1, 0.01), (2, 0.02), (3, 0.03)]
+    assert driver.seconds == pytest.approx(4.03)
 
 
 def test_no_picture_comes_sooner_than_the_eye_needs_it(clock):
@@ -250,12 +257,157 @@ def test_no_picture_comes_sooner_than_the_eye_needs_it(clock):
     assert 35 <= len(pictures) <= 42
 
 
-def test_time_that_nobody_wants_is_not_saved_up(clock):
-    """A sample that begins late does not get all the time that nothing was written before."""
-    pieces, wanted = [], [False]
-    driver = Driver([], lambda: None, lambda: wanted[0] and (pieces.append(1), clock(0.001))[0] is None)
-    trainer = SlowTrainer(500, clock)
-    driver.drive(trainer)
-    wanted[0], trainer.config = True, trainer.config.replace(max_steps=501)
-    driver.drive(trainer)
-    assert len(pieces) <= 1
+def test_five_pictures_a_second_where_they_cost_little(clock):
+    """The picture of a learner's eye: less is seen as jumps."""
+    pictures = []
+    Driver([], lambda: (pictures.append(1), clock(0.003))).drive(SlowTrainer(1000, clock))
+    assert len(pictures) >= 5 * 10
+
+
+# Settings that move -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paused(project):
+    """A driver that pauses after two steps, and a function that takes further steps and waits."""
+    records: list = []
+    trainer = build_trainer(SMALL.replace(max_steps=60, schedule="trapezoid", warmup_steps=10, cooldown_steps=20))
+    driver, watcher = driver_with_watcher(records, settings={"max_lr": 0.02, "dropout": 0.0})
+    driver.step(2)
+    thread = start(driver, trainer)
+    watcher.wait_for("paused")
+    times = [1]
+
+    def take(steps: int) -> None:
+        times[0] += 1
+        driver.step(steps)
+        watcher.wait_for("paused", times[0])
+
+    yield driver, take
+    driver.stop()
+    thread.join(PATIENCE)
+
+
+def test_a_change_says_the_rate_that_is_in_force(paused):
+    """The slider moves the peak: in the fall of a schedule the steps are far smaller than that."""
+    driver, take = paused
+    take(53)
+    driver.change(max_lr=0.5)
+    take(1)
+    (change,) = driver.changes
+    assert (change.step, change.before, change.value) == (55, 0.02, 0.5)
+    assert change.in_force == driver.records[55].lr
+    assert change.in_force < 0.5 * 0.3, "or this test shows nothing"
+
+
+def test_one_drag_is_one_change(paused, monkeypatch):
+    """A drag while it trains: three values, a step or two with each, within a second; then, later, another one."""
+    driver, take = paused
+    now = [0.0]
+    monkeypatch.setattr(driver_module.time, "perf_counter", lambda: now[0])
+    for value in (0.05, 0.1, 0.2):
+        driver.change(max_lr=value)
+        take(2)
+        now[0] += 0.3
+    now[0] += DRAG_SECONDS
+    driver.change(max_lr=0.01)
+    take(1)
+    first, second = driver.changes
+    assert (first.step, first.before, first.value, first.settled) == (2, 0.02, 0.2, 6)
+    assert (second.step, second.before, second.value, second.settled) == (8, 0.2, 0.01, 8)
+    assert first.in_force == driver.records[6].lr
+
+
+def test_two_settings_are_two_changes(paused):
+    driver, take = paused
+    driver.change(max_lr=0.05)
+    take(1)
+    driver.change(dropout=0.1)
+    take(1)
+    driver.change(max_lr=0.1)
+    take(1)
+    assert [(c.name, c.step, c.value) for c in driver.changes] == [
+        ("max_lr", 2, 0.05), ("dropout", 3, 0.1), ("max_lr", 4, 0.1),
+    ]  # fmt: skip
+    assert [c.in_force is None for c in driver.changes] == [False, True, False]
+
+
+def test_a_drag_that_steps_felt_is_told_even_where_it_comes_back(paused):
+    driver, take = paused
+    driver.change(max_lr=0.05)
+    take(1)
+    driver.change(max_lr=0.02)
+    take(1)
+    (change,) = driver.changes
+    assert (change.step, change.before, change.value, change.settled) == (2, 0.02, 0.02, 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_changes_tell_what_the_steps_did(paused, monkeypatch, seed):
+    """Whatever is moved, and whenever: steps outside of all changes have the value that the change before has left."""
+    driver, take = paused
+    draw, now = random.Random(seed), [0.0]
+    monkeypatch.setattr(driver_module.time, "perf_counter", lambda: now[0])
+    peaks = [0.02, 0.02]
+    for _ in range(12):
+        value = draw.choice([0.01, 0.02, 0.05])
+        driver.change(max_lr=value)
+        steps = draw.randint(1, 3)
+        take(steps)
+        peaks += [value] * steps
+        now[0] += draw.choice([0.1, 2 * DRAG_SECONDS])
+    value, moving = 0.02, set[int]()
+    told = {}
+    for change in driver.changes:
+        assert change.before == peaks[change.step - 1]
+        assert change.value == peaks[change.settled]
+        moving |= set(range(change.step, change.settled))
+        told[change.settled] = change.value
+    for step, peak in enumerate(peaks):
+        value = told.get(step, value)
+        assert step in moving or peak == value
+
+
+# Held -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_held_takes_no_step_and_goes_on_as_it_was(project):
+    records: list = []
+    driver, watcher = driver_with_watcher(records)
+    trainer = build_trainer(SMALL)
+    batch = trainer.batches.batch
+    trainer.batches.batch = lambda step, micro: (driver.hold() if step == 2 else None, batch(step, micro))[1]
+    thread = start(driver, trainer)
+    end = time.monotonic() + PATIENCE
+    while (driver.is_at_work or len(records) < 3) and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    assert len(records) == 3
+    assert "paused" not in watcher.states
+    driver.release()
+    thread.join(PATIENCE)
+    assert [r.train_loss for r in records] == [r.train_loss for r in build_trainer(SMALL)]
+
+
+def test_a_run_that_is_held_hears_a_stop(project):
+    records: list = []
+    driver, _ = driver_with_watcher(records)
+    driver.hold()
+    thread = start(driver, build_trainer(SMALL))
+    driver.stop()
+    thread.join(PATIENCE)
+    assert (records, driver.state) == ([], "over")
+
+
+def test_a_run_of_so_many_steps_pauses_after_them_though_it_was_held(project):
+    records: list = []
+    driver, watcher = driver_with_watcher(records)
+    driver.hold()
+    driver.step(2)
+    thread = start(driver, build_trainer(SMALL))
+    driver.release()
+    watcher.wait_for("paused")
+    assert len(records) == 2
+    assert not driver.is_at_work
+    driver.stop()
+    thread.join(PATIENCE)

@@ -1,6 +1,5 @@
 """The lab as a whole, without a browser: it drives the same trainer as everyone, from buttons and from cells."""
 
-import functools
 import itertools
 import math
 import os
@@ -24,12 +23,12 @@ from course_lib.checkpoint.metrics import read_metrics
 from course_lib.data import load_prepared, prepare
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
-from course_lib.lab import Lab, LossChart, SampleWriter, forecast
+from course_lib.lab import Lab, LossChart, SampleWriter, forecast, moments
 from course_lib.lab import driver as driver_module
 from course_lib.lab import session as session_module
-from course_lib.lab.driver import Driver
 from course_lib.lab.run import Trial, command_for
-from course_lib.lab.sample import in_words
+from course_lib.lab.sample import LENGTH, SHORTEST
+from course_lib.lab.sample_view import in_words
 from course_lib.lab.view import LiveView
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
@@ -55,13 +54,14 @@ def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run closes with a sample, and most tests ask no more of it than that it is there."""
-    monkeypatch.setattr(session_module, "SampleWriter", functools.partial(SampleWriter, length=12))
+    monkeypatch.setattr(session_module, "LENGTH", 12)
+    monkeypatch.setattr(session_module, "SHORT_LENGTH", 12)
 
 
 @pytest.fixture
 def whole_samples(monkeypatch: pytest.MonkeyPatch, short_samples: None) -> None:
     """Samples as long as the lab's own, for tests that read them."""
-    monkeypatch.setattr(session_module, "SampleWriter", SampleWriter)
+    monkeypatch.setattr(session_module, "LENGTH", LENGTH)
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_making_a_lab_draws_no_random_numbers(project):
 
 def test_cells_draw_around_a_run_and_in_its_pauses_what_they_would_draw_without_it(project, shown):
     def pausing(done: int) -> None:
-        wait_until(lambda: lab._session.driver.state == "paused" and steps_done(lab) == done, f"step {done}")
+        wait_until(lambda: lab.session.driver.state == "paused" and steps_done(lab) == done, f"step {done}")
 
     lab = Lab(SMALL.replace(dropout=0.2))
     torch.manual_seed(7)
@@ -224,7 +224,7 @@ def test_the_lab_trains_what_a_plain_loop_trains(project, shown):
     assert run.val_loss == run.records[-1].val_loss
     assert lab.runs == [run]
     (view,) = shown
-    assert len(view.chart.data["curve"]["train"]) == 4
+    assert len([*view.chart.past, *view.chart.tail]) == 4
     assert view.chart.data["state"] == "finished"
     assert view.chart.data["status"].startswith("step 4 of 4, training ")
     assert "What the model writes after 4 steps" in view.sample.widget.value
@@ -266,7 +266,7 @@ def test_the_last_sample_is_240_tokens_by_the_trained_model(project, shown, know
     text = run.sample(length=240)
     grade = find_corpus(known_text).grade(text)
     assert len(text) == 240
-    assert lab._session.sample() == (text, grade, "What the model writes after 6 steps", False)
+    assert lab.session.sample() == (text, grade, "What the model writes after 6 steps", False)
     assert grade.sentences, "or the judge had nothing to say"
     assert run.judgment == in_words(grade)
     assert in_words(grade) in shown[0].sample.widget.value
@@ -417,7 +417,7 @@ def test_a_lab_of_byte_pairs_trains_judges_and_tells_bits_per_byte(project, show
     assert f"validation {run.val_loss:.2f} ({in_bits:.2f} bits per byte), " in shown[0].chart.data["status"]
     assert f"validation {run.val_loss:.3f} ({in_bits:.2f} bits per byte), " in lab.panel.tray.rows[0]["numbers"]
     # The last sample has 240 tokens, which are more letters; the judge reads them as a text.
-    written, grade, _, is_growing = lab._session.sample()
+    written, grade, _, is_growing = lab.session.sample()
     assert written == run.sample(length=240)
     assert len(written) > 300
     assert grade == find_corpus("tinytales").grade(written)
@@ -442,12 +442,9 @@ def test_a_sample_of_byte_pairs_grows_by_whole_characters(project, shown):
     (project / "own.txt").write_text("żółw, łąka, 中文, 😀 and ½; " * 60)
     few = dict(dataset="text:own.txt", bpe_vocab_size=280, max_steps=1, eval_batches=1)
     trainer = build_trainer(BY_PAIRS.replace(**few))
-    writer = SampleWriter(trainer.model, trainer.tokenizer, length=200)
-    seen = []
-    writer.begin(0)
-    while not writer.is_whole:
-        writer.write(0)
-        seen.append(writer.text)
+    writer, seen = SampleWriter(trainer.model, trainer.tokenizer), []
+    whole = writer.write(0, 200, stopped=lambda: seen.append(writer.text))
+    seen.append(whole.text)
     assert all(after.startswith(before) for before, after in itertools.pairwise(seen))
     prompt = torch.tensor([trainer.tokenizer.encode("\n")])
     ids = generate(trainer.model, prompt, 200, seed=0)[0, prompt.shape[1] :].tolist()
@@ -482,7 +479,7 @@ def test_start_trains_what_a_plain_loop_trains(project, capsys):
     assert not lab.is_training
     assert pressable(lab) == {"start", "step"}
     assert chart(lab)["state"] == "finished"
-    assert len(lab.panel.view.chart.finished[0]["train"]) == 6
+    assert len(lab.panel.view.chart.finished[0]["rows"]) == 6
     assert chart(lab)["curve"] is None, "it is over, and shown as a finished one"
     assert "What the model writes after 6 steps" in lab.panel.view.sample.widget.value
     assert run.command().endswith("--dropout 0.1 --n-layer 1 --n-head 2 --n-embd 16") or "#" not in run.command()
@@ -531,9 +528,9 @@ def test_a_rate_moved_on_the_way_is_applied_and_remembered(project):
     assert [r.lr for r in run.records] == [0.02] + [0.005] * 5
     assert len(run.model.blocks) == 1
     assert "settings moved on the way" in run.status()
-    assert "# not the whole story: max_lr moved to 0.005 before step 1" in run.command()
+    assert "# not the whole story: max_lr moved from 0.02 to 0.005 before step 1" in run.command()
     assert "max_lr moved" in repr(run)
-    assert "learning rate to 0.005 before step 1" in lab.panel.tray.rows[0]["note"]
+    assert "then learning rate from 0.02 to 0.005 before step 1" in lab.panel.tray.rows[0]["about"]
     assert lab.panel.view.chart.finished[0]["notes"] == [[1, "lr 0.005"]]
     assert "the other settings" not in lab.controls.readout.value
 
@@ -585,7 +582,7 @@ def test_a_run_that_cannot_be_built_says_why(project, monkeypatch):
     monkeypatch.setattr(session_module, "build_trainer", refuse)
     lab.start()
     assert lab.wait(PATIENCE)
-    assert (chart(lab)["state"], chart(lab)["status"]) == ("ended by an error", "no such thing")
+    assert (chart(lab)["state"], chart(lab)["status"]) == ("not started", "no such thing")
     assert lab.runs == []
     assert pressable(lab) == {"start", "step"}
 
@@ -632,7 +629,8 @@ def test_another_labs_run_is_stopped_and_kept(project):
 class Work:
     """Counts the pieces of work of a run, and can hold the run in the middle of one while a button is pressed.
 
-    A piece is a batch to learn from, a window to score, a token between two steps (aside), a last token.
+    A piece is a batch to learn from, a window to score, a token between two steps (aside), a last token. Tokens of the
+    sample that follows a stop are left out: that sample has its own clock.
     """
 
     def __init__(self) -> None:
@@ -679,7 +677,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     """All that the runs of this test do; beside the training they write as much as there is to write."""
-    work, build, finish = Work(), session_module.build_trainer, SampleWriter.finish
+    work, build, write = Work(), session_module.build_trainer, SampleWriter.write
 
     def build_noted(recipe):
         trainer = build(recipe)
@@ -688,14 +686,17 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         trainer.val_batches.windows = lambda most=None: map(work.noting("window", lambda w: w), windows(most))
         return trainer
 
-    def finish_noted(writer, step, stopped):
-        finish(writer, step, work.noting("last token", stopped))
+    def write_noted(writer, step, length, seconds=math.inf, stopped=lambda: False):
+        if seconds == session_module.STOP_SECONDS:
+            return write(writer, step, SHORTEST, seconds, stopped)
+        stopped = work.noting("last token" if seconds == math.inf else "aside", stopped)
+        return write(writer, step, length, seconds, stopped)
 
+    for name in ("FREE_SECONDS", "AHEAD_SECONDS", "BURST_SECONDS"):  # however slow the machine is
+        monkeypatch.setattr(moments, name, 1e9)
+    monkeypatch.setattr(session_module, "STOP_SECONDS", 1e8)
     monkeypatch.setattr(session_module, "build_trainer", build_noted)
-    monkeypatch.setattr(session_module, "Driver", functools.partial(Driver, share=math.inf))
-    monkeypatch.setattr("course_lib.lab.sample.REST_SECONDS", math.inf)  # a sample goes by the steps alone
-    monkeypatch.setattr(SampleWriter, "write", work.noting("aside", SampleWriter.write))
-    monkeypatch.setattr(SampleWriter, "finish", finish_noted)
+    monkeypatch.setattr(SampleWriter, "write", write_noted)
     return work
 
 
@@ -704,9 +705,8 @@ def test_all_work_is_counted(project, work):
     lab = Lab(SMALL.replace(grad_accum=2))
     lab.start()
     assert lab.wait(PATIENCE)
-    counts = {kind: work.done.count(kind) for kind in ("batch", "window", "last token")}
-    assert counts == {"batch": 12, "window": 2, "last token": 12}
-    assert work.done.count("aside") > 6
+    counts = {kind: work.done.count(kind) for kind in ("batch", "window", "aside", "last token")}
+    assert counts == {"batch": 12, "window": 2, "aside": 12, "last token": 12}
 
 
 @pytest.mark.parametrize(("micro_steps", "batch", "steps"), [(1, 3, 3), (3, 8, 2)])
@@ -740,12 +740,21 @@ def test_stop_in_an_evaluation_of_the_whole_split(project, work, monkeypatch):
 
 def test_stop_while_the_last_sample_is_written(project, work, monkeypatch):
     lab = Lab(SMALL.replace(max_steps=1))
-    endless = functools.partial(SampleWriter, length=100_000)
-    monkeypatch.setattr(session_module, "SampleWriter", endless)
-    monkeypatch.setattr(session_module, "Driver", Driver)  # or the sample before it would never end
+    monkeypatch.setattr(session_module, "LENGTH", 100_000)
     assert work.stop_within(("last token", 3), lab) == []
     assert work.state == "writing a last sample"
     assert lab.runs[-1].is_complete
+    assert len(lab.runs[-1].samples[-1].text) == 3, "what it wrote until then is kept"
+
+
+def test_stop_in_the_middle_of_a_sample_on_the_way(project, work, monkeypatch):
+    """It is given up: no text of fewer tokens is kept beside whole ones. The one that follows the stop is there."""
+    monkeypatch.setattr(session_module, "SHORT_LENGTH", 100_000)
+    lab = Lab(ENDLESS)
+    assert work.stop_within(("aside", 30), lab) == []
+    assert steps_done(lab) == 0
+    (sample,) = lab.runs[-1].samples
+    assert (sample.step, len(sample.text)) == (0, SHORTEST)
 
 
 class PatientQueue(queue.SimpleQueue):
@@ -786,7 +795,7 @@ def test_finished_runs_lie_in_the_tray_and_over_one_another(project, shown, know
     assert lab.wait(PATIENCE)
     rows = lab.panel.tray.rows
     assert [row["label"] for row in rows] == ["run 1", "run 2"]
-    assert [row["about"] for row in rows] == ["as the recipe says", "learning rate 0.05"]
+    assert [row["about"] for row in rows] == ["as the recipe says", "peak learning rate 0.05"]
     for row, run in zip(rows, lab.runs, strict=True):
         assert row["numbers"].startswith(f"6 steps, validation {run.val_loss:.3f}, ")
         assert run.judgment in row["numbers"]
@@ -837,7 +846,7 @@ def test_a_finished_run_teaches_the_forecast(project, monkeypatch):
     lab.start()
     assert lab.wait(PATIENCE)
     (run,) = lab.runs
-    assert taught == [(run.recipe, 20, run.records[-1].seconds)]
+    assert taught == [(run.recipe, 20, run.records[-1].seconds, run.memory)]
 
 
 # Where widgets hear nothing -------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+// The chart as files: a picture, and its numbers.
+
+function saveAs(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+// All rows that the page has, named and counted as in metrics.jsonl.
+function asCsv(curves) {
+  const lines = ["run,step,train_loss,val_loss,lr,grad_norm,tokens,seconds"];
+  for (const { label, rows } of curves)
+    for (const row of rows)
+      lines.push([quoted(label || "run"), row[STEP], row[LOSS], row[VAL], row[LR], row[NORM], row[TOKENS], row[SECONDS]].map((v) => v ?? "").join(","));
+  return `${lines.join("\n")}\n`;
+}
+
+// A copy of the drawing that stands by itself: with the colors of this page written into it, a ground, and who is who.
+function standalone(svg, curves, view) {
+  const copy = svg.cloneNode(true);
+  const [from, to] = [[svg, ...svg.querySelectorAll("*")], [copy, ...copy.querySelectorAll("*")]];
+  from.forEach((node, i) => {
+    const look = getComputedStyle(node);
+    for (const name of ["fill", "stroke", "opacity", "font"]) to[i].style.setProperty(name, look.getPropertyValue(name));
+  });
+  const [width, height] = [Number(svg.getAttribute("width")), Number(svg.getAttribute("height"))];
+  const probe = add(svg.parentElement, "i", `color: ${PAPER};`);
+  const paper = getComputedStyle(probe).color;
+  probe.remove();
+  const whole = height + 18 * curves.length + 8;
+  copy.setAttribute("height", whole);
+  copy.setAttribute("xmlns", NS);
+  const ground = make(copy, "rect", { width, height: whole, fill: paper });
+  copy.prepend(ground);
+  curves.forEach((curve, i) => {
+    const y = height + 10 + 18 * i;
+    make(copy, "line", { x1: 16, x2: 52, y1: y, y2: y, stroke: curve.color, "stroke-width": 2, "stroke-dasharray": curve.dash });
+    make(copy, "path", { d: curve.marker, fill: curve.val_color, transform: `translate(34 ${y})` });
+    make(copy, "text", { x: 60, y: y + 4, fill: getComputedStyle(svg).fill }, `${inNumbers(curve, null, view)} (line: training, marks: validation)`);
+  });
+  return { text: new XMLSerializer().serializeToString(copy), width, height: whole };
+}
+
+function savePng(svg, curves, view) {
+  const { text, width, height } = standalone(svg, curves, view);
+  const image = new Image();
+  image.onload = () => {
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width: 2 * width, height: 2 * height });
+    const context = canvas.getContext("2d");
+    context.scale(2, 2);
+    context.drawImage(image, 0, 0);
+    canvas.toBlob((blob) => saveAs("loss.png", blob), "image/png");
+  };
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+}
