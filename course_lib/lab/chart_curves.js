@@ -89,8 +89,8 @@ function joinedRows(rows, values, where, x, y) {
 
 // A run: its training loss as a line, smoothed where that is asked for with the raw one pale behind; its validation loss
 // as a line with marks, as many as have room.
-function drawCurve(inside, curve, isCurrent, isGhost, view, x, y) {
-  const { color, dash, marker, rows, val_color } = curve;
+function drawCurve(inside, curve, isCurrent, view, x, y) {
+  const { color, dash, marker, rows, val_color, isGhost } = curve;
   const group = make(inside, "g", { opacity: isGhost ? 0.5 : 1, class: isGhost ? "ghost" : "run" });
   const look = { fill: "none", stroke: color, "stroke-linejoin": "round", "stroke-dasharray": dash };
   const losses = rows.map((row) => row[LOSS]);
