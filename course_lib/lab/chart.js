@@ -114,7 +114,7 @@ function render({ model, el }) {
   const numbers = add(status, "span");
   const table = numbersTable(add(frame, "div", "padding-left: 2px; min-height: 4.6em;"));
   const unequal = named(frame, "div", "course-lab-unequal", "font: 12px/1.4 sans-serif; padding: 2px;");
-  const guess = guessing(frame, layer, (value) => {
+  const guess = guessing(frame, layer, model.get("guessing"), (value) => {
     model.set("guess", value);
     keep();
   });
