@@ -68,7 +68,8 @@ class LossChart(anywidget.AnyWidget):
         self._sent = 0
         """How many rows are in ``past``, before it was thinned."""
         self._bucket = 1
-        super().__init__(data=self._picture(max_steps, lines or {}, "", "", None), view=dict(START_VIEW), guessing=guessing)
+        empty = self._picture(max_steps, lines or {}, "", "", None)
+        super().__init__(data=empty, view=dict(START_VIEW), guessing=guessing)
         self.data = {**self.data, "key": self.model_id}
 
     def show(
