@@ -28,7 +28,7 @@ SIDE_BY_SIDE := $(BOUNDED) -n logical --maxprocesses 4 --dist
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-slow test-browser test-gpu test-portable refresh book architecture bench wheels lint clean install moved
+.PHONY: help lab test test-slow test-browser test-gpu test-portable colab refresh book architecture bench wheels lint clean install moved
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ test-gpu: install ## run what needs a CUDA card or Apple's GPU
 
 test-portable: install ## run the notebooks, and the tests that hold numbers, as several machines would
 	$(RUN) tests/portable.py $(ARGS)
+
+colab: install ## run the chapters as Colab would: its versions, a wheel, nothing replaced: make colab ARGS="05"
+	$(RUN) tests/colab.py $(ARGS)
 
 refresh: install ## run a chapter afresh, store its outputs, show what changed: make refresh CHAPTER=05
 	$(RUN) -m course_lib.notebook "$(CHAPTER)"
@@ -88,9 +91,9 @@ lint: install ## check style, and that the installed packages fit together
 	$(RUN) -m ruff check $(ARGS) .
 	$(PIP) check
 
-clean: ## remove caches and build output; .venv, data and runs stay
+clean: ## remove caches and build output; .venv, .colab, data and runs stay
 	rm -rf _build build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
-	find . -path ./$(VENV) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	find . \( -path ./$(VENV) -o -path ./.colab \) -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 install: $(STAMP) ## make .venv and install everything (the other targets do it by themselves)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from colab import COLAB, COLAB_PYTHON
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -20,31 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAIN = PROJECT["project"]["dependencies"]
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-
-# Colab's own published package list of 2026-08-19, as far as it concerns the course.
-COLAB_PYTHON = "3.13"
-COLAB = {
-    "torch": "2.11.0+cu128",
-    "triton": "3.6.0",
-    "numpy": "2.1.3",
-    "ipywidgets": "7.7.1",
-    "ipykernel": "6.17.1",
-    "ipython": "7.34.0",
-    "traitlets": "5.7.1",
-    "anywidget": "0.9.21",
-    "matplotlib": "3.10.0",
-    "tiktoken": "0.14.0",
-    "safetensors": "0.8.0",
-    "filelock": "3.32.3",
-    "tqdm": "4.67.3",
-    "transformers": "5.15.0",
-    "tokenizers": "0.22.2",
-    "huggingface-hub": "1.27.0",
-    "pandas": "2.2.3",
-    "typer": "0.27.1",
-    "rich": "13.9.4",
-    "pytest": "8.4.2",
-}
 
 
 # Versions -------------------------------------------------------------------------------------------------
@@ -271,7 +247,7 @@ def test_git_ignores_what_is_made_and_nothing_that_is_written(tmp_path):
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     made = [
         *("data/tinyshakespeare/input.txt", "data/prepared/x-1/train.bin", "runs/a/config.json"),
-        *(".venv/bin/python", "_build/html/index.html", "course_lib.egg-info/PKG-INFO"),
+        *(".venv/bin/python", ".colab/bin/python", "_build/html/index.html", "course_lib.egg-info/PKG-INFO"),
         *("tests/__pycache__/a.pyc", "build/lib/a.py", "dist/a.whl"),
         *("chapters/.ipynb_checkpoints/05_loop.ipynb", ".pytest_cache/a", ".hypothesis/a", ".ruff_cache/a"),
     ]

@@ -29,6 +29,7 @@ def record(args: list[str]) -> None:
     from course_lib import reference
     from course_lib.bench import report
     from course_lib.measurements import plan
+    from course_lib.measurements.partial import forget
 
     name, measure = plan(s.name, s.recipe, s.seeds)
     path = user_path(s.out) if s.out else reference.home() / f"{name}.json"
@@ -38,6 +39,7 @@ def record(args: list[str]) -> None:
     words = [f"course record {s.name}", recipe, f"--seeds {len(details['seeds'])}"]
     content = report(name, " ".join(filter(None, words)), "seconds", {"course": seconds}, **details)
     reference.keep(content, path)
+    forget(name)
     print(f"{path}\n{len(seconds)} runs, {sum(seconds) / 60:.1f} minutes of training")
 
 

@@ -5,6 +5,8 @@ It is made of parts that know nothing of one another: `controls` (sliders and wh
 `tray` (finished runs), `driver` (runs a trainer, and listens between two steps), `forecast` and the `counting` that it
 stands on. A `session` is one run from its start to its end, a `run` is what is left of it, a `scene` what `view` and
 `panel` show of it.
+`sweep` runs one setting at several values, and draws the valley of their losses; `replay` shows recorded runs where
+there is no kernel.
 `Lab` puts them together. There is no training code here.
 """
 
@@ -19,9 +21,11 @@ from course_lib.lab.controls import Choice, Controls
 from course_lib.lab.curves import Curve
 from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
+from course_lib.lab.replay import Replay
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleWriter
 from course_lib.lab.sample_view import SampleBrowser
+from course_lib.lab.sweep import Sweep
 from course_lib.lab.tray import Tray
 from course_lib.widgets.buttons import Buttons
 
@@ -32,10 +36,12 @@ __all__ = [
     "Curve",
     "Driver",
     "Lab",
+    "Replay",
     "Trial",
     "LossChart",
     "SampleBrowser",
     "SampleWriter",
+    "Sweep",
     "Tray",
     "drive_here",
 ]

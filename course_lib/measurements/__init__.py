@@ -10,12 +10,14 @@ from typing import Any
 
 from course_lib.errors import CourseError, nearest
 from course_lib.measurements.differences import measure_differences, measure_original
+from course_lib.measurements.grid import measure_grid
 from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
 from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
 from course_lib.measurements.seeds import measure_seeds
+from course_lib.measurements.sweep import measure_sweep
 from course_lib.measurements.vocabularies import measure_vocabularies
 from course_lib.measurements.writing import measure_writing
 from course_lib.recipes import Recipe, load_recipe
@@ -124,6 +126,21 @@ RECORDINGS = {
         "agiformer_small",
         {**WIKITEXT, "max_steps": 5000, "eval_every": 500, "device": "cpu"},
         seeds=1,
+    ),
+    "lab_grid": Recording(
+        "the lab's three sliders: a small model at 4 x 4 x 5 values, its own row from several seeds",
+        12,
+        measure_grid,
+        "tinytales_cpu",
+        {"n_embd": 64, "batch_size": 12, "max_steps": 300, "eval_every": 60},
+        seeds=3,
+    ),
+    "lab_sweep": Recording(
+        "the lab's sweeps: five learning rates and five block sizes at a tenth of the length, from several seeds",
+        7,
+        measure_sweep,
+        "tinytales_cpu",
+        seeds=3,
     ),
     "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),
     "tinytales_2200": Recording(

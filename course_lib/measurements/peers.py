@@ -14,11 +14,12 @@ from course_lib.data.prepared import open_tokens
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured
-from course_lib.measurements.runs import Rows, lasting, rows_of, run_flops, steps_for, surprises
+from course_lib.measurements.runs import Rows, rows_of, run_flops, steps_for, surprises
 from course_lib.models import build_model
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe, load_recipe
 from course_lib.recipes.build import build_trainer
+from course_lib.recipes.sweeping import lasting
 from course_lib.reference import kept_rows
 from course_lib.tokenizers import ByteTokenizer
 from course_lib.training import Trainer

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from course_lib.models.mode import evaluating
-from course_lib.recipes import Recipe
 from course_lib.training import Trainer
 from course_lib.training.scoring import Diverged
 
@@ -44,15 +43,6 @@ def run_flops(trainer: Trainer) -> float:
 def steps_for(trainer: Trainer, flops: float) -> int:
     """How many of the trainer's steps ``flops`` pay for: the nearest whole number, at least 1."""
     return max(1, round(flops / (trainer.model.flops_per_token() * trainer.batches.tokens_per_step)))
-
-
-def lasting(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with so many steps, in which it warms up and cools down for the same shares of them."""
-    config, share = recipe.train, steps / recipe.train.max_steps
-    schedule: dict[str, Any] = {"max_steps": steps, "warmup_steps": round(config.warmup_steps * share)}
-    if config.cooldown_steps is not None:
-        schedule["cooldown_steps"] = max(1, round(config.cooldown_steps * share))
-    return recipe.replace(**schedule)
 
 
 def surprises(trainer: Trainer, windows: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:

@@ -9,10 +9,11 @@ from course_lib.data import load_bytes
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured
-from course_lib.measurements.runs import lasting, run_flops, steps_for
+from course_lib.measurements.runs import run_flops, steps_for
 from course_lib.progress import progress_bar
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer, val_bytes_per_token
+from course_lib.recipes.sweeping import lasting
 
 VOCABULARIES: dict[str, tuple[int, ...]] = {
     "tinytales": (512, 1024),

@@ -96,15 +96,17 @@ function racers(inside, data, x, y, pointsOf) {
   });
 }
 
-// Who is who, and what became of each.
-function list(place, data) {
+const GUESS = "Guess first: who will be first at the star, and who will not get there? Then press Play.";
+
+// Who is who and, once it may be known, what became of each.
+function list(place, data, isKnown) {
   place.replaceChildren();
   for (const racer of data.racers) {
     const row = add(place, "div", "display: flex; align-items: center; gap: 8px; line-height: 1.7;");
     row.className = "course-lab-racer";
     swatch(row, racer);
-    add(row, "b", "min-width: 6em;", racer.name);
-    add(row, "span", "", racer.words);
+    add(row, "b", "min-width: 6.5em;", racer.name);
+    add(row, "span", "", isKnown ? racer.words : "?");
   }
 }
 
@@ -129,11 +131,21 @@ function render({ model, el }) {
   let place = null;
   let cancel = null; // what ends the replay at hand
   let known = null; // the race that the scrubber stands for
+  let isKnown = false; // how the first race ends: it is asked before it is told
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
+  const tell = () => {
+    const data = model.get("data");
+    list(rows, data, isKnown);
+    status.textContent = isKnown ? data.first : GUESS;
+    map.setAttribute("aria-label", isKnown ? data.alt : GUESS);
+  };
   const show = (step) => {
     showStep(step);
     for (const move of movers) move(step);
+    if (isKnown || step < Number(scrubber.max)) return;
+    isKnown = true;
+    tell();
   };
   const stop = () => {
     if (cancel) cancel();
@@ -174,11 +186,11 @@ function render({ model, el }) {
     place = drawn.place;
     if (known !== data) {
       stop();
-      showStep(data.steps, data.steps);
-      list(rows, data);
-      status.textContent = data.first;
+      isKnown ||= known !== null; // who has moved a slider is past the first guess
       known = data;
+      showStep(isKnown ? data.steps : 0, data.steps);
     }
+    tell();
     show(Number(scrubber.value));
   };
   const moveStart = (x, y) => {

@@ -3,51 +3,47 @@
 from typing import Any
 
 import anywidget
-import contourpy  # matplotlib brings it
 import ipywidgets
 import traitlets
 
 from course_lib import plots
 from course_lib.errors import CourseError
+from course_lib.widgets.best_rates import best_rates
 from course_lib.widgets.page import Pictured, script
+from course_lib.widgets.race_view import draw_losses, draw_map, seen
 from course_lib.widgets.sliders import ValueSlider, connect, look, value_slider
-from course_lib.widgets.style import run_style
-from course_lib.widgets.surfaces import (
-    NEAR,
-    SURFACES,
-    Path,
-    Setting,
-    height,
-    levels,
-    lowest,
-    lowest_places,
-    race,
-    turned,
-)
+from course_lib.widgets.surfaces import SURFACES, Setting, turned
 
-RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+RATES = tuple(float(f"{10 ** (k / 8):.2g}") for k in range(-32, 3))
+"""Learning rates from 0.0001 to 1.8, eight in each power of ten: each a third above the one before."""
+OWN_RATES = ("lr", "momentum_lr", "adam_lr", "adamw_lr")
+"""The sliders of the four optimizers' rates, in their order."""
+OFFERED_RATES = tuple(sorted({*RATES, *(lr for surface in SURFACES.values() for lr in surface.lrs)}))
+"""What these offer: a surface puts them to rates of its own."""
 WIDE: dict[str, Any] = {"label_width": "11em", "max_width": None}
 CHOICES: dict[str, tuple[float, ...]] = {
     "narrow": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
     "turn": (0.0, 15.0, 30.0, 45.0),
-    "lr": RATES,
-    "adam_lr": RATES,
+    **dict.fromkeys(OWN_RATES, OFFERED_RATES),
     "beta1": (0.0, 0.5, 0.8, 0.9, 0.95, 0.99),
     "beta2": (0.0, 0.5, 0.9, 0.95, 0.99, 0.999),
     "weight_decay": (0.0, 0.01, 0.1, 0.3, 1.0),
     "steps": (25, 50, 100, 200, 400),
 }
+ABOUT_BEST = (
+    f"Tries {len(RATES)} rates for each, 8 in each power of ten, from this start in so many steps; best is the rate "
+    "that arrives first, or else ends lowest"
+)
 LABELS = {
     "narrow": "narrowness",
     "turn": "turned (degrees)",
-    "lr": "lr: SGD, momentum",
-    "adam_lr": "lr: Adam, AdamW",
+    "lr": "lr: SGD",
+    "momentum_lr": "lr: momentum",
+    "adam_lr": "lr: Adam",
+    "adamw_lr": "lr: AdamW",
     "beta1": "momentum, beta1",
     "weight_decay": "weight decay",
 }
-FLOOR = 1e-8
-"""The loss chart ends here: a logarithm has no place for zero."""
-DIGITS = 5
 
 
 class RaceMap(anywidget.AnyWidget):
@@ -85,17 +81,19 @@ class Race(Pictured):
         begun = self._begin()
         self.sliders = {name: _slider(name, begun[name], values) for name, values in CHOICES.items()}
         self.reset = ipywidgets.Button(description="Reset", tooltip="The settings and the start of this surface again")
+        self.best = ipywidgets.Button(description="Each at its best", tooltip=ABOUT_BEST, layout={"width": "auto"})
         self.map = RaceMap(start=_start(surface, begun["turn"]))
         self._listening = True
         self._redraw()
         connect({"surface": self.surface}, self._start_afresh)
-        connect({"reset": self.reset, "turn": self.sliders["turn"]})
+        connect({"reset": self.reset, "best": self.best, "turn": self.sliders["turn"]})
         self.reset.on_click(lambda button: self._start_afresh())
+        self.best.on_click(lambda button: self.put_each_at_its_best())
         self.sliders["turn"].observe(self._turn, names="value")
         connect({n.replace("_", "-"): slider for n, slider in self.sliders.items() if n != "turn"}, self._redraw)
         self.map.observe(lambda change: self._redraw(), names="start")
         columns = ipywidgets.GridBox(
-            [self.surface, *self.sliders.values(), self.reset],
+            [self.surface, *self.sliders.values(), ipywidgets.HBox([self.best, self.reset])],
             layout={"grid_template_columns": "repeat(auto-fit, minmax(340px, 1fr))", "max_width": "900px"},
         )
         self.widget = ipywidgets.VBox([columns, self.map], layout={"overflow": "hidden"})
@@ -111,7 +109,8 @@ class Race(Pictured):
     def _begin(self) -> dict[str, float]:
         """By slider, where it starts: as the surface wants it, or as this race was asked for."""
         surface, default = SURFACES[self.surface.value], Setting()
-        own = {"lr": surface.lrs[0], "adam_lr": surface.lrs[1], "steps": surface.steps}
+        plain, adam = surface.lrs
+        own = {"lr": plain, "momentum_lr": plain, "adam_lr": adam, "adamw_lr": adam, "steps": surface.steps}
         asked = self._given[1] if self.surface.value == self._given[0] else {}
         return {name: getattr(default, name) for name in CHOICES} | own | asked
 
@@ -123,6 +122,18 @@ class Race(Pictured):
             self.sliders[name].value = value
         self.map.start = _start(self.surface.value, begun["turn"])
         self._listening = True
+        self._redraw()
+
+    def put_each_at_its_best(self) -> None:
+        """Move the four rates to the best of those that their sliders offer: see `best_rates`. It takes a second."""
+        self._listening = False
+        self.best.disabled = True
+        try:
+            best = best_rates(self.setting, RATES)
+            for name, optimizer in zip(OWN_RATES, best, strict=True):
+                self.sliders[name].value = best[optimizer]
+        finally:
+            self._listening, self.best.disabled = True, False
         self._redraw()
 
     def _turn(self, change: dict[str, Any]) -> None:
@@ -151,8 +162,8 @@ class Race(Pictured):
         figure.alt = data["alt"]
         figure.caption = repr(self)
         left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
-        _draw_map(left, data)
-        _draw_losses(right, data)
+        draw_map(left, data)
+        draw_losses(right, data)
         return figure
 
     def __repr__(self) -> str:
@@ -166,116 +177,3 @@ def _start(surface: str, turn: float) -> list[float]:
 
 def _slider(name: str, start: float, values: tuple[float, ...]) -> ValueSlider:
     return value_slider(LABELS.get(name, name), sorted({*values, start}), start, **WIDE)
-
-
-# ---- what there is to see ------------------------------------------------------------------------------
-
-
-def seen(setting: Setting) -> dict[str, Any]:
-    """Everything there is to see, as ``race.js`` wants it; no number in it is infinite or NaN."""
-    surface, paths, bottom = SURFACES[setting.surface], race(setting), lowest(setting)
-    words = {name: outcome(path, setting) for name, path in paths.items()}
-    places = lowest_places(setting)
-    arrived = {name: path.arrival(places, NEAR * surface.width) for name, path in paths.items()}
-    racers = [
-        run_style(number)
-        | {
-            "name": name,
-            "points": [_rounded(point) for point in path.points],
-            "heights": [max(loss - bottom, FLOOR) for loss in path.losses],
-            "words": words[name],
-        }
-        for number, (name, path) in enumerate(paths.items())
-    ]
-    first = _first(arrived)
-    return {
-        "window": list(surface.window),
-        "start": list(setting.start),
-        "lowest": [list(point) for point in places],
-        "others": [list(point) for point in surface.bottoms if point not in places],
-        "contours": contours(setting),
-        "racers": racers,
-        "steps": setting.steps,
-        "first": first,
-        "alt": _in_words(setting, words, first),
-    }
-
-
-def _rounded(point: tuple[float, float]) -> list[float]:
-    return [round(value, DIGITS) for value in point]
-
-
-def contours(setting: Setting) -> list[list[list[float]]]:
-    """Lines of equal loss, each a list of points."""
-    x, y, heights = height(setting)
-    generator = contourpy.contour_generator(x.numpy(), y.numpy(), heights.numpy())
-    found = []
-    for level in levels(heights):
-        found += [[[round(a, 3), round(b, 3)] for a, b in line.tolist()] for line in generator.lines(level)]
-    return found
-
-
-def outcome(path: Path, setting: Setting) -> str:
-    """What became of one optimizer."""
-    surface = SURFACES[setting.surface]
-    if path.diverged:
-        return f"diverged: out of sight after {_steps(len(path.points))}"
-    places = {"the lowest place": lowest_places(setting), "another valley's bottom": surface.bottoms}
-    for where, bottoms in places.items():
-        arrival = path.arrival(bottoms, NEAR * surface.width)
-        if arrival is not None:
-            return f"at {where} after {_steps(arrival)}" if arrival else f"at {where} from the start"
-    return f"still under way after {_steps(len(path.points) - 1)}, at loss {path.losses[-1]:.3g}"
-
-
-def _first(arrived: dict[str, int | None]) -> str:
-    """Who was first at the lowest bottom, in a sentence."""
-    times = {name: steps for name, steps in arrived.items() if steps is not None}
-    if not times:
-        return "None of the four has reached the lowest place."
-    best = min(times.values())
-    winners = [name for name, steps in times.items() if steps == best]
-    if best == 0:
-        return "The start is the lowest place."
-    who = " and ".join([", ".join(winners[:-1]), winners[-1]]) if len(winners) > 1 else winners[0]
-    return f"First at the lowest place: {who}, after {_steps(best)}."
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count} steps"
-
-
-def _in_words(setting: Setting, words: dict[str, str], first: str) -> str:
-    form = f", {setting.narrow:g} times as steep across as along" if setting.surface == "ravine" else ""
-    turned = f", turned by {setting.turn:g} degrees" if form and setting.turn else ""
-    x, y = setting.start
-    became = "; ".join(f"{name}: {text}" for name, text in words.items())
-    return f"A map of a loss surface: {setting.surface}{form}{turned}. From ({x:.2f}, {y:.2f}): {became}. {first}"
-
-
-# ---- without a kernel ------------------------------------------------------------------------------------
-
-
-def _draw_map(axes: Any, data: dict[str, Any]) -> None:
-    for line in data["contours"]:
-        axes.plot(*zip(*line), color="#B0B0B0", linewidth=0.7)
-    for racer in data["racers"]:
-        axes.plot(*zip(*racer["points"]), color=racer["color"], linewidth=1.4, linestyle=_dash(racer["dash"]))
-    axes.plot(*data["start"], "o", color="black", markersize=6)
-    axes.annotate("start", data["start"], xytext=(4, 5), textcoords="offset points", fontsize=9)
-    for place in data["lowest"]:
-        axes.plot(*place, "*", color="black", markersize=11, markeredgecolor="white", zorder=5)
-    axes.set(xlim=data["window"][:2], ylim=data["window"][2:], xlabel="weight x", ylabel="weight y")
-
-
-def _draw_losses(axes: Any, data: dict[str, Any]) -> None:
-    for racer in data["racers"]:
-        axes.plot(racer["heights"], color=racer["color"], linestyle=_dash(racer["dash"]), label=racer["name"])
-    axes.set(yscale="log", xlabel="step", ylabel="loss above the lowest", xlim=(0, data["steps"]))
-    axes.set_ylim(FLOOR, max(1.0, 3 * max(racer["heights"][0] for racer in data["racers"])))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
-
-
-def _dash(pattern: str) -> Any:
-    return (0, tuple(float(part) for part in pattern.split())) if pattern else "-"

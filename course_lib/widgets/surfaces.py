@@ -78,7 +78,10 @@ NAMES = ("SGD", "momentum", "Adam", "AdamW")
 
 @dataclass(frozen=True)
 class Setting:
-    """What the sliders say; ``lr`` is that of SGD and momentum, ``adam_lr`` that of Adam and AdamW."""
+    """What the sliders say. ``lr`` is SGD's; momentum, Adam and AdamW have rates of their own.
+
+    Momentum's rate is SGD's where it is None, and AdamW's is Adam's.
+    """
 
     surface: str = "ravine"
     start: Point = SURFACES["ravine"].start
@@ -86,13 +89,22 @@ class Setting:
     turn: float = 0.0
     """How far the ravine is turned against the axes, in degrees."""
     lr: float = SURFACES["ravine"].lrs[0]
+    momentum_lr: float | None = None
     adam_lr: float = SURFACES["ravine"].lrs[1]
+    adamw_lr: float | None = None
     beta1: float = 0.9
     """Momentum's mu too."""
     beta2: float = 0.99
     weight_decay: float = 0.0
     """AdamW's; at 0 it is Adam."""
     steps: int = 100
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Each optimizer's learning rate."""
+        momentum = self.lr if self.momentum_lr is None else self.momentum_lr
+        adamw = self.adam_lr if self.adamw_lr is None else self.adamw_lr
+        return dict(zip(NAMES, (self.lr, momentum, self.adam_lr, adamw), strict=True))
 
     @property
     def form(self) -> Form:
@@ -124,13 +136,16 @@ class Path:
 
 def optimizers(setting: Setting) -> Mapping[str, Callable[[list[Tensor]], torch.optim.Optimizer]]:
     """By name, what makes the optimizer for a weight."""
-    adam: dict[str, Any] = dict(lr=setting.adam_lr, betas=(setting.beta1, setting.beta2), foreach=False)
-    plain: dict[str, Any] = dict(lr=setting.lr, foreach=False)
+    rates, betas = setting.rates, (setting.beta1, setting.beta2)
+    plain: dict[str, Any] = dict(foreach=False)
+    decay = setting.weight_decay
     return {
-        "SGD": lambda weights: torch.optim.SGD(weights, **plain),
-        "momentum": lambda weights: torch.optim.SGD(weights, momentum=setting.beta1, **plain),
-        "Adam": lambda weights: torch.optim.Adam(weights, **adam),
-        "AdamW": lambda weights: torch.optim.AdamW(weights, weight_decay=setting.weight_decay, **adam),
+        "SGD": lambda weights: torch.optim.SGD(weights, lr=rates["SGD"], **plain),
+        "momentum": lambda weights: torch.optim.SGD(weights, lr=rates["momentum"], momentum=setting.beta1, **plain),
+        "Adam": lambda weights: torch.optim.Adam(weights, lr=rates["Adam"], betas=betas, **plain),
+        "AdamW": lambda weights: torch.optim.AdamW(
+            weights, lr=rates["AdamW"], betas=betas, weight_decay=decay, **plain
+        ),
     }
 
 

@@ -82,8 +82,15 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=120_000)
     frame.evaluate("frame => frame.scrollIntoView({block: 'center'})")
 
-    # Four racers, each with a line on the map and in the chart, whole at first; and what became of them in words.
+    # Four racers, at the start: how it ends is asked first, and told when the race has been seen.
     assert frame.locator(".course-lab-racer").count() == 4
+    assert ends(frame) == [1] * 8
+    assert words(frame, "Adam") == "?"
+    assert "Guess first" in frame.locator("[role=status]").inner_text()
+    frame.locator(".course-lab-play").click()
+    wait_until(lambda: ends(frame) == [101] * 8, "the end of the first race")
+
+    # Each has a line on the map and in the chart, and what became of it stands there in words.
     assert ends(frame) == [101] * 8
     assert "after 50 steps" in words(frame, "Adam")
     assert "First at the lowest place: Adam and AdamW" in frame.locator("[role=status]").inner_text()
@@ -127,6 +134,14 @@ def test_from_the_top_to_the_race_and_every_part_of_it(jupyterlab, page, tmp_pat
     move(page, "narrow", "ArrowRight", times=2)
     wait_until(lambda: "diverged" in words(frame, "SGD"), "SGD gone")
     assert "100 times as steep" in frame.locator(".course-lab-pad svg").get_attribute("aria-label")
+
+    # Each at its best: SGD, which has diverged or crawled, arrives as well.
+    page.locator("button.course-lab-reset").click()
+    wait_until(lambda: "still under way" in words(frame, "SGD"), "SGD as it began")
+    page.locator("button.course-lab-best").press("Enter")
+    wait_until(lambda: "after 40 steps" in words(frame, "SGD"), "SGD at its best")
+    for name, rate in (("lr", "0.075"), ("momentum-lr", "0.024")):
+        assert page.locator(f".course-lab-{name} input[type=range]").get_attribute("aria-valuetext") == rate
 
     # Reset brings back where the race began; turning the ravine turns the start with it, and weight decay cheats.
     page.locator("button.course-lab-reset").click()
