@@ -167,7 +167,8 @@ function nextGuess(svg, value, y, box) {
 function guessLine(svg, curve, x, y, view, box, isOver) {
   if (curve.guess == null) return;
   const last = curve.rows.findLast((row) => row[VAL] != null);
-  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}` : "";
+  const isEarly = last && curve.max_steps > last[STEP] + 1;
+  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}${isEarly ? ` at step ${last[STEP] + 1}` : ""}` : "";
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
   if (came) make(svg, "path", { class: "guess-off", d: `M${x(AFTER[view.x](last))} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });

@@ -44,9 +44,16 @@ function standalone(sheets, curves, view) {
     const y = height + 10 + 18 * i;
     make(copy, "line", { x1: 16, x2: 52, y1: y, y2: y, stroke: curve.color, "stroke-width": 2, "stroke-dasharray": curve.dash });
     make(copy, "path", { d: curve.marker, fill: curve.val_color, transform: `translate(34 ${y})` });
-    make(copy, "text", { x: 60, y: y + 4, fill: getComputedStyle(svg).fill }, `${inNumbers(curve, null, view)} (line: training, marks: validation)`);
+    make(copy, "text", { x: 60, y: y + 4, fill: getComputedStyle(svg).fill }, pictureWords(curve, view));
   });
   return { text: new XMLSerializer().serializeToString(copy), width, height: whole };
+}
+
+// Who is who under a picture, as short as a narrow one needs it.
+function pictureWords(curve, view) {
+  const numbers = numbersAt(curve, null, view);
+  const parts = [["line: training", numbers?.train], ["marks: validation", numbers?.val]].filter(([, loss]) => loss != null);
+  return `${curve.label || "the run"} (${parts.map(([name, loss]) => `${name} ${lossText(loss)}`).join(", ")})`;
 }
 
 function savePng(sheets, curves, view) {
