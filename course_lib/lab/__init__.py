@@ -1,10 +1,10 @@
 """The lab: sliders, buttons, a live curve, and the same trainer that the command line and a plain loop drive.
 
 It is made of parts that know nothing of one another: `controls` (sliders and what they mean), `buttons`,
-`chart` (the live picture), `sample` (what the model writes, and how that looks), `tray` (finished runs),
-`driver` (runs a trainer, and listens between two steps), `forecast` and the `counting` that it stands on. A
-`session` is one run from its start to its end, a `run` is what is left of it, a `scene` what `view` and `panel` show
-of it.
+`chart` (the live picture) with its `curves`, `sample` (what the model writes) and `sample_view` (how that looks),
+`tray` (finished runs), `driver` (runs a trainer, and listens between two steps), `forecast` and the `counting` that it
+stands on. A `session` is one run from its start to its end, a `run` is what is left of it, a `scene` what `view` and
+`panel` show of it.
 `sweep` runs one setting at several values, and draws the valley of their losses; `replay` shows recorded runs where
 there is no kernel.
 `Lab` puts them together. There is no training code here.

@@ -8,46 +8,73 @@ const GUTTER = 154; // at the right, for what the reference lines mean
 function measured(data, curves, view, width) {
   const gutter = width < NARROW ? 0 : GUTTER;
   const box = { left: MARGIN.left, right: width - (gutter || 22), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
-  const tracks = [box.bottom + MARGIN.between, ...(view.norm ? [box.bottom + 2 * MARGIN.between + TRACK] : [])];
-  const base = tracks.at(-1) + TRACK;
+  const tops = [box.bottom + MARGIN.between, ...(view.norm ? [box.bottom + 2 * MARGIN.between + TRACK] : [])];
+  const base = tops.at(-1) + TRACK;
   const end = endOfX(data, curves, view);
   const [low, high] = endsOfY(data, curves, view);
-  const x = (place) => box.left + (place / end) * (box.right - box.left);
-  const share = view.log && low > 0 ? (loss) => Math.log(loss / low) / Math.log(high / low) : (loss) => (loss - low) / (high - low);
-  const loss = view.log && low > 0 ? (part) => low * (high / low) ** part : (part) => low + part * (high - low);
-  const y = (value) => box.bottom - (view.log && value <= 0 ? -1 : share(value)) * PLOT;
-  const scale = { at: y, value: (at) => loss((box.bottom - at) / PLOT), top: box.top, bottom: box.bottom, left: box.left };
-  return { box, tracks, base, end, ends: [low, high], x, y, scale, place: (at) => ((at - box.left) / (box.right - box.left)) * end, height: base + MARGIN.bottom };
+  const isLog = view.log && low > 0;
+  const share = isLog ? (loss) => Math.log(loss / low) / Math.log(high / low) : (loss) => (loss - low) / (high - low);
+  const loss = isLog ? (part) => low * (high / low) ** part : (part) => low + part * (high - low);
+  const y = (value) => box.bottom - (isLog && value <= 0 ? -1 : share(value)) * PLOT;
+  return {
+    box, tops, base, end, ends: [low, high], y, width, height: base + MARGIN.bottom,
+    x: (place) => box.left + (place / end) * (box.right - box.left),
+    place: (at) => ((at - box.left) / (box.right - box.left)) * end,
+    scale: { at: y, value: (at) => loss((box.bottom - at) / PLOT), top: box.top, bottom: box.bottom, left: box.left },
+    tracks: trackScales(data, curves, tops),
+  };
 }
 
-function draw(svg, data, curves, view, plan, clip, shownSample, guess) {
-  const { box, x, y } = plan;
+// An empty sheet with what is clipped to the loss, and to loss and tracks.
+function sheet(svg, plan, clip) {
+  const { box } = plan;
   svg.replaceChildren();
+  svg.setAttribute("width", plan.width);
   svg.setAttribute("height", plan.height);
-  svg.setAttribute("aria-label", data.alt);
   const frame = { x: box.left - 6, y: box.top, width: box.right - box.left + 12, height: PLOT };
   make(make(svg, "clipPath", { id: clip }), "rect", frame);
   make(make(svg, "clipPath", { id: `${clip}-all` }), "rect", { ...frame, height: plan.base - box.top + 2 });
+  return [clip, `${clip}-all`].map((id) => make(svg, "g", { "clip-path": `url(#${id})` }));
+}
+
+// What stays while a curve grows: the axes, the lines, the runs that are over. It is drawn again only when it changes.
+function drawStill(svg, data, curves, view, plan, clip, shown) {
+  const { box, x, y } = plan;
+  const [inside, within] = sheet(svg, plan, clip);
   lossAxis(svg, view, plan.ends, y, box);
   xAxis(svg, view.x, plan.end, x, box, plan.base);
   make(svg, "line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, stroke: INK, "stroke-opacity": 0.4 });
-  const inside = make(svg, "g", { "clip-path": `url(#${clip})` });
   for (const { value } of data.lines)
     make(inside, "line", { class: "reference", x1: box.left, x2: box.right, y1: y(value), y2: y(value), stroke: INK, "stroke-dasharray": "6 4" });
-  const current = data.curve ? curves.at(-1) : null;
-  for (const curve of curves) drawCurve(inside, curve, curve === current, current !== null && curve !== current, view, x, y);
-  const sampled = current ?? curves.findLast(({ samples }) => samples.length);
-  if (sampled) sampleTicks(inside, sampled, view, x, y, shownSample);
+  const finished = data.curve ? curves.slice(0, -1) : curves;
+  for (const curve of finished) {
+    drawCurve(inside, curve, false, view, x, y);
+    trackLines(within, curve, view, plan, false);
+  }
   lineLabels(svg, data.lines, y, box);
+  if (data.curve) return;
+  const sampled = curves.findLast(({ samples }) => samples.length);
+  if (sampled) sampleTicks(inside, sampled, view, x, y, shown);
   const rows = Array.from({ length: NOTE_ROWS }, () => []);
-  for (const curve of current ? [current] : curves) notes(svg, curve, view, x, box, rows);
-  const guessed = current ?? curves.findLast(({ guess }) => guess != null);
-  if (guess !== (guessed?.guess ?? null)) nextGuess(inside, guess, y, box);
-  if (guessed) guessLine(inside, guessed, x, y, view, box, guessed !== current);
-  const [within, moving] = [0, 1].map(() => make(svg, "g", { "clip-path": `url(#${clip}-all)` }));
-  rateTrack(svg, within, data, curves, view, x, box, plan.tracks[0]);
-  if (view.norm) normTrack(svg, within, data, curves, view, x, box, plan.tracks[1]);
-  return moving;
+  for (const curve of curves) notes(svg, curve, view, x, box, rows);
+  const guessed = curves.findLast(({ guess }) => guess != null);
+  if (guessed) guessLine(inside, guessed, x, y, view, box, true);
+}
+
+// What changes with every step, over it. Returns the layer of the moment that is pointed at.
+function drawMoving(svg, data, curves, view, plan, clip, shown, guess) {
+  const { box, x, y } = plan;
+  const [inside, within] = sheet(svg, plan, clip);
+  if (data.curve) {
+    const current = curves.at(-1);
+    drawCurve(inside, current, true, view, x, y);
+    trackLines(within, current, view, plan, true);
+    sampleTicks(inside, current, view, x, y, shown);
+    notes(svg, current, view, x, box, Array.from({ length: NOTE_ROWS }, () => []));
+    guessLine(inside, current, x, y, view, box, false);
+  } else if (guess !== null && guess !== curves.findLast(({ guess: told }) => told != null)?.guess) nextGuess(inside, guess, y, box);
+  trackFrames(svg, within, data, curves, view, plan);
+  return make(within, "g", {});
 }
 
 // The line through the moment that is pointed at, and a dot on each curve.
@@ -73,9 +100,12 @@ function render({ model, el }) {
     model.set("view", { ...model.get("view"), [name]: value });
     keep();
   };
-  const showView = toolbar(frame, choose, { png: () => savePng(svg, curves, viewNow()), csv: () => saveAs("loss.csv", new Blob([asCsv(curves)], { type: "text/csv" })) });
+  const showView = toolbar(frame, choose, { png: () => savePng([still, growing], curves, viewNow()), csv: () => saveAs("loss.csv", new Blob([asCsv(curves)], { type: "text/csv" })) });
   const layer = add(frame, "div", "position: relative;");
-  const svg = make(layer, "svg", { role: "img", style: `font: 12px sans-serif; fill: ${INK}; display: block;` });
+  const look = `font: 12px sans-serif; fill: ${INK}; display: block;`;
+  const still = make(layer, "svg", { role: "img", style: look });
+  // A layer of its own: the browser does not paint what is under it anew.
+  const growing = make(layer, "svg", { "aria-hidden": "true", style: `${look} position: absolute; top: 0; left: 0; will-change: transform;` });
   const pointer = momentSlider(layer);
   const status = named(frame, "div", "course-lab-status", "font: 13px/1.5 sans-serif; min-height: 3em; padding-left: 2px; font-variant-numeric: tabular-nums;");
   // The state is read out when it changes; the numbers, which always do, are not.
@@ -84,7 +114,7 @@ function render({ model, el }) {
   const numbers = add(status, "span");
   const table = numbersTable(add(frame, "div", "padding-left: 2px; min-height: 4.6em;"));
   const unequal = named(frame, "div", "course-lab-unequal", "font: 12px/1.4 sans-serif; padding: 2px;");
-  const guess = guessing(frame, layer, (value) => {
+  const guess = guessing(frame, layer, model.get("guessing"), (value) => {
     model.set("guess", value);
     keep();
   });
@@ -101,16 +131,27 @@ function render({ model, el }) {
     const words = table.show(curves, place, viewNow());
     pointer.show(plan, curves, viewNow(), words);
   };
+  const prepared = (curve, view, isGhost) => {
+    measureTracks(curve);
+    return Object.assign(curve, { means: smoothed(curve.rows, view.smooth), isGhost });
+  };
+  let over = { finished: null, key: "", curves: [] }; // the runs that are over, and how they were drawn last
   const redraw = () => {
     drawnWidth = Math.max(240, frame.clientWidth || 760);
     const view = viewNow();
     const now = data();
-    svg.setAttribute("width", drawnWidth);
-    curves = model.get("finished").map((curve) => ({ ...curve }));
-    if (now.curve) curves.push({ ...now.curve, rows: [...model.get("past"), ...model.get("tail")] });
-    for (const curve of curves) curve.means = smoothed(curve.rows, view.smooth);
+    const finished = model.get("finished");
+    const isOther = finished !== over.finished || view.smooth !== over.smooth;
+    if (isOther) over = { finished, smooth: view.smooth, key: "", curves: finished.map((curve) => prepared({ ...curve }, view, false)) };
+    for (const curve of over.curves) curve.isGhost = now.curve !== null;
+    const rows = [...model.get("past"), ...model.get("tail")];
+    curves = now.curve ? [...over.curves, prepared({ ...now.curve, rows }, view, false)] : over.curves;
     plan = measured(now, curves, view, drawnWidth);
-    moving = draw(svg, now, curves, view, plan, clip, shownSample, now.curve ? null : model.get("guess"));
+    const key = JSON.stringify([view, plan.width, plan.end, plan.ends, plan.tracks, now.lines, now.curve !== null, now.curve ? null : shownSample]);
+    if (key !== over.key) drawStill(still, now, curves, view, plan, clip, shownSample);
+    over.key = key;
+    still.setAttribute("aria-label", now.alt);
+    moving = drawMoving(growing, now, curves, view, plan, `${clip}-growing`, shownSample, now.curve ? null : model.get("guess"));
     showView(view);
     guess.show(model.get("guess"), plan.scale, !now.curve && !isLost);
     unequal.textContent = unequalWords(curves, view);

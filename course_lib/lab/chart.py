@@ -40,6 +40,7 @@ class LossChart(anywidget.AnyWidget):
         max_steps: where the axis of steps ends, unless a curve is longer.
         vocab_size: V, for the line at ln V.
         lines: further lines, label to value.
+        guessing: whether the page asks where the validation loss will end; see ``guess``.
     """
 
     _esm = script("chart", __package__, ROOMS)
@@ -51,15 +52,24 @@ class LossChart(anywidget.AnyWidget):
     """What the reader has chosen: see `START_VIEW`."""
     guess = traitlets.Float(None, allow_none=True).tag(sync=True)
     """Where the learner thinks that the validation loss will end, in nats; None until they say so."""
+    guessing = traitlets.Bool(False).tag(sync=True)
+    """Whether the page asks for a guess."""
 
-    def __init__(self, max_steps: int, vocab_size: int | None = None, lines: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        max_steps: int,
+        vocab_size: int | None = None,
+        lines: Mapping[str, float] | None = None,
+        guessing: bool = False,
+    ) -> None:
         self._vocab_size = vocab_size
         self._traced: list[Trace] = []
         self._growing: Trace | None = None
         self._sent = 0
         """How many rows are in ``past``, before it was thinned."""
         self._bucket = 1
-        super().__init__(data=self._picture(max_steps, lines or {}, "", "", None), view=dict(START_VIEW))
+        empty = self._picture(max_steps, lines or {}, "", "", None)
+        super().__init__(data=empty, view=dict(START_VIEW), guessing=guessing)
         self.data = {**self.data, "key": self.model_id}
 
     def show(

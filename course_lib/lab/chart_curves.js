@@ -89,8 +89,8 @@ function joinedRows(rows, values, where, x, y) {
 
 // A run: its training loss as a line, smoothed where that is asked for with the raw one pale behind; its validation loss
 // as a line with marks, as many as have room.
-function drawCurve(inside, curve, isCurrent, isGhost, view, x, y) {
-  const { color, dash, marker, rows, val_color } = curve;
+function drawCurve(inside, curve, isCurrent, view, x, y) {
+  const { color, dash, marker, rows, val_color, isGhost } = curve;
   const group = make(inside, "g", { opacity: isGhost ? 0.5 : 1, class: isGhost ? "ghost" : "run" });
   const look = { fill: "none", stroke: color, "stroke-linejoin": "round", "stroke-dasharray": dash };
   const losses = rows.map((row) => row[LOSS]);
@@ -167,7 +167,8 @@ function nextGuess(svg, value, y, box) {
 function guessLine(svg, curve, x, y, view, box, isOver) {
   if (curve.guess == null) return;
   const last = curve.rows.findLast((row) => row[VAL] != null);
-  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}` : "";
+  const isEarly = last && curve.max_steps > last[STEP] + 1;
+  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}${isEarly ? ` at step ${last[STEP] + 1}` : ""}` : "";
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
   if (came) make(svg, "path", { class: "guess-off", d: `M${x(AFTER[view.x](last))} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });

@@ -19,10 +19,13 @@ function asCsv(curves) {
   return `${lines.join("\n")}\n`;
 }
 
-// A copy of the drawing that stands by itself: with the colors of this page written into it, a ground, and who is who.
-function standalone(svg, curves, view) {
-  const copy = svg.cloneNode(true);
-  const [from, to] = [[svg, ...svg.querySelectorAll("*")], [copy, ...copy.querySelectorAll("*")]];
+// A copy of the drawing's sheets, as one, that stands by itself: with the colors of this page written into it, a ground, and who is who.
+function standalone(sheets, curves, view) {
+  const [svg] = sheets;
+  const copies = sheets.map((sheet) => sheet.cloneNode(true));
+  const [copy] = copies;
+  const nodes = (roots) => roots.flatMap((root) => [root, ...root.querySelectorAll("*")]);
+  const [from, to] = [nodes(sheets), nodes(copies)];
   from.forEach((node, i) => {
     const look = getComputedStyle(node);
     for (const name of ["fill", "stroke", "opacity", "font"]) to[i].style.setProperty(name, look.getPropertyValue(name));
@@ -34,19 +37,27 @@ function standalone(svg, curves, view) {
   const whole = height + 18 * curves.length + 8;
   copy.setAttribute("height", whole);
   copy.setAttribute("xmlns", NS);
+  for (const other of copies.slice(1)) copy.append(...other.children);
   const ground = make(copy, "rect", { width, height: whole, fill: paper });
   copy.prepend(ground);
   curves.forEach((curve, i) => {
     const y = height + 10 + 18 * i;
     make(copy, "line", { x1: 16, x2: 52, y1: y, y2: y, stroke: curve.color, "stroke-width": 2, "stroke-dasharray": curve.dash });
     make(copy, "path", { d: curve.marker, fill: curve.val_color, transform: `translate(34 ${y})` });
-    make(copy, "text", { x: 60, y: y + 4, fill: getComputedStyle(svg).fill }, `${inNumbers(curve, null, view)} (line: training, marks: validation)`);
+    make(copy, "text", { x: 60, y: y + 4, fill: getComputedStyle(svg).fill }, pictureWords(curve, view));
   });
   return { text: new XMLSerializer().serializeToString(copy), width, height: whole };
 }
 
-function savePng(svg, curves, view) {
-  const { text, width, height } = standalone(svg, curves, view);
+// Who is who under a picture, as short as a narrow one needs it.
+function pictureWords(curve, view) {
+  const numbers = numbersAt(curve, null, view);
+  const parts = [["line: training", numbers?.train], ["marks: validation", numbers?.val]].filter(([, loss]) => loss != null);
+  return `${curve.label || "the run"} (${parts.map(([name, loss]) => `${name} ${lossText(loss)}`).join(", ")})`;
+}
+
+function savePng(sheets, curves, view) {
+  const { text, width, height } = standalone(sheets, curves, view);
   const image = new Image();
   image.onload = () => {
     const canvas = document.createElement("canvas");

@@ -49,8 +49,8 @@ function toolbar(parent, choose, files) {
 }
 
 // The learner's guess: a number to type, and a mark at the right end of the chart to drag. `set(value)` hears of it.
-function guessing(parent, layer, set) {
-  const line = named(parent, "div", "course-lab-guess course-lab-hears", "font: 12px/1.5 sans-serif; padding: 2px;");
+function guessing(parent, layer, isAsked, set) {
+  const line = named(parent, "div", "course-lab-guess course-lab-hears", `font: 12px/1.5 sans-serif; padding: 2px; ${isAsked ? "" : "display: none;"}`);
   const label = add(line, "label", "", "My guess: the validation loss will end near ");
   const field = add(label, "input", `${FIELD} width: 5.5em;`);
   Object.assign(field, { type: "number", min: 0, step: 0.05 });
@@ -83,7 +83,7 @@ function guessing(parent, layer, set) {
   const show = (value, now, isOpen) => {
     scale = now;
     field.disabled = !isOpen;
-    mark.style.display = isOpen ? "" : "none";
+    mark.style.display = isOpen && isAsked ? "" : "none";
     mark.style.width = `${now.left - 14}px`;
     if (document.activeElement !== field || !isOpen) field.value = value ?? "";
     about.textContent = isOpen ? " nats (or drag the mark); noted at Start" : " nats; the run at hand keeps the guess noted at Start";

@@ -21,42 +21,55 @@ function plannedWords(rates) {
   return `${Math.min(...rates) === most ? "" : "peak "}${rateText(most)}, planned`;
 }
 
-function rateTrack(svg, within, data, curves, view, x, box, top) {
-  const current = data.curve ? curves.at(-1) : null;
-  const ahead = current ? current.plan : view.x === "steps" ? data.plan : [];
-  const most = Math.max(...ahead.map(([, lr]) => lr), ...curves.flatMap(({ rows }) => rows.map((row) => row[LR]))) || 1;
-  const y = (lr) => top + TRACK * (1 - lr / most);
-  const last = (current ?? curves.at(-1))?.rows.at(-1);
-  const inForce = current && last ? rateText(last[LR]) : ahead.length ? plannedWords(ahead.map(([, lr]) => lr)) : last ? `last ${rateText(last[LR])}` : "–";
-  trackFrame(svg, "learning rate", Number.isFinite(most) ? most : 0, inForce, box, top);
-  for (const curve of curves)
-    make(within, "polyline", {
-      class: "rate", points: joinedPairs(curve.rows.map((row) => [BEFORE[view.x](row), row[LR]]), x, y), fill: "none", stroke: curve.color,
-      "stroke-width": curve === current ? 1.8 : 1.2, "stroke-dasharray": curve.dash, opacity: current && curve !== current ? 0.5 : 1,
-    });
-  const placed = ahead.map(([step, lr]) => [current && current.rows.length ? placeOf(current, step, view.x) : view.x === "steps" ? step : null, lr]);
-  make(within, "polyline", {
-    class: "rate-planned", points: joinedPairs(placed.filter(([at]) => at !== null), x, y), fill: "none", stroke: INK, "stroke-opacity": 0.75, "stroke-dasharray": "3 3",
-  });
+// A run's own highest rate, and the norm that one in fifty of its steps exceeds: one leap would press all others down.
+function measureTracks(curve) {
+  const norms = curve.rows.map((row) => row[NORM]).filter((norm) => norm != null).sort((a, b) => a - b);
+  curve.most_rate = curve.rows.reduce((most, row) => Math.max(most, row[LR] ?? 0), 0);
+  curve.most_norm = norms[Math.floor(0.98 * (norms.length - 1))] ?? 0;
 }
 
-function normTrack(svg, within, data, curves, view, x, box, top) {
-  const norms = curves.flatMap(({ rows }) => rows.map((row) => row[NORM])).filter((norm) => norm != null).sort((a, b) => a - b);
-  const clip = (curves.at(-1)?.grad_clip ?? 0) || null;
-  // One leap would press all others to the ground: what is above the highest one in fifty leaves the track.
-  const most = Math.max(1.1 * (norms[Math.floor(0.98 * (norms.length - 1))] ?? 1), 1e-9);
-  const y = (norm) => top + TRACK * (1 - Math.min(norm / most, 1.04));
-  const last = curves.at(-1)?.rows.findLast((row) => row[NORM] != null);
-  trackFrame(svg, "gradient norm", most, last ? rateText(last[NORM]) : "not read", box, top);
-  if (clip && clip < most)
-    make(svg, "line", { class: "clip-line", x1: box.left, x2: box.right, y1: y(clip), y2: y(clip), stroke: INK, "stroke-dasharray": "6 4", "stroke-opacity": 0.8 });
-  if (clip && box.gutter)
-    make(svg, "text", { x: box.right + 20, y: top + TRACK, "font-size": 11 }, `clipped above ${written(clip)}`);
-  for (const curve of curves) {
-    const rows = curve.rows.filter((row) => row[NORM] != null);
-    make(within, "polyline", {
-      class: "norm", points: joinedPairs(rows.map((row) => [BEFORE[view.x](row), row[NORM]]), x, y), fill: "none", stroke: curve.color,
-      "stroke-width": 1, opacity: data.curve && curve !== curves.at(-1) ? 0.5 : 1,
-    });
-  }
+// The scales of the tracks, which all runs share.
+function trackScales(data, curves, tops) {
+  const ahead = (data.curve?.plan ?? data.plan).map(([, lr]) => lr);
+  const most = Math.max(0, ...ahead, ...curves.map((curve) => curve.most_rate)) || 1;
+  const norm = 1.1 * Math.max(0, ...curves.map((curve) => curve.most_norm)) || 1;
+  return {
+    most, norm,
+    rateY: (lr) => tops[0] + TRACK * (1 - lr / most),
+    normY: (value) => tops[1] + TRACK * (1 - Math.min(value / norm, 1.04)),
+  };
+}
+
+// A run in the tracks.
+function trackLines(within, curve, view, plan, isCurrent) {
+  const { x, tracks: scales } = plan;
+  const look = { fill: "none", stroke: curve.color, opacity: curve.isGhost ? 0.5 : 1 };
+  make(within, "polyline", {
+    ...look, class: "rate", points: joinedPairs(curve.rows.map((row) => [BEFORE[view.x](row), row[LR]]), x, scales.rateY),
+    "stroke-width": isCurrent ? 1.8 : 1.2, "stroke-dasharray": curve.dash,
+  });
+  if (!view.norm) return;
+  const rows = curve.rows.filter((row) => row[NORM] != null);
+  make(within, "polyline", { ...look, class: "norm", points: joinedPairs(rows.map((row) => [BEFORE[view.x](row), row[NORM]]), x, scales.normY), "stroke-width": 1 });
+}
+
+// The frames of the tracks, the numbers in force, and what the schedule has ahead.
+function trackFrames(svg, within, data, curves, view, plan) {
+  const { x, box, tops, tracks: scales } = plan;
+  const current = data.curve ? curves.at(-1) : null;
+  const last = curves.at(-1)?.rows.at(-1);
+  const ahead = current ? current.plan : view.x === "steps" ? data.plan : [];
+  const inForce = current && last ? rateText(last[LR]) : ahead.length ? plannedWords(ahead.map(([, lr]) => lr)) : last ? `last ${rateText(last[LR])}` : "–";
+  trackFrame(svg, "learning rate", scales.most, inForce, box, tops[0]);
+  const placed = ahead.map(([step, lr]) => [view.x === "steps" ? step : current.rows.length ? placeOf(current, step, view.x) : null, lr]);
+  make(within, "polyline", {
+    class: "rate-planned", points: joinedPairs(placed.filter(([at]) => at !== null), x, scales.rateY), fill: "none", stroke: INK, "stroke-opacity": 0.75, "stroke-dasharray": "3 3",
+  });
+  if (!view.norm) return;
+  const read = curves.at(-1)?.rows.findLast((row) => row[NORM] != null);
+  const clip = curves.at(-1)?.grad_clip;
+  trackFrame(svg, "gradient norm", scales.norm, read ? rateText(read[NORM]) : "not read", box, tops[1]);
+  if (clip && clip < scales.norm)
+    make(within, "line", { class: "clip-line", x1: box.left, x2: box.right, y1: scales.normY(clip), y2: scales.normY(clip), stroke: INK, "stroke-dasharray": "6 4", "stroke-opacity": 0.8 });
+  if (clip && box.gutter) make(svg, "text", { x: box.right + 20, y: tops[1] + TRACK, "font-size": 11 }, `clipped above ${written(clip)}`);
 }

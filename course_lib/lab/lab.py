@@ -28,6 +28,7 @@ from course_lib.lab.sweep import Sweep
 from course_lib.lab.telling import heeding, in_one_line
 from course_lib.lab.view import LiveView, StillView
 from course_lib.recipes import Recipe, load_recipe
+from course_lib.widgets.style import run_style
 
 
 class Lab:
@@ -270,8 +271,10 @@ class Lab:
 
     def _show_in(self, view: LiveView | StillView, session: Session) -> None:
         """Bring the cell that trains up to date, and the lab's own buttons."""
-        current = curve_of(session.run) if session.run else None
-        view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current))
+        # The last run, pale behind the new one.
+        last = [curve_of(run, run_style(1)) for run in self.runs if run is not session.run][-1:]
+        current = curve_of(session.run, run_style(0) if last else None) if session.run else None
+        view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current, last))
         self.redraw()
 
     def redraw(self) -> None:

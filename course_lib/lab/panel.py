@@ -47,7 +47,7 @@ class Panel:
         self._styles: dict[int, int] = {}
         self._in_tray: list[int] = []
         self.buttons, self.tray = Buttons(pressed), Tray(changed, removed)
-        self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}))
+        self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}), guessing=True)
         narrow = {"flex": "1 1 290px", "max_width": "400px", "min_width": "0"}
         wide = {"flex": "3 1 440px", "min_width": "0", "max_width": "100%"}
         left = ipywidgets.VBox([controls.sliders_widget, self.buttons.widget, controls.readout], layout=narrow)

@@ -13,10 +13,10 @@ from course_lib.lab.scene import Scene
 
 
 class LiveView:
-    """A chart and, under it, what the model writes."""
+    """A chart and, under it, what the model writes; with ``guessing``, the chart asks where the loss will end."""
 
-    def __init__(self, vocab_size: int, scene: Scene) -> None:
-        self.chart = LossChart(scene.max_steps, vocab_size, scene.lines)
+    def __init__(self, vocab_size: int, scene: Scene, guessing: bool = False) -> None:
+        self.chart = LossChart(scene.max_steps, vocab_size, scene.lines, guessing)
         self.sample = SampleBrowser(self.chart.data["key"])
         self.widget = ipywidgets.VBox([self.chart, self.sample.widget])
         self.show(scene)

@@ -23,7 +23,8 @@ CELLS = (
     "from course_lib.notebook import setup\nsetup()\nfrom course_lib.lab import moments, session\n"
     "moments.BURST_SECONDS = moments.FREE_SECONDS = moments.AHEAD_SECONDS = session.STOP_SECONDS = 60.0",
     "from course_lib.lab import Lab\nfrom course_lib.recipes import load_recipe\n"
-    "lab = Lab(load_recipe('tinytales_cpu').replace(max_steps=2000, eval_every=20, eval_batches=1, n_embd=32))\nlab",
+    "small = load_recipe('tinytales_cpu').replace(n_embd=32, n_layer=1, batch_size=4)\n"
+    "lab = Lab(small.replace(max_steps=2000, eval_every=20, eval_batches=1))\nlab",
     "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
 )
 # What sticks out of its column, or is cut off within a box: the selector's elements with words or pictures.
@@ -171,7 +172,7 @@ def test_the_chart_shows_what_is_asked_of_it(lab, tmp_path):
     page.get_by_role("combobox", name="loss").select_option("logarithmic")
     wait_until(lambda: "log" in frame.locator("svg[role=img]").text_content(), "the axis")
     page.screenshot(path=tmp_path / "training.png")
-    wait_until(lambda: chart.steps() > 110, "the sample after 100 steps")
+    wait_until(lambda: chart.steps() > 110, "the sample after 100 steps", 200)
 
     # Stop: the axis of steps stays where it is.
     press(page, "stop")

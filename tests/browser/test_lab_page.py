@@ -65,7 +65,7 @@ def test_every_slider_moves_the_run_to_come(lab):
     assert "floor for block_size 64" in chart.line_labels()
     heights = chart.line_heights()
     assert len(heights) == 3
-    lab.locator(".course-lab-fold .jupyter-widget-Collapse-header").click()
+    lab.locator(".course-lab-fold-button").click()
     for slider, (key, words) in MOVES.items():
         assert words not in readout(lab)
         move(lab, slider, key)
