@@ -7,7 +7,7 @@ const GUTTER = 154; // at the right, for what the reference lines mean
 // The places of all parts for a width, and what turns numbers into pixels.
 function measured(data, curves, view, width) {
   const gutter = width < NARROW ? 0 : GUTTER;
-  const box = { left: MARGIN.left, right: width - (gutter || 14), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
+  const box = { left: MARGIN.left, right: width - (gutter || 22), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
   const tracks = [box.bottom + MARGIN.between, ...(view.norm ? [box.bottom + 2 * MARGIN.between + TRACK] : [])];
   const base = tracks.at(-1) + TRACK;
   const end = endOfX(data, curves, view);
@@ -43,7 +43,7 @@ function draw(svg, data, curves, view, plan, clip, shownSample, guess) {
   for (const curve of current ? [current] : curves) notes(svg, curve, view, x, box, rows);
   const guessed = current ?? curves.findLast(({ guess }) => guess != null);
   if (guess !== (guessed?.guess ?? null)) nextGuess(inside, guess, y, box);
-  if (guessed) guessLine(inside, guessed, y, box, guessed !== current);
+  if (guessed) guessLine(inside, guessed, x, y, view, box, guessed !== current);
   const [within, moving] = [0, 1].map(() => make(svg, "g", { "clip-path": `url(#${clip}-all)` }));
   rateTrack(svg, within, data, curves, view, x, box, plan.tracks[0]);
   if (view.norm) normTrack(svg, within, data, curves, view, x, box, plan.tracks[1]);

@@ -55,7 +55,7 @@ function shortLabels(svg, lines, y, box) {
     const at = Math.max(y(value) - 4, free);
     if (!isHigh) free = at + 15;
     const place = isHigh ? { x: box.right - 2, "text-anchor": "end" } : { x: box.left + 4 };
-    const text = make(svg, "text", { class: "line-label", ...place, y: at, ...HALO }, `${label.split(/[:(]/)[0].trim()}: ${value.toFixed(2)}`);
+    const text = make(svg, "text", { class: "line-label", ...place, y: at, ...HALO }, `${label.split(/[:(=]/)[0].trim()}: ${value.toFixed(2)}`);
     make(text, "title", {}, label);
   }
 }
@@ -164,12 +164,12 @@ function nextGuess(svg, value, y, box) {
 }
 
 // The guess of a run beside what came of it.
-function guessLine(svg, curve, y, box, isOver) {
+function guessLine(svg, curve, x, y, view, box, isOver) {
   if (curve.guess == null) return;
   const last = curve.rows.findLast((row) => row[VAL] != null);
   const came = isOver && last ? `, came ${last[VAL].toFixed(2)}` : "";
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
-  if (came) make(svg, "path", { d: `M${box.right - 6} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
+  if (came) make(svg, "path", { class: "guess-off", d: `M${x(AFTER[view.x](last))} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
   make(svg, "text", { class: "guess-words", x: box.right - 12, y: at - 5, "text-anchor": "end", ...HALO }, `${curve.label || "the run"}: guessed ${curve.guess.toFixed(2)}${came}`);
 }

@@ -89,15 +89,19 @@ function smoothed(rows, count) {
   });
 }
 
-// The last validated row up to a place, and how far its loss is above the training loss of the 20 steps before it.
+// The last validated row up to a place, and how far its loss is above the training loss of the steps around it: one batch
+// says little, and while the loss falls, steps on one side alone would show a gap that is none.
 function validated(rows, place, where) {
   let index = rows.length - 1;
   while (index >= 0 && (rows[index][VAL] == null || where(rows[index]) > place + 1e-9)) index--;
   if (index < 0) return null;
   const row = rows[index];
-  const near = rows.slice(0, index + 1).filter((r) => r[STEP] > row[STEP] - 20 && r[LOSS] !== null).map((r) => r[LOSS]);
-  const train = near.reduce((sum, loss) => sum + loss, 0) / near.length;
-  return { row, gap: near.length ? row[VAL] - train : null };
+  const near = [];
+  for (let i = index; i >= 0 && rows[i][STEP] > row[STEP] - 10; i--) near.push(rows[i][LOSS]);
+  for (let i = index + 1; i < rows.length && rows[i][STEP] <= row[STEP] + 10; i++) near.push(rows[i][LOSS]);
+  const known = near.filter((loss) => loss !== null);
+  const train = known.reduce((sum, loss) => sum + loss, 0) / known.length;
+  return { row, gap: known.length ? row[VAL] - train : null };
 }
 
 // Where the axis of steps, tokens or seconds ends: with the plan, so that it neither runs along nor jumps at a stop.

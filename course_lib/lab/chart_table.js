@@ -1,7 +1,7 @@
 // The numbers under a chart, a row for each run: those of the moment that is pointed at, or else the newest.
 
-const CELL = "padding: 1px 0.8em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
-const GAP_MEANS = "validation loss − mean training loss of the 20 steps before it";
+const CELL = "padding: 1px 0.7em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
+const GAP_MEANS = "validation loss − mean training loss of the 10 steps before it and the 10 after it";
 
 // What a run's row says at a place on the axis; null is the newest.
 function numbersAt(curve, place, view) {
@@ -16,10 +16,10 @@ function numbersAt(curve, place, view) {
 }
 
 function columns(view) {
-  const mean = view.smooth ? (view.narrow ? ` ⌀${view.smooth}` : `, mean of ${view.smooth}`) : "";
+  const training = view.narrow ? `train${view.smooth ? ` ⌀${view.smooth}` : ""}` : `training${view.smooth ? `, mean of ${view.smooth}` : ""}`;
   const list = [
-    [`training${mean}`, (n) => lossText(n.train)],
-    ["validation", (n) => (n.val == null ? "–" : lossText(n.val)), "the last evaluation until then"],
+    [training, (n) => lossText(n.train)],
+    [view.narrow ? "val" : "validation", (n) => (n.val == null ? "–" : lossText(n.val)), "the last evaluation until then"],
     ["at step", (n) => (n.val_step === null ? "–" : String(n.val_step)), "the steps behind that evaluation"],
     ["gap", (n) => (n.gap == null ? "–" : `${n.gap < 0 ? "−" : "+"}${lossText(Math.abs(n.gap))}`), GAP_MEANS],
     ["rate", (n) => rateText(n.row[LR]), "the learning rate in force"],

@@ -121,7 +121,7 @@ class Forecaster:
     def __init__(self, recipe: Recipe, vocab_size: int, val_tokens: int) -> None:
         self._vocab_size, self._val_tokens = vocab_size, val_tokens
         self._speed = measured_speed(recipe, vocab_size)
-        self._correction = 1.0
+        self._correction = self._memory_correction = 1.0
 
     def seconds(self, recipe: Recipe) -> float:
         """How long a run takes."""
@@ -129,7 +129,7 @@ class Forecaster:
 
     def memory(self, recipe: Recipe) -> float:
         """Bytes that a run needs beyond what Python and torch take."""
-        return memory_for(recipe, self._vocab_size)
+        return self._memory_correction * memory_for(recipe, self._vocab_size)
 
     def forecast(self, recipe: Recipe) -> Forecast:
         """All that is known of a run before its first step."""
@@ -137,10 +137,16 @@ class Forecaster:
         tokens = train.max_steps * train.batch_size * train.grad_accum * block_size
         return Forecast(self.seconds(recipe), self.memory(recipe), weights_of(recipe, self._vocab_size), tokens)
 
-    def learn(self, recipe: Recipe, steps: int, seconds: float) -> None:
-        """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing."""
-        if steps >= 10:
-            self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
+    def learn(self, recipe: Recipe, steps: int, seconds: float, memory: float | None = None) -> None:
+        """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing.
+
+        Of ``memory`` (bytes) it learns only upward: what the system keeps of one run, the next one gets unseen.
+        """
+        if steps < 10:
+            return
+        self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
+        if memory is not None:
+            self._memory_correction *= max(1.0, memory / self.memory(recipe))
 
 
 # ---- in words ----------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.fitting import need_text, too_large
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.front_end import hears_threads
+<<<<<<< HEAD
+from course_lib.lab.neighbors import IS_REPLACED, stopped_for, taken_over, this_cell, waiting
+=======
 from course_lib.lab.neighbors import (
     IS_REPLACED,
     STOPPED_BY_ANOTHER,
@@ -28,8 +31,9 @@ from course_lib.lab.neighbors import (
     waiting,
     workers,
 )
+>>>>>>> lab-more
 from course_lib.lab.panel import Panel
-from course_lib.lab.readout import GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
+from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
 from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
@@ -68,8 +72,8 @@ class Lab:
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
         data = self._start.data
-        self.place = this_cell(Lab._all)
-        replaced = stopped_for(self.place, Lab._all)  # at once: whatever fails below, no run goes on unseen
+        self.place = this_cell(Lab)
+        replaced = stopped_for(self)  # at once: whatever fails below, no run goes on unseen
         prepared = prepared_for(data)
         counts = prepared.manifest["counts"]
         need_text(self._start, counts)
@@ -86,7 +90,7 @@ class Lab:
         self._torch_threads = torch.get_num_threads()
         self.runs: list[Trial] = taken_over(replaced, data)
         self._last_number = max((run.number for run in self.runs), default=0)
-        with waiting(Lab._all):  # or the forecast would be that of a machine that does something else
+        with waiting(at_work.workers(Lab)):  # or the forecast would be that of a machine that does something else
             self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self.panel: Panel | None = None
         self.is_live = hears_threads() if live is None else live
@@ -97,8 +101,12 @@ class Lab:
             pressed |= {"start": heeding(self.start), "step": heeding(self.step)}
             self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove)
         self.redraw()
+<<<<<<< HEAD
+        at_work.register(self)
+=======
         Lab._all.add(self)
         register(self)
+>>>>>>> lab-more
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -141,14 +149,24 @@ class Lab:
     @property
     def is_training(self) -> bool:
         """Whether a run of this lab goes on, in the background or in a cell; a run that pauses does."""
+<<<<<<< HEAD
+        is_busy = self._in_cell or (self.thread is not None and self.thread.is_alive())
+        return is_busy and self.session is not None and not self.session.is_over
+=======
         at_work = self._in_cell or (self.thread is not None and self.thread.is_alive())
         return at_work and self.session is not None and not self.session.is_over
+>>>>>>> lab-more
 
     def start(self, steps: float = math.inf) -> None:
         """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
 
+<<<<<<< HEAD
+        While a run of this lab goes on, nothing happens. What else trains in this notebook is stopped, and says so:
+        torch's random numbers are one row for all.
+=======
         While a run of this lab goes on, nothing happens. A run of another lab in this notebook, or a sweep, is stopped
         and says so: torch's random numbers are one row for all.
+>>>>>>> lab-more
 
         Raises:
             CourseError: where the run does not fit in memory, and where another lab has taken this one's place.
@@ -159,7 +177,11 @@ class Lab:
         self._need_room(recipe)
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
+<<<<<<< HEAD
+        before = at_work.stop_all(at_work.ANOTHER)
+=======
         before = stop_all(workers(), STOPPED_BY_ANOTHER)
+>>>>>>> lab-more
         session = self._new_session(recipe, self.redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
@@ -230,11 +252,18 @@ class Lab:
                 a run of this lab goes on in the background.
         """
         if self.is_training:
+<<<<<<< HEAD
+            raise in_one_line(CourseError(BUSY))
+        recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
+        self._need_room(recipe)
+        for thread in at_work.stop_all(at_work.ANOTHER):
+=======
             text = "A run of this lab is going on. Press Stop, or call lab.stop(), and try again."
             raise in_one_line(CourseError(text))
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
         self._need_room(recipe)
         for thread in stop_all(workers(), STOPPED_BY_ANOTHER):
+>>>>>>> lab-more
             thread.join()
         session = self._new_session(recipe, lambda: self._show_in(view, session))
         scene = scene_of(session, self._lines(recipe), session.max_steps)
@@ -245,7 +274,8 @@ class Lab:
             self._refresh()
             session.go(self.runs.append)
         except CourseError as error:
-            raise in_one_line(error)  # noqa: B904
+            in_one_line(error)
+            raise
         finally:
             self._in_cell = False
             self._keep(session)
@@ -294,7 +324,7 @@ class Lab:
         """The run is over: it goes to the tray, and teaches the next forecast."""
         run = session.run
         if run is not None and run.records:
-            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds)
+            self._forecaster.learn(run.recipe, len(run.records), run.records[-1].seconds, run.memory)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -38,12 +38,12 @@ PLACES = (("memory.max", "memory.current", "inactive_file"),
 """Where Linux keeps a container's limit, what it uses, and the part of that which it would give back (v2, v1)."""
 
 
-def _of_the_container(folder: Path = CONTAINER) -> float | None:
+def _of_the_container() -> float | None:
     """What a container's limit leaves; None where there is no limit."""
     for limit, used, gives_back in PLACES:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
-            left = float((folder / limit).read_text()) - float((folder / used).read_text())
-            rows = (folder / limit).with_name("memory.stat").read_text().splitlines()
+            left = float((CONTAINER / limit).read_text()) - float((CONTAINER / used).read_text())
+            rows = (CONTAINER / limit).with_name("memory.stat").read_text().splitlines()
             return left + float(dict(row.split() for row in rows).get(gives_back, 0))
     return None
 

@@ -1,8 +1,7 @@
-"""The labs of one notebook: which cell made which, which of them takes another's place, and who is asked to wait."""
+"""The labs and sweeps of one notebook: which cell made which, which takes another's place, and who is asked to wait."""
 
 import ast
 import contextlib
-import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator
@@ -10,10 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from course_lib.config import DataConfig
+from course_lib.lab import at_work
 from course_lib.lab.run import Trial
 
+<<<<<<< HEAD
+=======
 STOPPED_BY_SWEEP = "A sweep of this notebook began: two at once would draw from one row of random numbers"
 STOPPED_BY_ANOTHER = "Another lab of this notebook began a run: two at once would draw from one row of random numbers"
+>>>>>>> lab-more
 REPLACED = "A newer lab has taken this one's place"
 IS_REPLACED = (
     "A newer lab has taken this one's place, as its cell was run again or its variable bound anew. Use that one."
@@ -41,21 +44,19 @@ class Place:
         return again or (self.variable is not None and self.variable == later.variable)
 
 
-def this_cell(labs: Iterable[Any]) -> Place | None:
-    """The place of a lab that is made now; None outside of a notebook's cell.
+def this_cell(kind: type) -> Place | None:
+    """The place of a lab or a sweep that is made now; None outside of a notebook's cell.
 
     A front end that names its cells (JupyterLab, VS Code) is believed; elsewhere a cell is known by its text.
-
-    Args:
-        labs: those that were made before.
     """
     message = _request()
     if message is None:
         return None
     code, run = message["content"]["code"], str(message["header"]["msg_id"])
-    cell = str(message.get("metadata", {}).get("cellId") or code)
-    number = sum(lab.place is not None and (lab.place.cell, lab.place.run) == (cell, run) for lab in labs)
-    names = variables(code)
+    cell = f"{kind.__name__} of {message.get('metadata', {}).get('cellId') or code}"
+    places = [worker.place for worker in at_work.workers(kind)]
+    number = sum(place is not None and (place.cell, place.run) == (cell, run) for place in places)
+    names = variables(code, kind.__name__)
     return Place(cell, run, number, names[number] if number < len(names) else None)
 
 
@@ -68,25 +69,33 @@ def _request() -> Any:
     return message if message and "code" in message.get("content", {}) else None
 
 
-def variables(code: str) -> list[str | None]:
+def variables(code: str, kind: str = "Lab") -> list[str | None]:
     """The variables that a cell binds to ``Lab(...)``, in order; None for a lab that is bound to none."""
     try:
         tree = ast.parse(code)
     except SyntaxError:  # such as a cell with a line for IPython alone
         return []
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_lab(node.func)]
+    nodes = list(ast.walk(tree))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _name(node.func) == kind]
     bound = {
         id(node.value): node.targets[0].id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
     return [bound.get(id(call)) for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset))]
 
 
-def _is_lab(function: ast.expr) -> bool:
-    return getattr(function, "id", getattr(function, "attr", None)) == "Lab"
+def _name(function: ast.expr) -> object:
+    return getattr(function, "id", getattr(function, "attr", None))
 
 
+<<<<<<< HEAD
+def stopped_for(new: Any) -> list[Any]:
+    """Those whose place is taken by ``new``, a lab or a sweep; what they trained is over."""
+    place, others = new.place, at_work.workers(type(new))
+    replaced = [old for old in others if place and old is not new and old.place and old.place.is_taken_by(place)]
+    for thread in at_work.stop_all(REPLACED, replaced):
+=======
 _workers: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
@@ -116,6 +125,7 @@ def stopped_for(place: Place | None, labs: Iterable[Any]) -> list[Any]:
         return []
     replaced = [lab for lab in list(labs) if lab.place is not None and lab.place.is_taken_by(place)]
     for thread in stop_all(replaced, REPLACED):
+>>>>>>> lab-more
         thread.join(END_SECONDS)
     return replaced
 

@@ -14,6 +14,7 @@ GOING_ON = (
     "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
     "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
 )
+BUSY = "A run of this lab is going on. Press Stop, or call lab.stop(), and try again."
 IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are for the next run."
 NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 

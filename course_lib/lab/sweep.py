@@ -15,7 +15,11 @@ from course_lib.data import prepared_for
 from course_lib.errors import CourseError
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.front_end import hears_threads
+<<<<<<< HEAD
+from course_lib.lab.neighbors import stopped_for, this_cell
+=======
 from course_lib.lab.neighbors import STOPPED_BY_SWEEP, register, stop_all, workers
+>>>>>>> lab-more
 from course_lib.lab.sweep_runs import SweepRuns
 from course_lib.lab.sweep_view import NAMES, SweepChart, lessons, lessons_html, picture, seen
 from course_lib.recipes import Recipe, load_recipe
@@ -67,6 +71,8 @@ class Sweep(Pictured):
         live: bool | None = None,
     ) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
+        self.place = this_cell(Sweep)
+        stopped_for(self)  # where its cell is run again: no sweep goes on unseen
         if not 0 < share <= 1:
             raise CourseError(f"share should be above 0 and at most 1, such as 0.1 for a tenth; it is {share!r}.")
         self._short = shortened(self._start, share)
@@ -168,11 +174,15 @@ class Sweep(Pictured):
         self.thread.start()
 
     def stop(self, why: str = "") -> None:
+<<<<<<< HEAD
+        """End the sweep after the batch at hand; the points so far are kept. Without one, nothing happens."""
+=======
         """End the sweep after the batch at hand; the points so far are kept. Without one, nothing happens.
 
         Args:
             why: what the status says of it afterwards.
         """
+>>>>>>> lab-more
         for runs in list(self._runs.values()):
             runs.stop(why)
 

@@ -164,8 +164,8 @@ class Chart:
         """Every word and every swatch of the chart lies inside it."""
         outside = self.frame.evaluate(
             """frame => {
-                const box = frame.querySelector("svg").getBoundingClientRect();
                 return [...frame.querySelectorAll("svg text, svg line")].filter(node => {
+                    const box = node.ownerSVGElement.getBoundingClientRect();
                     const b = node.getBoundingClientRect();
                     const aside = b.left < box.left - 1 || b.right > box.right + 1;
                     return aside || b.top < box.top - 1 || b.bottom > box.bottom + 1;

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from course_lib.lab import forecast
 from course_lib.lab.forecast import (
     Forecaster,
     Speed,
@@ -78,6 +79,21 @@ def test_a_run_that_was_measured_corrects_the_next_forecast():
     assert forecaster.seconds(USUAL.replace(n_layer=8, max_steps=100)) > 3 * at_first
     forecaster.learn(recipe, 100, 12.5)
     assert forecaster.seconds(recipe) == pytest.approx(12.5)
+
+
+def test_the_memory_that_the_system_really_took_corrects_the_next_forecast(monkeypatch):
+    monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: SPEED)
+    forecaster = Forecaster(USUAL, V, 10_000)
+    at_first = forecaster.memory(USUAL)
+    assert at_first == memory_for(USUAL, V)
+    forecaster.learn(USUAL, 3, 1.0, 5 * at_first)
+    assert forecaster.memory(USUAL) == at_first, "three steps teach nothing"
+    forecaster.learn(USUAL, 20, 1.0, 1.5 * at_first)
+    assert forecaster.memory(USUAL) == pytest.approx(1.5 * at_first)
+    forecaster.learn(USUAL, 20, 1.0, 0.2 * at_first)
+    forecaster.learn(USUAL, 20, 1.0, None)
+    assert forecaster.memory(USUAL) == pytest.approx(1.5 * at_first), "memory of a run before was free again"
+    assert forecaster.memory(USUAL.replace(n_layer=8)) == pytest.approx(1.5 * memory_for(USUAL.replace(n_layer=8), V))
 
 
 @pytest.mark.parametrize(

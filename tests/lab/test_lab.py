@@ -846,7 +846,7 @@ def test_a_finished_run_teaches_the_forecast(project, monkeypatch):
     lab.start()
     assert lab.wait(PATIENCE)
     (run,) = lab.runs
-    assert taught == [(run.recipe, 20, run.records[-1].seconds)]
+    assert taught == [(run.recipe, 20, run.records[-1].seconds, run.memory)]
 
 
 # Where widgets hear nothing -------------------------------------------------------------------------------

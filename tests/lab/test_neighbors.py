@@ -1,13 +1,14 @@
 """Several labs in one notebook: a cell that is run again, a lab that stops another's run, a forecast beside a run."""
 
 import time
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from course_lib.errors import CourseError
-from course_lib.lab import Lab, forecast, neighbors
+from course_lib.lab import Lab, Sweep, at_work, forecast, neighbors
 from course_lib.lab import session as session_module
 from course_lib.lab.neighbors import Place, this_cell, variables
 from course_lib.recipes import load_recipe
@@ -25,6 +26,7 @@ PATIENCE = 60
 def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: forecast.Speed(1e-11, 1e-3, 2e-3))
     monkeypatch.setattr(session_module, "LENGTH", 12)
+    monkeypatch.setattr(at_work, "_workers", weakref.WeakSet())  # labs of other tests may still be there
 
 
 class Notebook:
@@ -151,11 +153,11 @@ def test_a_lab_whose_run_another_one_stops_says_so(project):
     assert second.wait(PATIENCE)
     state, status = words(first)
     assert state == "stopped"
-    assert "Another lab of this notebook began a run" in status
+    assert at_work.ANOTHER in status
     begin(first)
     first.stop()
     assert first.wait(PATIENCE)
-    assert "Another lab" not in words(first)[1], "what is told of one run is not told of the next"
+    assert at_work.ANOTHER not in words(first)[1], "what is told of one run is not told of the next"
 
 
 def test_a_forecast_is_made_while_nothing_trains_and_the_run_goes_on(project, monkeypatch):
@@ -177,6 +179,19 @@ def test_a_forecast_is_made_while_nothing_trains_and_the_run_goes_on(project, mo
     assert first.wait(PATIENCE)
 
 
+def test_a_sweep_that_is_made_again_leaves_no_ghost(project, notebook):
+    old = notebook.run("sweep = Sweep(recipe)", lambda: Sweep(ENDLESS, share=1.0))
+    old.start()
+    wait_until(lambda: old.is_training, "a sweep")
+    thread = old.thread
+    new = notebook.run("sweep = Sweep(recipe)", lambda: Sweep(SMALL))
+    assert not old.is_training
+    assert not thread.is_alive()
+    lab = notebook.run("sweep = Lab(recipe)", lambda: Lab(SMALL))
+    assert not lab.is_replaced
+    assert not new.is_training
+
+
 def test_the_variables_of_a_cell():
     assert variables("lab = Lab('x')\nlab") == ["lab"]
     assert variables("from course_lib.lab import Lab\nLab(recipe)") == [None]
@@ -191,15 +206,15 @@ def test_a_place_is_read_from_what_the_front_end_sends(monkeypatch):
     message: dict = {"content": {"code": "lab = Lab(x)"}, "header": {"msg_id": "7"}, "metadata": {"cellId": "c"}}
     shell = SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda channel: message))
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
-    assert this_cell([]) == Place("c", "7", 0, "lab")
-    before = SimpleNamespace(place=Place("c", "7", 0, "lab"))
-    assert this_cell([before]).number == 1
+    assert this_cell(Lab) == Place("Lab of c", "7", 0, "lab")
+    monkeypatch.setattr(at_work, "workers", lambda kind: [SimpleNamespace(place=Place("Lab of c", "7", 0, "lab"))])
+    assert this_cell(Lab).number == 1
     message["metadata"] = {}
-    assert this_cell([]).cell == "lab = Lab(x)"
+    assert this_cell(Lab).cell == "Lab of lab = Lab(x)"
     message["content"] = {"comm_id": "a button"}
-    assert this_cell([]) is None
+    assert this_cell(Lab) is None
     monkeypatch.setattr(IPython, "get_ipython", lambda: None)
-    assert this_cell([]) is None
+    assert this_cell(Lab) is None
 
 
 def test_a_refusal_in_a_cell_is_one_line(project):
