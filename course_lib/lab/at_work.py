@@ -5,7 +5,8 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-ANOTHER = "Something else in this notebook began to train: two at once would draw from one row of random numbers"
+BY_LAB = "Another lab of this notebook began a run: two at once would draw from one row of random numbers"
+BY_SWEEP = "A sweep of this notebook began: two at once would draw from one row of random numbers"
 """What is told of a run that was stopped for another one."""
 
 

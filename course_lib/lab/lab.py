@@ -12,26 +12,13 @@ import torch
 from course_lib.data import prepared_for
 from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
+from course_lib.lab import at_work
 from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.fitting import need_text, too_large
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.front_end import hears_threads
-<<<<<<< HEAD
 from course_lib.lab.neighbors import IS_REPLACED, stopped_for, taken_over, this_cell, waiting
-=======
-from course_lib.lab.neighbors import (
-    IS_REPLACED,
-    STOPPED_BY_ANOTHER,
-    register,
-    stop_all,
-    stopped_for,
-    taken_over,
-    this_cell,
-    waiting,
-    workers,
-)
->>>>>>> lab-more
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
 from course_lib.lab.run import Trial, command_for
@@ -101,12 +88,7 @@ class Lab:
             pressed |= {"start": heeding(self.start), "step": heeding(self.step)}
             self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove)
         self.redraw()
-<<<<<<< HEAD
         at_work.register(self)
-=======
-        Lab._all.add(self)
-        register(self)
->>>>>>> lab-more
 
     # ---- settings ------------------------------------------------------------------------------------
 
@@ -149,24 +131,14 @@ class Lab:
     @property
     def is_training(self) -> bool:
         """Whether a run of this lab goes on, in the background or in a cell; a run that pauses does."""
-<<<<<<< HEAD
         is_busy = self._in_cell or (self.thread is not None and self.thread.is_alive())
         return is_busy and self.session is not None and not self.session.is_over
-=======
-        at_work = self._in_cell or (self.thread is not None and self.thread.is_alive())
-        return at_work and self.session is not None and not self.session.is_over
->>>>>>> lab-more
 
     def start(self, steps: float = math.inf) -> None:
         """Begin a run with the sliders' values in the background; with ``steps``, it pauses after so many.
 
-<<<<<<< HEAD
         While a run of this lab goes on, nothing happens. What else trains in this notebook is stopped, and says so:
         torch's random numbers are one row for all.
-=======
-        While a run of this lab goes on, nothing happens. A run of another lab in this notebook, or a sweep, is stopped
-        and says so: torch's random numbers are one row for all.
->>>>>>> lab-more
 
         Raises:
             CourseError: where the run does not fit in memory, and where another lab has taken this one's place.
@@ -177,11 +149,7 @@ class Lab:
         self._need_room(recipe)
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
-<<<<<<< HEAD
-        before = at_work.stop_all(at_work.ANOTHER)
-=======
-        before = stop_all(workers(), STOPPED_BY_ANOTHER)
->>>>>>> lab-more
+        before = at_work.stop_all(at_work.BY_LAB)
         session = self._new_session(recipe, self.redraw)
         if steps < math.inf:
             session.driver.step(int(steps))
@@ -252,18 +220,10 @@ class Lab:
                 a run of this lab goes on in the background.
         """
         if self.is_training:
-<<<<<<< HEAD
             raise in_one_line(CourseError(BUSY))
         recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
         self._need_room(recipe)
-        for thread in at_work.stop_all(at_work.ANOTHER):
-=======
-            text = "A run of this lab is going on. Press Stop, or call lab.stop(), and try again."
-            raise in_one_line(CourseError(text))
-        recipe = self.recipe if max_steps is None else self.recipe.replace(max_steps=max_steps)
-        self._need_room(recipe)
-        for thread in stop_all(workers(), STOPPED_BY_ANOTHER):
->>>>>>> lab-more
+        for thread in at_work.stop_all(at_work.BY_LAB):
             thread.join()
         session = self._new_session(recipe, lambda: self._show_in(view, session))
         scene = scene_of(session, self._lines(recipe), session.max_steps)

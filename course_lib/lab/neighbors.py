@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import time
-import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +11,6 @@ from course_lib.config import DataConfig
 from course_lib.lab import at_work
 from course_lib.lab.run import Trial
 
-<<<<<<< HEAD
-=======
-STOPPED_BY_SWEEP = "A sweep of this notebook began: two at once would draw from one row of random numbers"
-STOPPED_BY_ANOTHER = "Another lab of this notebook began a run: two at once would draw from one row of random numbers"
->>>>>>> lab-more
 REPLACED = "A newer lab has taken this one's place"
 IS_REPLACED = (
     "A newer lab has taken this one's place, as its cell was run again or its variable bound anew. Use that one."
@@ -89,43 +83,11 @@ def _name(function: ast.expr) -> object:
     return getattr(function, "id", getattr(function, "attr", None))
 
 
-<<<<<<< HEAD
 def stopped_for(new: Any) -> list[Any]:
     """Those whose place is taken by ``new``, a lab or a sweep; what they trained is over."""
     place, others = new.place, at_work.workers(type(new))
     replaced = [old for old in others if place and old is not new and old.place and old.place.is_taken_by(place)]
     for thread in at_work.stop_all(REPLACED, replaced):
-=======
-_workers: "weakref.WeakSet[Any]" = weakref.WeakSet()
-
-
-def register(worker: Any) -> None:
-    """From now on `workers` has it: a lab or a sweep, with a ``thread`` that trains and ``stop(why)``."""
-    _workers.add(worker)
-
-
-def workers() -> list[Any]:
-    """All that train in the background of this notebook, or did, and are still held by somebody."""
-    return list(_workers)
-
-
-def stop_all(labs: Iterable[Any], why: str) -> list[threading.Thread]:
-    """Ask the runs in the background of ``labs`` to stop, and have them say why; returns their threads, to wait for."""
-    threads = []
-    for lab in list(labs):
-        if lab.thread is not None and lab.thread.is_alive():
-            lab.stop(why)
-            threads.append(lab.thread)
-    return threads
-
-
-def stopped_for(place: Place | None, labs: Iterable[Any]) -> list[Any]:
-    """Those of ``labs`` whose place is taken by one that is made at ``place``; their runs are over."""
-    if place is None:
-        return []
-    replaced = [lab for lab in list(labs) if lab.place is not None and lab.place.is_taken_by(place)]
-    for thread in stop_all(replaced, REPLACED):
->>>>>>> lab-more
         thread.join(END_SECONDS)
     return replaced
 

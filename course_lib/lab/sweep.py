@@ -13,13 +13,10 @@ from IPython.display import HTML, display
 from course_lib import plots
 from course_lib.data import prepared_for
 from course_lib.errors import CourseError
+from course_lib.lab import at_work
 from course_lib.lab.driver import let_helpers_go, training_thread
 from course_lib.lab.front_end import hears_threads
-<<<<<<< HEAD
 from course_lib.lab.neighbors import stopped_for, this_cell
-=======
-from course_lib.lab.neighbors import STOPPED_BY_SWEEP, register, stop_all, workers
->>>>>>> lab-more
 from course_lib.lab.sweep_runs import SweepRuns
 from course_lib.lab.sweep_view import NAMES, SweepChart, lessons, lessons_html, picture, seen
 from course_lib.recipes import Recipe, load_recipe
@@ -93,7 +90,7 @@ class Sweep(Pictured):
         self.is_live = hears_threads() if live is None else live
         self._build_widget(setting)
         self._redraw()
-        register(self)
+        at_work.register(self)
 
     def _build_widget(self, setting: str) -> None:
         self.chart, self.words = SweepChart(), ipywidgets.HTML()
@@ -168,21 +165,17 @@ class Sweep(Pictured):
             return
         if threading.current_thread() is threading.main_thread():
             self._torch_threads = torch.get_num_threads()
-        before, runs = stop_all(workers(), STOPPED_BY_SWEEP), self._begin()
+        before, runs = at_work.stop_all(at_work.BY_SWEEP), self._begin()
         let_helpers_go()
         self.thread = training_thread(lambda: self._run_quietly(runs, before), self._torch_threads)
         self.thread.start()
 
     def stop(self, why: str = "") -> None:
-<<<<<<< HEAD
-        """End the sweep after the batch at hand; the points so far are kept. Without one, nothing happens."""
-=======
         """End the sweep after the batch at hand; the points so far are kept. Without one, nothing happens.
 
         Args:
             why: what the status says of it afterwards.
         """
->>>>>>> lab-more
         for runs in list(self._runs.values()):
             runs.stop(why)
 
@@ -219,7 +212,7 @@ class Sweep(Pictured):
         """
         if self.is_training:
             raise CourseError("This sweep is going on. Press Stop, or call sweep.stop(), and try again.")
-        for thread in stop_all(workers(), STOPPED_BY_SWEEP):
+        for thread in at_work.stop_all(at_work.BY_SWEEP):
             thread.join()
         runs, self._in_cell = self._begin(), True
         try:
