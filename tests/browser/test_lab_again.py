@@ -65,7 +65,7 @@ def test_no_run_goes_on_unseen_and_none_is_lost(jupyterlab, page, tmp_path):
     wait_until(lambda: chart(first).steps() > points, "the first run going on", PATIENCE)
     start(second)
     wait_until(lambda: chart(first).state() == "stopped", "the first run stopped", PATIENCE)
-    assert "Something else in this notebook began to train" in chart(first).status()
+    assert "Another lab of this notebook began a run" in chart(first).status()
     assert first.locator("button.course-lab-start").is_enabled()
     assert output(page, "at_work =") == "threads: 1, runs: [1, 2] ."
     page.screenshot(path=tmp_path / "two.png")

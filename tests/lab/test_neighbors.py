@@ -153,11 +153,11 @@ def test_a_lab_whose_run_another_one_stops_says_so(project):
     assert second.wait(PATIENCE)
     state, status = words(first)
     assert state == "stopped"
-    assert at_work.ANOTHER in status
+    assert at_work.BY_LAB in status
     begin(first)
     first.stop()
     assert first.wait(PATIENCE)
-    assert at_work.ANOTHER not in words(first)[1], "what is told of one run is not told of the next"
+    assert at_work.BY_LAB not in words(first)[1], "what is told of one run is not told of the next"
 
 
 def test_a_forecast_is_made_while_nothing_trains_and_the_run_goes_on(project, monkeypatch):
