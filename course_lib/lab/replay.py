@@ -17,6 +17,9 @@ from course_lib.widgets.page import script
 RECORD = "lab_grid"
 LABELS = {"block_size": "block_size", "dropout": "dropout", "max_lr": "learning rate"}
 
+ON_THE_PAGE = ".text_html:has(> .course-lab-replay) { background: none !important; padding: 0 !important; }"
+"""On a dark page the book's theme lays a light ground under HTML, as if it were black on white."""
+
 
 class Replay:
     """Recorded runs over a grid of block_size, dropout and learning rate: moving a slider shows another measured run.
@@ -51,7 +54,8 @@ class Replay:
         data = data.replace("<", "\\u003c")
         code = script("replay", __package__)
         return (
-            f'<div class="course-lab-replay"><p class="course-lab-replay-still">{html.escape(self._in_words())}</p>'
+            f'<style>{ON_THE_PAGE}</style><div class="course-lab-replay">'
+            f'<p class="course-lab-replay-still">{html.escape(self._in_words())}</p>'
             f'<script type="application/json">{data}</script></div>\n<script>(() => {{\n{code}\n}})();</script>'
         )
 

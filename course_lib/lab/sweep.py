@@ -83,7 +83,8 @@ class Sweep(Pictured):
         self._record = fitting_record(self._start, self._short)
         self._torch_threads, self._in_cell = torch.get_num_threads(), False
         self.thread: threading.Thread | None = None
-        """The thread of the sweep in the background, while it goes on."""
+        """The thread of the last sweep in the background."""
+        self._is_going = False
         self.error: BaseException | None = None
         """What ended the last sweep in the background before its time."""
         self._drawing = threading.RLock()
@@ -157,7 +158,7 @@ class Sweep(Pictured):
     @property
     def is_training(self) -> bool:
         """Whether this sweep goes on, in the background or in a cell."""
-        return self._in_cell or (self.thread is not None and self.thread.is_alive())
+        return self._in_cell or self._is_going
 
     def start(self) -> None:
         """Train at the values one after another, in the background; nothing happens while a sweep goes on."""
@@ -167,6 +168,7 @@ class Sweep(Pictured):
             self._torch_threads = torch.get_num_threads()
         before, runs = at_work.stop_all(at_work.BY_SWEEP), self._begin()
         let_helpers_go()
+        self._is_going = True
         self.thread = training_thread(lambda: self._run_quietly(runs, before), self._torch_threads)
         self.thread.start()
 
@@ -197,7 +199,7 @@ class Sweep(Pictured):
         except BaseException as error:
             self.error, runs.state = error, f"ended by an error: {error}"
         finally:
-            self.thread = None
+            self._is_going = False  # before the last picture: it shows the buttons as they are now
             self._redraw()
 
     # ---- in a cell -----------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from course_lib.reference import Reference
 
 pytestmark = pytest.mark.browser
 
-RECORD = Path(__file__).parents[1] / "lab" / "lab_grid_part.json"
+ROOT = Path(__file__).parents[2]
+RECORD = ROOT / "tests" / "lab" / "lab_grid_part.json"
 """A part of the recording, 2 x 2 x 2 values, made by its code: see tests/lab/test_replay.py."""
 READABLE = contrasts("""
         text: against("svg text", "fill"), status: against(".course-lab-status", "color"),
@@ -51,7 +52,9 @@ def book_page(replay: Replay, tmp_path_factory: pytest.TempPathFactory) -> Path:
     notebook = {"cells": [title, *cells], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "index.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     (folder / "_toc.yml").write_text("format: jb-book\nroot: index\n")
-    (folder / "_config.yml").write_text('title: One page\nexecute:\n  execute_notebooks: "off"\n')
+    config = {"title": "One page", "execute": {"execute_notebooks": "off"}}
+    config["sphinx"] = {"local_extensions": {"course_book": str(ROOT / "book")}}  # as the course's own book has it
+    (folder / "_config.yml").write_text(json.dumps(config))  # JSON is YAML, too
     command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "-W", "--keep-going"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
