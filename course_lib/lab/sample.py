@@ -63,8 +63,16 @@ class SampleWriter:
         self._per_token = 0.0
 
     def fits(self, seconds: float) -> bool:
-        """Whether that is enough for a sample; before the first one, any time is."""
-        return seconds >= SHORTEST * self._per_token
+        """Whether that is enough for a sample; before the first one, any time is.
+
+        Where it is not, a token is believed to take half as long the next time it is asked: the model may have been
+        slow because the machine was busy, or its first tokens because nothing was warm, and who never tries again
+        never finds out.
+        """
+        does = seconds >= SHORTEST * self._per_token
+        if not does:
+            self._per_token /= 2
+        return does
 
     def write(
         self,
@@ -88,7 +96,7 @@ class SampleWriter:
             for count, token in enumerate(ids, 1):
                 self.text += decoder.add([int(token[0, 0])])
                 self._per_token = (self._clock() - start) / count
-                if stopped() or (count == SHORTEST // 4 and not self.fits(seconds)):
+                if stopped() or (count == SHORTEST // 4 and seconds < SHORTEST * self._per_token):
                     return None
                 if count >= SHORTEST and self._clock() - start >= seconds:
                     break
