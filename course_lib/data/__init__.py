@@ -13,6 +13,8 @@ _HOMES = {
     "LoaderBatches": "loader",
     "LabelledPictures": "pictures",
     "NoisyPictures": "pictures",
+    "PixelRows": "pixels",
+    "PixelTokenizer": "pixels",
     "SpriteDataset": "pictures",
     "SpriteFolder": "pictures",
 }
@@ -21,6 +23,8 @@ __all__ = [
     "LabelledPictures",
     "LoaderBatches",
     "NoisyPictures",
+    "PixelRows",
+    "PixelTokenizer",
     "Prepared",
     "SpriteDataset",
     "SpriteFolder",

@@ -42,13 +42,14 @@ class SpriteDataset(LabelledPictures):
         n: how many.
         seed: which ones.
         part: ``train``, or ``held_out``, whose shapes and palettes ``train`` never has.
+        plain: each in the middle of one color, and not mirrored.
 
     Raises:
         CourseError: as `draw_sprites`.
     """
 
-    def __init__(self, n: int = 10_000, seed: int = 0, part: str = "train") -> None:
-        self.sprites = draw_sprites(n, seed, part)
+    def __init__(self, n: int = 10_000, seed: int = 0, part: str = "train", plain: bool = False) -> None:
+        self.sprites = draw_sprites(n, seed, part, plain)
         pixels = torch.frombuffer(bytearray(b"".join(sprite.pixels for sprite in self.sprites)), dtype=torch.uint8)
         images = pixels.view(n, SIZE, SIZE, 3).permute(0, 3, 1, 2)  # channels first, as convolutions want them
         labels = torch.tensor([sprite.label for sprite in self.sprites])

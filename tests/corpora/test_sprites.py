@@ -110,8 +110,19 @@ def test_pixels_are_the_palettes_colors_row_by_row(drawn):
 
 def test_they_are_the_same_for_a_seed_on_every_machine():
     found = hashlib.sha256(b"".join(s.pixels for s in draw_sprites(500, seed=3))).hexdigest()
-    assert found[:16] == "5612fd9cc2e59edc"
+    assert found[:16] == "229b010e80541858"
     assert draw_sprites(50, seed=4) == draw_sprites(50, seed=4) != draw_sprites(50, seed=5)
+
+
+def test_plain_ones_stand_in_the_middle_of_one_color():
+    for sprite in draw_sprites(300, plain=True):
+        shape = shapes(sprite.kind)[sprite.shape]
+        top, left = (SIZE - len(shape)) // 2, (SIZE - len(shape[0])) // 2
+        inside = {(left + x, top + y) for y, row in enumerate(shape) for x, letter in enumerate(row) if letter != "."}
+        behind = {sprite.colors[SIZE * y + x] for y in range(SIZE) for x in range(SIZE) if (x, y) not in inside}
+        assert len(behind) == 1
+        assert behind.isdisjoint(sprite.colors[SIZE * y + x] for x, y in inside)
+    assert len({sprite.colors for sprite in draw_sprites(10_000, plain=True, part="held_out")}) == 10_000
 
 
 def test_light_falls_from_above_on_the_left():
@@ -134,8 +145,10 @@ def test_an_ellipse_is_symmetric_and_no_wider_than_it_should_be(width):
 def test_what_cannot_be_drawn_is_refused_in_words():
     with pytest.raises(CourseError, match="there is no 'test'"):
         draw_sprites(10, part="test")
-    with pytest.raises(CourseError, match="at most 100,000 at once"):
+    with pytest.raises(CourseError, match="At most 100,000 sprites"):
         draw_sprites(100_001)
+    with pytest.raises(CourseError, match="At most 10,000 sprites"):
+        draw_sprites(10_001, plain=True)
     for n in (0, -1, 2.5, True):
         with pytest.raises(CourseError, match="n should be"):
             draw_sprites(n)

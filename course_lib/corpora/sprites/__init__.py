@@ -33,12 +33,12 @@ SIZE = 16
 KINDS = tuple(DRAWN)
 """The names of the classes: a label is a place in it."""
 PARTS = ("train", "held_out")
-MOST = 100_000
-"""So many sprites are drawn at once, and no more: there are some ten times as many in the held-out part."""
+BEHIND = ("plain", "floor", "stars", "tiles")
+MOST, MOST_PLAIN = 100_000, 10_000
+"""So many sprites are drawn at once, and no more: there are at least twice as many."""
 
 _RGB = tuple(map(bytes, PALETTE))
 _RAMPS = tuple(RAMPS.values())
-_BEHIND = ("plain", "floor", "stars", "tiles")
 
 
 @dataclass(frozen=True)
@@ -78,21 +78,23 @@ def shapes(kind: str) -> tuple[tuple[str, ...], ...]:
     return tuple(canvas.shaded().outlined().cropped() for canvas in drawn)
 
 
-def draw_sprites(n: int = 10_000, seed: int = 0, part: str = "train") -> list[Sprite]:
+def draw_sprites(n: int = 10_000, seed: int = 0, part: str = "train", plain: bool = False) -> list[Sprite]:
     """``n`` sprites, no two of them equal, kind by kind: all heroes come first. The same for a seed, on every machine.
 
     The kinds share them equally; where n is no multiple of 10, the first ones have one more.
 
     Args:
         part: ``train``, or ``held_out``, whose shapes and palettes ``train`` never has.
+        plain: each stands in the middle of one color and is not mirrored: less is left to chance.
 
     Raises:
-        CourseError: for a part that there is not, and for no sprites or more than `MOST`.
+        CourseError: for a part that there is not, and for no sprites, or more than `MOST` or `MOST_PLAIN`.
     """
     if part not in PARTS:
         raise CourseError(f"Sprites have the parts train and held_out; there is no {part!r}: {nearest(part, PARTS)}")
-    if need_whole("n", n, 1) > MOST:
-        raise CourseError(f"draw_sprites draws at most {MOST:,} at once; n is {n:,}. Draw more with another seed.")
+    most = MOST_PLAIN if plain else MOST
+    if need_whole("n", n, 1) > most:
+        raise CourseError(f"At most {most:,} sprites are drawn at once; n is {n:,}. Draw more with another seed.")
     generator = random.Random(f"{part} {seed}")
     held_out = part == "held_out"
     palettes = [pair for pair in PAIRS if is_held_out(pair) == held_out]
@@ -102,7 +104,7 @@ def draw_sprites(n: int = 10_000, seed: int = 0, part: str = "train") -> list[Sp
         numbers = _shapes_of(kind, held_out)
         while len(known) < wanted:
             shape, palette = generator.choice(numbers), generator.choice(palettes)
-            colors = _colored(shapes(kind)[shape], palette, generator)
+            colors = _colored(shapes(kind)[shape], palette, generator, plain)
             if colors not in known:
                 known.add(colors)
                 drawn.append(Sprite(label, shape, palette, colors))
@@ -116,16 +118,17 @@ def _shapes_of(kind: str, held_out: bool) -> tuple[int, ...]:
     return tuple(number for number, place in enumerate(places) if (sum(place) % 5 == 0) == held_out)
 
 
-def _colored(shape: tuple[str, ...], palette: tuple[int, int], generator: random.Random) -> bytes:
+def _colored(shape: tuple[str, ...], palette: tuple[int, int], generator: random.Random, plain: bool) -> bytes:
     """A shape in the colors of a palette, somewhere near the middle, before something."""
     body, accent = (_RAMPS[number] for number in palette)
     colors = {"#": generator.choice(INKS), "s": generator.choice(SKINS), "w": WHITE, "k": BLACK, "g": GLASS}
     colors |= dict(zip("dbl", body)) | dict(zip("DaL", accent))
     numbers = {letter: NUMBER[color] for letter, color in colors.items()}
-    picture = _background(generator)
-    if generator.random() < 0.5:
+    picture = _background(generator, "plain" if plain else generator.choice(BEHIND))
+    if not plain and generator.random() < 0.5:
         shape = tuple(row[::-1] for row in shape)
-    left, top = (_somewhere(SIZE - size, generator) for size in (len(shape[0]), len(shape)))
+    room = [SIZE - len(shape[0]), SIZE - len(shape)]
+    left, top = (space // 2 if plain else _somewhere(space, generator) for space in room)
     for y, row in enumerate(shape, top):
         for place, letter in enumerate(row, SIZE * y + left):
             if letter in numbers:
@@ -138,10 +141,10 @@ def _somewhere(room: int, generator: random.Random) -> int:
     return generator.randint(max(0, room // 2 - 2), min(room, (room + 1) // 2 + 2))
 
 
-def _background(generator: random.Random) -> bytearray:
+def _background(generator: random.Random, behind: str) -> bytearray:
     """Two shades of one color: one alone, a floor, stars, or tiles."""
     far, near = (NUMBER[color] for color in generator.choice(tuple(GROUNDS.values())))
-    picture, behind = bytearray([far]) * SIZE**2, generator.choice(_BEHIND)
+    picture = bytearray([far]) * SIZE**2
     if behind == "floor":
         start = SIZE * generator.randrange(10, 14)
         picture[start:] = bytes([near]) * (SIZE**2 - start)
