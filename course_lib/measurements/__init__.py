@@ -10,6 +10,7 @@ from typing import Any
 
 from course_lib.errors import CourseError, nearest
 from course_lib.measurements.differences import measure_differences, measure_original
+from course_lib.measurements.drawings import measure_drawings
 from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
 from course_lib.measurements.lengths import measure_lengths
@@ -17,6 +18,7 @@ from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
 from course_lib.measurements.seeds import measure_seeds
+from course_lib.measurements.sprites import measure_classes, measure_order, measure_rates
 from course_lib.measurements.vocabularies import measure_vocabularies
 from course_lib.measurements.writing import measure_writing
 from course_lib.recipes import Recipe, load_recipe
@@ -103,6 +105,18 @@ RECORDINGS = {
             "max_steps": 264,
             "cooldown_steps": 238,
         },
+        seeds=3,
+    ),
+    "sprite_classes": Recording(
+        "a small convolutional network and a linear classifier on held-out sprites", 2, measure_classes, "", seeds=3
+    ),
+    "sprite_rates": Recording("Adam and SGD on sprites, each at seven learning rates", 3, measure_rates, "", seeds=3),
+    "sprite_order": Recording("sprites shuffled, and kind by kind", 1, measure_order, "", seeds=3),
+    "sprite_drawings": Recording(
+        "what a GPT over pixels draws: how new it is, and what a classifier takes it for",
+        5,
+        measure_drawings,
+        "",
         seeds=3,
     ),
     "agiformer_original": Recording(
