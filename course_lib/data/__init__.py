@@ -15,6 +15,7 @@ _HOMES = {
     "NoisyPictures": "pictures",
     "PixelRows": "pixels",
     "PixelTokenizer": "pixels",
+    "palette_of": "pixels",
     "SpriteDataset": "pictures",
     "SpriteFolder": "pictures",
 }
@@ -31,6 +32,7 @@ __all__ = [
     "load_bytes",
     "load_prepared",
     "load_text",
+    "palette_of",
     "prepare",
     "prepared_for",
 ]

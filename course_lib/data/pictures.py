@@ -90,7 +90,7 @@ class NoisyPictures(Dataset[tuple[Tensor, Tensor]]):
         noise: the standard deviation of the noise, drawn afresh from torch's generator at every call.
     """
 
-    def __init__(self, pictures: Any, noise: float = 0.3) -> None:
+    def __init__(self, pictures: Any, noise: float = 0.2) -> None:
         if not noise >= 0:
             raise CourseError(f"noise should be at least 0; it is {noise}.")
         self.pictures, self.noise = pictures, noise

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from course_lib.corpora.sprites import KINDS, PALETTE, SIZE
 from course_lib.data.pictures import LabelledPictures
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, need_whole
 
 MISSING = (255, 0, 255)
 """What stands where a model has written no color: magenta, as games draw a texture that is missing."""
@@ -21,7 +21,7 @@ class PixelTokenizer:
     come after the colors'. With the sprites' own palette nothing is lost.
 
     Args:
-        palette: red, green and blue of each color, 0 to 255.
+        palette: red, green and blue of each color, 0 to 255; `palette_of` finds it for other pictures.
         classes: the name of each class.
         size: pixels in each direction.
 
@@ -64,11 +64,8 @@ class PixelTokenizer:
                 f"Pictures should be (N, 3, {self.size}, {self.size}); these are {tuple(images.shape)}. Give the "
                 "PixelTokenizer the size that they have."
             )
-        bytes_ = (images * 255).round().long().clamp(0, 255)
-        packed = (bytes_ * torch.tensor([1 << 16, 1 << 8, 1], device=images.device).view(3, 1, 1)).sum(1)  # (N, H, W)
-        each, numbers = packed.unique(return_inverse=True)  # a picture has few colors: each is compared once
-        unpacked = torch.stack([each >> 16, each >> 8 & 255, each & 255], dim=1).float()
-        nearest = torch.cdist(unpacked, self._colors.to(images.device)).argmin(dim=1)
+        each, numbers = _different(images)  # few, as a rule: each is compared once
+        nearest = torch.cdist(each.float(), self._colors.to(images.device)).argmin(dim=1)
         first = torch.tensor([[self.class_id(int(label))] for label in labels], device=images.device)
         return torch.cat((first, nearest[numbers].view(len(images), -1)), dim=1)
 
@@ -103,3 +100,29 @@ class PixelRows(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         row = self.ids[index]
         return row[:-1], row[1:]
+
+
+def palette_of(images: Tensor, most: int = 64) -> tuple[tuple[int, int, int], ...]:
+    """The colors of pictures (N, 3, H, W): all of them, where they are at most ``most``, else so many that stand for
+    the rest (median cut, Heckbert 1982).
+
+    Raises:
+        CourseError: for a number that is not from 1 to 256.
+    """
+    from PIL import Image
+
+    if need_whole("most", most, 1) > 256:
+        raise CourseError(f"most should be at most 256, as PIL's palettes have no more; it is {most}.")
+    each, numbers = _different(images)
+    if len(each) > most:
+        picture = Image.fromarray(each[numbers].flatten(0, 1).to(torch.uint8).numpy())  # all below one another
+        reduced = picture.quantize(most, Image.Quantize.MEDIANCUT).convert("RGB")
+        each = torch.tensor(sorted(color for _, color in reduced.getcolors(most) or []))
+    return tuple((red, green, blue) for red, green, blue in each.tolist())
+
+
+def _different(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The different colors of pictures (N, 3, H, W), (K, 3) from 0 to 255, and which one each pixel has, (N, H, W)."""
+    red, green, blue = (images * 255).round().long().clamp(0, 255).unbind(dim=1)
+    each, numbers = (red << 16 | green << 8 | blue).unique(return_inverse=True)
+    return torch.stack([each >> 16, each >> 8 & 255, each & 255], dim=1), numbers

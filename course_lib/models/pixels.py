@@ -76,27 +76,23 @@ class Denoiser(nn.Module):
     """An autoencoder: a picture through a narrow place and back, so that what is typical remains and noise does not.
 
     Args:
-        width: channels after the first convolution; further in there are twice as many.
-        code: numbers that a picture of 768 becomes in the narrow place.
+        width: channels after the first convolution; at half the height and width there are twice as many.
+        code: channels of the narrow place: there 64 times so many numbers stand for a picture's 768.
     """
 
-    def __init__(self, width: int = 16, code: int = 64) -> None:
+    def __init__(self, width: int = 16, code: int = 8) -> None:
         super().__init__()
-        inner = 2 * width
         self.encoder = nn.Sequential(
             conv_block(3, width),
-            conv_block(width, inner, stride=2),  # (B, inner, 8, 8)
-            conv_block(inner, inner, stride=2),  # (B, inner, 4, 4)
-            nn.Flatten(),
-            nn.Linear(inner * 16, code),  # (B, code)
+            conv_block(width, 2 * width, stride=2),  # (B, 2 * width, 8, 8)
+            conv_block(2 * width, 2 * width),
+            nn.Conv2d(2 * width, code, 1),  # (B, code, 8, 8)
         )
         self.decoder = nn.Sequential(
-            nn.Linear(code, inner * 16),
-            nn.Unflatten(1, (inner, 4, 4)),
-            conv_block(inner, inner),
-            nn.Upsample(scale_factor=2),  # (B, inner, 8, 8)
-            conv_block(inner, width),
-            nn.Upsample(scale_factor=2),  # (B, width, 16, 16)
+            conv_block(code, 2 * width),
+            conv_block(2 * width, 4 * width),
+            nn.PixelShuffle(2),  # (B, width, 16, 16): four channels become four pixels (Shi et al. 2016)
+            conv_block(width, width),
             nn.Conv2d(width, 3, 3, padding=1),
             nn.Sigmoid(),
         )

@@ -11,7 +11,7 @@ Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class Batches(Protocol):
-    """What a trainer draws from: `course_lib.data.Batcher`, or anything with this method."""
+    """What a trainer draws from: `course_lib.data.Batcher`, `LoaderBatches`, or anything with this method."""
 
     def batch(self, step: int, micro: int = 0) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one micro-batch, the same at every call with the same arguments."""

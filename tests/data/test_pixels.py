@@ -7,7 +7,7 @@ import torch
 
 from course_lib.corpora.sprites import KINDS, PALETTE
 from course_lib.data import PixelRows, PixelTokenizer, SpriteDataset
-from course_lib.data.pixels import MISSING
+from course_lib.data.pixels import MISSING, palette_of
 from course_lib.errors import CourseError
 
 SPRITES = SpriteDataset(60, seed=2)
@@ -34,6 +34,29 @@ def test_another_color_gets_the_nearest_one():
         color = (images[n, :, y, x] * 255).round().tolist()
         distances = [sum((a - b) ** 2 for a, b in zip(color, known)) for known in PALETTE]
         assert distances[ids[n, y, x]] == min(distances)
+
+
+def test_a_palette_of_few_colors_is_all_of_them():
+    palette = palette_of(SPRITES.images)
+    assert set(palette) == {PALETTE[color] for sprite in SPRITES.sprites for color in sprite.colors}
+    tokenizer = PixelTokenizer(palette)
+    assert tokenizer.decode(tokenizer.encode(SPRITES.images, SPRITES.labels)).equal(SPRITES.images)
+
+
+def test_a_palette_of_many_colors_stands_for_all_of_them():
+    """The more colors it has, the nearer is what comes back."""
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for most in (2, 16, 128):
+        palette = palette_of(images, most)
+        assert len(set(palette)) == len(palette) <= most
+        tokenizer = PixelTokenizer(palette)
+        errors.append((tokenizer.decode(tokenizer.encode(images, [0, 1, 2])) - images).square().mean().item())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 5
+    for most in (0, 257):
+        with pytest.raises(CourseError, match="most should be at"):
+            palette_of(images, most)
 
 
 def test_what_is_no_color_is_seen_at_once():

@@ -41,6 +41,8 @@ with joined_world("cpu") as world:
         config = TrainConfig(max_steps=steps, decay_steps=14, eval_every=7, device="cpu", precision="fp32")
         trainer = Trainer(model, batches, config, class_loss, val, run_dir=run)
     list(trainer)
+    if world.size > 1:
+        print("means are the main process's:", trainer.forward_model.broadcast_buffers, flush=True)
 """
 STEPS = 14
 """Two epochs: 50 sprites, 8 in a step, and 2 in the last one."""
@@ -55,7 +57,7 @@ def program(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(processes: int, run: str, steps: int = STEPS, go_on: bool = False, workers: int = 0) -> list[int]:
-    """Trains, and returns which items were loaded for it, in whatever order."""
+    """Trains, and returns which items were loaded for it, in whatever order. BatchNorm's means are shared."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     start = torchrun if processes > 1 else [sys.executable]
     done = subprocess.run(
@@ -63,6 +65,7 @@ def train(processes: int, run: str, steps: int = STEPS, go_on: bool = False, wor
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("means are the main process's: True") == (processes if processes > 1 else 0)
     return [int(line.split("item ")[1]) for line in done.stdout.splitlines() if "item " in line]
 
 
