@@ -108,13 +108,13 @@ RECORDINGS = {
         seeds=3,
     ),
     "sprite_classes": Recording(
-        "a small convolutional network and a linear classifier on held-out sprites", 2, measure_classes, "", seeds=3
+        "a small convolutional network and a linear classifier on held-out sprites", 1, measure_classes, "", seeds=3
     ),
-    "sprite_rates": Recording("Adam and SGD on sprites, each at seven learning rates", 3, measure_rates, "", seeds=3),
+    "sprite_rates": Recording("Adam and SGD on sprites, each at seven learning rates", 2, measure_rates, "", seeds=3),
     "sprite_order": Recording("sprites shuffled, and kind by kind", 1, measure_order, "", seeds=3),
     "sprite_drawings": Recording(
         "what a GPT over pixels draws: how new it is, and what a classifier takes it for",
-        5,
+        6,
         measure_drawings,
         "",
         seeds=3,
@@ -194,8 +194,8 @@ def plan(name: str, recipe: str | None, n_seeds: int | None) -> tuple[str, Calla
     if recording.recipe is None and recipe is None:
         raise CourseError(f"course record {name} also needs --recipe: a recipe by name, or a .toml file.")
     if recording.recipe is not None and recipe is not None:
-        made_with = recording.recipe or "microGPT, which has no recipe"
-        raise CourseError(f"{name} is always made with {made_with}. For another: course record seeds --recipe R")
+        made_with = f"is always made with {recording.recipe}" if recording.recipe else "is made without a recipe"
+        raise CourseError(f"{name} {made_with}. For another: course record seeds --recipe R")
     if not recording.recipe and recipe is None:
         return name, lambda: recording.measure(seeds)  # type: ignore[call-arg, arg-type]
     chosen = load_recipe(recording.recipe or str(recipe)).replace(**recording.changes)

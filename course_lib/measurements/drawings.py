@@ -19,7 +19,7 @@ from course_lib.reference import kept_rows
 from course_lib.sampling import generate
 from course_lib.training import Trainer, ask
 
-GPT_SIZES = {"sprites": 4000, "held_out": 200, "steps": 600, "batch_size": 16, "n_layer": 2, "n_head": 4, "n_embd": 64}
+GPT_SIZES = {"sprites": 4000, "held_out": 200, "steps": 800, "batch_size": 16, "n_layer": 2, "n_head": 4, "n_embd": 64}
 """Of the GPT: how many plain sprites it learns from, for how many steps, and its shape."""
 DRAWN, KEPT = 20, 4
 """So many sprites are drawn of each kind, and so many of them kept."""
