@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
+from course_lib.device import seed_for
 from course_lib.errors import CourseError, need_whole
 
 Plan = tuple[int, Sequence[int]]
@@ -116,7 +117,7 @@ class LoaderBatches:
                 known, order = epoch, self.order(epoch)
             items = order[place * self._items_per_step :][: self._items_per_step]
             part, size = self.rank * self.micro_steps + micro, len(items) // self.grad_accum
-            yield _seed(self.seed, step, part), items[part * size : (part + 1) * size].tolist()
+            yield seed_for(self.seed, step, part), items[part * size : (part + 1) * size].tolist()
 
     # ---- drawing -------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class LoaderBatches:
             need_whole("max_batches", max_batches, 1, otherwise=", or None for all")
             chosen = np.linspace(0, len(groups), min(max_batches, len(groups)), endpoint=False).astype(int)
             groups = [groups[i] for i in chosen]
-        plans = [(_seed(self.seed, number), list(group)) for number, group in enumerate(groups)]
+        plans = [(seed_for(self.seed, number), list(group)) for number, group in enumerate(groups)]
         yield from self._load(plans[self.rank :: self.world_size])
 
     def _load(self, plans: Any) -> Iterator[tuple[Tensor, Tensor]]:
@@ -204,11 +205,6 @@ class _Worker:
 
 def _as_it_is(loaded: Any) -> Any:
     return loaded
-
-
-def _seed(*numbers: int) -> int:
-    """A 64-bit seed that is a function of the numbers, well mixed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def _checked(loaded: Any) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 from torch import Tensor, nn
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -64,8 +63,3 @@ class Owed:
 
 EVALUATION = 2**32 - 1
 """Takes the place of a micro-batch's number in the seed of an evaluation."""
-
-
-def seed_for(*numbers: int) -> int:
-    """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

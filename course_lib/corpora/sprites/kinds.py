@@ -38,6 +38,7 @@ def eyes(canvas: Canvas, y: int, apart: int, look: str) -> None:
 
 @kind(head=("hair", "cap", "helmet", "hood"), width=(4, 6), legs=(2, 3), hands=("empty", "shield", "wave"))
 def hero(head: str, width: int, legs: int, hands: str) -> Canvas:
+    """A little person."""
     c, w = Canvas(), width
     c.box(-w // 2, -2, w, 4, "s")  # a face
     c.put(-1, 0, "k")
@@ -75,6 +76,7 @@ def hero(head: str, width: int, legs: int, hands: str) -> Canvas:
 
 @kind(width=(8, 10), height=(9, 11), look=("tall", "wide", "dots"), extra=("scarf", "tongue", "cap"))
 def ghost(width: int, height: int, look: str, extra: str) -> Canvas:
+    """It hovers, and its hem is in waves."""
     c, w = Canvas(), width
     c.rows(0, [w - 4, w - 2, *[w] * (height - 3)], "b")
     for x in range(w):  # the hem
@@ -94,6 +96,7 @@ def ghost(width: int, height: int, look: str, extra: str) -> Canvas:
 
 @kind(width=(9, 11), height=(6, 7, 8), look=("tall", "wide", "dots"), extra=("leaf", "flower", "tongue"))
 def slime(width: int, height: int, look: str, extra: str) -> Canvas:
+    """A drop with a face."""
     c, w = Canvas(), width
     c.rows(0, [w - 4, w - 2, *[w] * (height - 3), w + 2], "b")
     c.put(-w // 2 + 2, 1, "w")
@@ -110,6 +113,7 @@ def slime(width: int, height: int, look: str, extra: str) -> Canvas:
 
 @kind(width=(9, 11, 13), height=(4, 5), dots=("three", "two", "band"), stem=("short", "long"), face=("yes", "no"))
 def mushroom(width: int, height: int, dots: str, stem: str, face: str) -> Canvas:
+    """A cap on a stem."""
     c, w = Canvas(), width
     c.rows(height, [max(5, w - 6)] * (4 if stem == "long" else 3), "s")
     c.rows(0, [w - 6, w - 2, *[w] * (height - 3), w - 2], "b")
@@ -127,6 +131,7 @@ def mushroom(width: int, height: int, dots: str, stem: str, face: str) -> Canvas
 
 @kind(width=(7, 9, 11), tall=(0, 1, 2), extra=("core", "band", "wings", "crack"))
 def heart(width: int, tall: int, extra: str) -> Canvas:
+    """Two lobes and a point."""
     c, w, lobe = Canvas(), width, width // 2
     for x in (-lobe, 1):  # two lobes
         c.box(x + 1, 0, lobe - 2, 1, "b")
@@ -147,6 +152,7 @@ def heart(width: int, tall: int, extra: str) -> Canvas:
 
 @kind(flask=("round", "cone", "square"), size=(8, 10), neck=(2, 3), level=("low", "high"), label=("none", "star"))
 def potion(flask: str, size: int, neck: int, level: str, label: str) -> Canvas:
+    """A flask with a cork, filled to a level."""
     c, w = Canvas(), size
     if flask == "round":
         widths = list(disc(w, w - 1))
@@ -168,6 +174,7 @@ def potion(flask: str, size: int, neck: int, level: str, label: str) -> Canvas:
 
 @kind(width=(6, 8, 10, 12), height=(10, 12), sign=("bar", "cross", "square", "dot"))
 def coin(width: int, height: int, sign: str) -> Canvas:
+    """It turns: a narrow one shows its edge."""
     c, w, y = Canvas(), width, height // 2
     if w < 12:  # it turns: its edge is seen
         c.rows(0, disc(w, height), "D", x=2)
@@ -186,6 +193,7 @@ def coin(width: int, height: int, sign: str) -> Canvas:
 
 @kind(width=(9, 11, 13), height=(3, 4, 5), points=(3, 5), gem=("row", "one", "tips"))
 def crown(width: int, height: int, points: int, gem: str) -> Canvas:
+    """A band with points."""
     c, w, h = Canvas(), width, height
     c.rows(h, [w] * 3, "b")
     for place in (round(i * (w - 1) / (points - 1)) - w // 2 for i in range(points)):
@@ -221,6 +229,7 @@ def stand(canvas: Canvas, how: str) -> Canvas:
 
 @kind(bow=("round", "square", "diamond"), length=(5, 6, 7), teeth=("two", "three", "block"), how=("upright", "lying"))
 def key(bow: str, length: int, teeth: str, how: str) -> Canvas:
+    """A bow, a shaft and teeth."""
     c = Canvas()
     if bow == "round":
         c.rows(-6, [3, 5, 5, 5, 3], "b")
@@ -240,6 +249,7 @@ def key(bow: str, length: int, teeth: str, how: str) -> Canvas:
 
 @kind(blade=(2, 3), length=(6, 7, 8), guard=(5, 7), how=("upright", "lying", "leaning"), knob=("yes", "no"))
 def sword(blade: int, length: int, guard: int, how: str, knob: str) -> Canvas:
+    """A blade, a guard and a grip."""
     c = Canvas()
     if how == "leaning":  # its cells are farther apart
         blade, guard = blade - 1, guard - 2
