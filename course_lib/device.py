@@ -11,6 +11,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -184,6 +185,11 @@ def reading_is_free(device: torch.device | str) -> bool:
 def read(values: list[Tensor]) -> list[float]:
     """Single numbers as Python has them, for one wait in all: each ``item()`` would make the host wait by itself."""
     return torch.stack([value.detach().to(values[0].device) for value in values]).tolist() if values else []
+
+
+def seed_for(*numbers: int) -> int:
+    """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def generators(device: str) -> list[torch.Generator]:

@@ -252,7 +252,8 @@ def test_a_recording_knows_from_how_many_seeds_it_is_made(project, tiny_file, mo
         (("seeds", "number_cpu", 5), "did you mean 'numbers_cpu'"),
         (("tinytales_seeds", "numbers_cpu", 5), "always made with tinytales_cpu"),
         (("tinytales_seeds", None, 0), "seeds should be at least 1"),
-        (("chapter_00", "numbers_cpu", 5), "always made with microGPT, which has no recipe"),
+        (("chapter_00", "numbers_cpu", 5), "chapter_00 is made without a recipe"),
+        (("sprite_order", "numbers_cpu", 3), "sprite_order is made without a recipe"),
         (("chapter_00", None, 0), "seeds should be at least 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Data: find a text, turn it into ``.bin`` files, draw batches from them."""
+"""Data: find a text, turn it into ``.bin`` files, draw batches from them; pictures, and batches of any DataLoader."""
 
 import importlib
 
@@ -10,12 +10,36 @@ _HOMES = {
     "Prepared": "prepared",
     "prepared_for": "prepared",
     "load_prepared": "prepared",
+    "LoaderBatches": "loader",
+    "LabelledPictures": "pictures",
+    "NoisyPictures": "pictures",
+    "PixelRows": "pixels",
+    "PixelTokenizer": "pixels",
+    "palette_of": "pixels",
+    "SpriteDataset": "pictures",
+    "SpriteFolder": "pictures",
 }
-__all__ = ["Batcher", "Prepared", "load_bytes", "load_prepared", "load_text", "prepare", "prepared_for"]
+__all__ = [
+    "Batcher",
+    "LabelledPictures",
+    "LoaderBatches",
+    "NoisyPictures",
+    "PixelRows",
+    "PixelTokenizer",
+    "Prepared",
+    "SpriteDataset",
+    "SpriteFolder",
+    "load_bytes",
+    "load_prepared",
+    "load_text",
+    "palette_of",
+    "prepare",
+    "prepared_for",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Load a part at its first use: only `Batcher` needs torch."""
+    """Load a part at its first use: texts need no torch."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

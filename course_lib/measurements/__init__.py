@@ -10,6 +10,7 @@ from typing import Any
 
 from course_lib.errors import CourseError, nearest
 from course_lib.measurements.differences import measure_differences, measure_original
+from course_lib.measurements.drawings import measure_drawings
 from course_lib.measurements.grid import measure_grid
 from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
@@ -18,6 +19,7 @@ from course_lib.measurements.names import Measured, measure_names
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
 from course_lib.measurements.seeds import measure_seeds
+from course_lib.measurements.sprites import measure_classes, measure_order, measure_rates
 from course_lib.measurements.sweep import measure_sweep
 from course_lib.measurements.vocabularies import measure_vocabularies
 from course_lib.measurements.writing import measure_writing
@@ -105,6 +107,18 @@ RECORDINGS = {
             "max_steps": 264,
             "cooldown_steps": 238,
         },
+        seeds=3,
+    ),
+    "sprite_classes": Recording(
+        "a small convolutional network and a linear classifier on held-out sprites", 1, measure_classes, "", seeds=3
+    ),
+    "sprite_rates": Recording("Adam and SGD on sprites, each at seven learning rates", 2, measure_rates, "", seeds=3),
+    "sprite_order": Recording("sprites shuffled, and kind by kind", 1, measure_order, "", seeds=3),
+    "sprite_drawings": Recording(
+        "what a GPT over pixels draws: how new it is, and what a classifier takes it for",
+        6,
+        measure_drawings,
+        "",
         seeds=3,
     ),
     "agiformer_original": Recording(
@@ -197,8 +211,8 @@ def plan(name: str, recipe: str | None, n_seeds: int | None) -> tuple[str, Calla
     if recording.recipe is None and recipe is None:
         raise CourseError(f"course record {name} also needs --recipe: a recipe by name, or a .toml file.")
     if recording.recipe is not None and recipe is not None:
-        made_with = recording.recipe or "microGPT, which has no recipe"
-        raise CourseError(f"{name} is always made with {made_with}. For another: course record seeds --recipe R")
+        made_with = f"is always made with {recording.recipe}" if recording.recipe else "is made without a recipe"
+        raise CourseError(f"{name} {made_with}. For another: course record seeds --recipe R")
     if not recording.recipe and recipe is None:
         return name, lambda: recording.measure(seeds)  # type: ignore[call-arg, arg-type]
     chosen = load_recipe(recording.recipe or str(recipe)).replace(**recording.changes)

@@ -11,14 +11,14 @@ from torch import Tensor
 from course_lib import checkpoint
 from course_lib.config import RunConfig, TrainConfig
 from course_lib.data import Batcher, Prepared
-from course_lib.device import Compute, select
+from course_lib.device import Compute, seed_for, select
 from course_lib.errors import CourseError, need_whole
 from course_lib.losses import bits_per_byte
 from course_lib.progress import progress_bar
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.build import open_split, scoring_batch_size
 from course_lib.training.borrowed import Borrowed
-from course_lib.training.record import EVALUATION, seed_for
+from course_lib.training.record import EVALUATION
 from course_lib.training.scoring import is_out_of_memory, mean_loss
 
 SPLITS = ("val", "test", "train")

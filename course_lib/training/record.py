@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 from torch import Tensor, nn
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 class Batches(Protocol):
-    """What a trainer draws from: `course_lib.data.Batcher`, or anything with this method."""
+    """What a trainer draws from: `course_lib.data.Batcher`, `LoaderBatches`, or anything with this method."""
 
     def batch(self, step: int, micro: int = 0) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one micro-batch, the same at every call with the same arguments."""
@@ -64,8 +63,3 @@ class Owed:
 
 EVALUATION = 2**32 - 1
 """Takes the place of a micro-batch's number in the seed of an evaluation."""
-
-
-def seed_for(*numbers: int) -> int:
-    """A 64-bit seed that is a function of (seed, step, micro-batch), well mixed."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.config import TrainConfig
-from course_lib.device import Compute, World, device_of
+from course_lib.device import Compute, World, device_of, seed_for
 from course_lib.errors import CourseError
 from course_lib.losses import chunked_cross_entropy, cross_entropy
 from course_lib.models.mode import evaluating
-from course_lib.training.record import EVALUATION, Loss, seed_for
+from course_lib.training.record import EVALUATION, Loss
 from course_lib.training.signals import holding_signals
 
 MOST_LOGITS = 2**28

@@ -62,9 +62,11 @@ def wrap(model: nn.Module, loss: Loss, compile: bool, world: World) -> tuple[nn.
     if world.size == 1:
         return model, loss
     cards = [world.local_rank] if world.backend == "nccl" else None
-    # No buffer changes while it trains (RoPE's tables are constants), and gradients need no second copy.
+    # Buffers that change while it trains are BatchNorm's running means, which all take from the main process; others
+    # (RoPE's tables) are constants. Gradients need no second copy.
+    changing = any(isinstance(part, nn.modules.batchnorm._NormBase) for part in model.modules())
     shared = nn.parallel.DistributedDataParallel(
-        model, device_ids=cards, broadcast_buffers=False, gradient_as_bucket_view=True
+        model, device_ids=cards, broadcast_buffers=changing, gradient_as_bucket_view=True
     )
     return shared, loss
 

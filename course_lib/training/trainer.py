@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
-from course_lib.device import current_world
+from course_lib.device import current_world, seed_for
 from course_lib.errors import CourseError
 from course_lib.optim import scheduled_lr, set_lr
 from course_lib.tokenizers import Tokenizer
@@ -31,7 +31,7 @@ from course_lib.training.borrowed import Borrowed
 from course_lib.training.keeping import Keeper, kept_by
 from course_lib.training.optimizer import OwnOptimizer, optimizer_for
 from course_lib.training.overflow import Overflows
-from course_lib.training.record import Batches, Loss, Owed, StepRecord, seed_for
+from course_lib.training.record import Batches, Loss, Owed, StepRecord
 from course_lib.training.resuming import Save, split, take_up
 from course_lib.training.scoring import diverged, explain_memory, next_token_loss, validation_loss
 from course_lib.training.setup import adopt, compute_for, wrap
