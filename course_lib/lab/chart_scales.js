@@ -17,6 +17,9 @@ function short(value) {
 const lossText = (loss) => (loss === null || loss === undefined ? "–" : Math.abs(loss) < 1000 ? loss.toFixed(3) : loss.toExponential(0));
 const rateText = (rate) => (rate === null || rate === undefined ? "–" : String(Number(rate.toPrecision(3))));
 
+// The same where there is little room: as 4.9e-4 where it would be longer than that.
+const narrowRate = (rate) => (rateText(rate).length > 7 ? rate.toExponential(1) : rateText(rate));
+
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return power * ROUND.find((factor) => factor * power >= value * 0.999999);
@@ -90,7 +93,8 @@ function smoothed(rows, count) {
 }
 
 // The last validated row up to a place, and how far its loss is above the training loss of the steps around it: one batch
-// says little, and while the loss falls, steps on one side alone would show a gap that is none.
+// says little, and while the loss falls, steps on one side alone would show a gap that is none. So it does in the first
+// twenty steps, where the loss falls the fastest: none is told there.
 function validated(rows, place, where) {
   let index = rows.length - 1;
   while (index >= 0 && (rows[index][VAL] == null || where(rows[index]) > place + 1e-9)) index--;
@@ -101,7 +105,7 @@ function validated(rows, place, where) {
   for (let i = index + 1; i < rows.length && rows[i][STEP] <= row[STEP] + 10; i++) near.push(rows[i][LOSS]);
   const known = near.filter((loss) => loss !== null);
   const train = known.reduce((sum, loss) => sum + loss, 0) / known.length;
-  return { row, gap: known.length ? row[VAL] - train : null };
+  return { row, gap: known.length && row[STEP] >= 20 ? row[VAL] - train : null };
 }
 
 // Where the axis of steps, tokens or seconds ends: with the plan, so that it neither runs along nor jumps at a stop.

@@ -7,7 +7,7 @@ function trackFrame(svg, name, most, words, box, top) {
   const bottom = top + TRACK;
   make(svg, "line", { x1: box.left, x2: box.right, y1: bottom, y2: bottom, stroke: INK, "stroke-opacity": 0.4 });
   make(svg, "line", { x1: box.left, x2: box.right, y1: top, y2: top, stroke: INK, "stroke-opacity": 0.13 });
-  make(svg, "text", { x: box.left - 8, y: top + 8, "text-anchor": "end" }, rateText(most));
+  make(svg, "text", { x: box.left - 8, y: top + 8, "text-anchor": "end" }, narrowRate(most));
   make(svg, "text", { x: box.left - 8, y: bottom + 3, "text-anchor": "end" }, "0");
   const lines = box.gutter ? [name, words] : [`${name} ${words}`];
   const place = box.gutter ? { x: box.right + 20 } : { x: box.right - 2, "text-anchor": "end", ...HALO };
