@@ -119,7 +119,7 @@ def test_start_pause_step_move_the_rate_stop_and_lay_two_runs_over_one_another(l
     # The learning rate moves while it trains, and the chart and the words say so.
     move(page, "max_lr", "ArrowLeft", times=2)
     wait_until(lambda: "settings moved on the way" in chart.status(), "the new rate")
-    wait_until(lambda: "lr 0.005" in chart.frame.locator("g.note").last.text_content(), "its mark")
+    wait_until(lambda: "peak 0.005" in chart.frame.locator("g.note").last.text_content(), "its mark")
     assert "the other settings are for the next run" in readout(page)
     wait_until(lambda: chart.frame.locator(".dot").count() >= 1, "an evaluation")
     page.screenshot(path=tmp_path / "moved.png")
