@@ -37,6 +37,11 @@ def command_for(recipe: Recipe) -> str:
     return " ".join(words)
 
 
+def rate_varies(recipe: Recipe) -> bool:
+    """Whether a schedule moves the learning rate, so that ``max_lr`` is the highest of many."""
+    return recipe.train.schedule != "constant" or recipe.train.warmup_steps > 0
+
+
 def _scored(what: str, forecast: float, measured: float, words: Callable[[float], str]) -> str:
     """A forecast beside what was measured, such as "Time: forecast 40 s, measured 44 s (10% more)"."""
     off = measured / forecast - 1
@@ -79,8 +84,7 @@ class Trial:
     @property
     def rate_varies(self) -> bool:
         """Whether a schedule moves its learning rate, so that ``max_lr`` is the highest of many."""
-        train = self.recipe.train
-        return train.schedule != "constant" or train.warmup_steps > 0
+        return rate_varies(self.recipe)
 
     def score_words(self) -> str:
         """How the forecast and the learner's guess came out, in words; empty while it goes on, and without both."""
