@@ -66,7 +66,7 @@ function lossAxis(svg, view, ends, y, box) {
     make(svg, "text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, written(value));
   }
   const middle = (box.top + box.bottom) / 2;
-  make(svg, "text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, `${Y_NAME}${view.log ? ", log" : ""}`);
+  make(svg, "text", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, `${Y_NAME}${view.log ? ", log" : ""}`);
 }
 
 function xAxis(svg, unit, end, x, box, at) {
@@ -149,7 +149,7 @@ function notes(svg, curve, view, x, box, rows) {
     let row = rows.findIndex(isFree);
     if (row < 0) row = rows.length - 1;
     rows[row].push([left, left + width]);
-    const height = box.top + 14 + 15 * row;
+    const height = box.notes + 15 * row;
     words.setAttribute("x", left);
     words.setAttribute("y", height);
     const line = make(mark, "line", { x1: at, x2: at, y1: box.bottom, y2: height - 9, stroke: curve.color, "stroke-dasharray": "1 3" });

@@ -44,7 +44,7 @@ function render({ model, el }) {
     if (entries.length > 1 || entry?.step != null) entries.forEach((one, i) => chip(entries, one, i, i === index));
     if (hadFocus) chips.children[index]?.focus();
     ticks.textContent = chips.children.length && model.get("chart") ? "At the ticks across the curve:" : "";
-    about.replaceChildren(entry?.about ?? "What the model writes will stand here: before training, after 10 steps, 30, 100, ...");
+    about.replaceChildren(entry?.about ?? "What the model writes will stand here: before training, after 10 steps, 30, 100, ... where the run has time for it, and at its end");
     if (entry?.share) about.append(": ", Object.assign(document.createElement("b"), { textContent: entry.share }));
     if (text.dataset.html !== (entry?.html ?? "")) text.innerHTML = text.dataset.html = entry?.html ?? ""; // Python has escaped what the model wrote
     tallest = Math.max(tallest, text.clientHeight); // a shorter sample does not pull the page up
