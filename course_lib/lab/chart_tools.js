@@ -78,7 +78,7 @@ function guessing(parent, layer, isAsked, set) {
   mark.addEventListener("pointerup", (event) => set(valueAt(event)));
   const place = (value) => {
     mark.style.top = `${value === null ? scale.top + 0.84 * (scale.bottom - scale.top) : Math.min(scale.bottom, Math.max(scale.top, scale.at(value)))}px`;
-    mark.textContent = value === null ? "guess ▸" : `${value.toFixed(2)} ▸`;
+    mark.textContent = value === null ? "guess" : `${value.toFixed(2)} ▸`;
   };
   const show = (value, now, isOpen) => {
     scale = now;
