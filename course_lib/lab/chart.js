@@ -8,6 +8,7 @@ const GUTTER = 154; // at the right, for what the reference lines mean
 function measured(data, curves, view, width) {
   const gutter = width < NARROW ? 0 : GUTTER;
   const box = { left: MARGIN.left, right: width - (gutter || 22), top: MARGIN.top, bottom: MARGIN.top + PLOT, gutter };
+  box.notes = box.top + (gutter ? 14 : 38); // in a narrow chart the words of the highest line stand inside, at the top
   const tops = [box.bottom + MARGIN.between, ...(view.norm ? [box.bottom + 2 * MARGIN.between + TRACK] : [])];
   const base = tops.at(-1) + TRACK;
   const end = endOfX(data, curves, view);

@@ -66,7 +66,7 @@ function lossAxis(svg, view, ends, y, box) {
     make(svg, "text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, written(value));
   }
   const middle = (box.top + box.bottom) / 2;
-  make(svg, "text", { x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})` }, `${Y_NAME}${view.log ? ", log" : ""}`);
+  make(svg, "text", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, `${Y_NAME}${view.log ? ", log" : ""}`);
 }
 
 function xAxis(svg, unit, end, x, box, at) {
@@ -149,7 +149,7 @@ function notes(svg, curve, view, x, box, rows) {
     let row = rows.findIndex(isFree);
     if (row < 0) row = rows.length - 1;
     rows[row].push([left, left + width]);
-    const height = box.top + 14 + 15 * row;
+    const height = box.notes + 15 * row;
     words.setAttribute("x", left);
     words.setAttribute("y", height);
     const line = make(mark, "line", { x1: at, x2: at, y1: box.bottom, y2: height - 9, stroke: curve.color, "stroke-dasharray": "1 3" });
@@ -168,9 +168,16 @@ function guessLine(svg, curve, x, y, view, box, isOver) {
   if (curve.guess == null) return;
   const last = curve.rows.findLast((row) => row[VAL] != null);
   const isEarly = last && curve.max_steps > last[STEP] + 1;
-  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}${isEarly ? ` at step ${last[STEP] + 1}` : ""}` : "";
+  const came = isOver && last ? `, came ${last[VAL].toFixed(2)}` : "";
+  const guessed = `guessed ${curve.guess.toFixed(2)}${came}`;
+  const [of, when] = [`${curve.label || "the run"}: `, came && isEarly ? ` at step ${last[STEP] + 1}` : ""];
   const at = y(curve.guess);
   make(svg, "line", { class: "guessed", x1: box.left, x2: box.right, y1: at, y2: at, stroke: curve.color, "stroke-width": 1.5, "stroke-dasharray": "2 4" });
   if (came) make(svg, "path", { class: "guess-off", d: `M${x(AFTER[view.x](last))} ${at}V${y(last[VAL])}`, stroke: curve.color, "stroke-width": 2, fill: "none" });
-  make(svg, "text", { class: "guess-words", x: box.right - 12, y: at - 5, "text-anchor": "end", ...HALO }, `${curve.label || "the run"}: guessed ${curve.guess.toFixed(2)}${came}`);
+  const words = make(svg, "text", { class: "guess-words", x: box.right - 12, y: at - 5, "text-anchor": "end", ...HALO });
+  // As many words as have room: at the left stands the mark of the next guess.
+  for (const text of [of + guessed + when, guessed + when, guessed]) {
+    words.textContent = text;
+    if (words.getComputedTextLength() < box.right - box.left - 30) break;
+  }
 }

@@ -1,6 +1,7 @@
 // The numbers under a chart, a row for each run: those of the moment that is pointed at, or else the newest.
 
 const CELL = "padding: 1px 0.7em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
+const DRAWN_AS = { training: " (line)", validation: " (marks)" };
 const GAP_MEANS = "validation loss − mean training loss of the 10 steps before it and the 10 after it";
 
 // What a run's row says at a place on the axis; null is the newest.
@@ -28,13 +29,16 @@ function columns(view) {
   return view.norm ? [...list, ["norm", (n) => rateText(n.row[NORM]), "the gradient's norm before clipping"]] : list;
 }
 
-function momentWords(curve, place, view) {
+// Runs may read other numbers of tokens, in other times: of several, the words say whose these are.
+function momentWords(curves, place, view) {
+  const curve = curves.at(-1);
+  const of = curves.length > 1 && curve.label ? ` of ${curve.label}` : "";
   const last = curve?.rows.at(-1);
   if (!last) return "No step taken yet";
   const row = place === null ? last : rowAt(curve.rows, place, BEFORE[view.x]);
   const done = place === null || view.x !== "steps" ? row[STEP] + (place === null ? 1 : 0) : Math.round(place);
   const tokens = (place === null ? row[TOKENS] : BEFORE.tokens(row)).toLocaleString("en-US", { maximumFractionDigits: 0 });
-  return `${place === null ? "Newest: step" : "Step"} ${done}, ${tokens} tokens, ${row[SECONDS].toFixed(1)} s`;
+  return `${place === null ? "Newest: step" : "Step"} ${done}${of}, ${tokens} tokens, ${row[SECONDS].toFixed(1)} s`;
 }
 
 // Makes the table; `show(curves, place, view)` fills it. What stands there is changed in place, so that nothing jumps.
@@ -49,7 +53,7 @@ function numbersTable(parent) {
     const head = add(add(table, "thead"), "tr", "background: none; border: 0;");
     add(add(head, "th", `${CELL} text-align: left;`), "span", HIDDEN, "run").parentElement.scope = "col";
     for (const [name, , meaning] of columns(view)) {
-      const cell = add(head, "th", `${CELL} opacity: 0.8;`, name);
+      const cell = add(head, "th", `${CELL} opacity: 0.8;`, view.narrow ? name : name + (DRAWN_AS[name.split(",")[0]] ?? ""));
       cell.scope = "col";
       if (meaning) cell.title = meaning;
     }
@@ -68,7 +72,7 @@ function numbersTable(parent) {
     const signature = JSON.stringify([curves.map(({ label, color, dash }) => [label, color, dash]), view.smooth, view.norm, view.narrow]);
     if (signature !== built) build(curves, view);
     built = signature;
-    about.textContent = momentWords(curves.at(-1), place, view);
+    about.textContent = momentWords(curves, place, view);
     table.style.visibility = curves.length ? "visible" : "hidden";
     curves.forEach((curve, i) => {
       const numbers = numbersAt(curve, place, view);

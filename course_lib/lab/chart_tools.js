@@ -57,7 +57,7 @@ function guessing(parent, layer, isAsked, set) {
   const about = add(line, "span", "opacity: 0.8;");
   keepKeys(field);
   field.addEventListener("change", () => set(field.value === "" || !(Number(field.value) >= 0) ? null : Number(field.value)));
-  const mark = named(layer, "div", "course-lab-guess-mark", `position: absolute; left: 14px; box-sizing: border-box; height: 20px; margin-top: -10px; padding: 0 3px; text-align: right; cursor: ns-resize; touch-action: none; user-select: none; font: 11px/18px sans-serif; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; white-space: nowrap;`);
+  const mark = named(layer, "div", "course-lab-guess-mark", `position: absolute; left: 16px; box-sizing: border-box; height: 20px; margin-top: -10px; padding: 0 3px; text-align: right; cursor: ns-resize; touch-action: none; user-select: none; font: 11px/18px sans-serif; color: ${INK}; background: ${PAPER}; border: 1px solid #808080; border-radius: 3px; white-space: nowrap;`);
   mark.setAttribute("aria-hidden", "true"); // the number is for the keyboard
   mark.title = "drag it to where you think the validation loss will end";
   let scale = null;
@@ -78,13 +78,13 @@ function guessing(parent, layer, isAsked, set) {
   mark.addEventListener("pointerup", (event) => set(valueAt(event)));
   const place = (value) => {
     mark.style.top = `${value === null ? scale.top + 0.84 * (scale.bottom - scale.top) : Math.min(scale.bottom, Math.max(scale.top, scale.at(value)))}px`;
-    mark.textContent = value === null ? "guess ▸" : `${value.toFixed(2)} ▸`;
+    mark.textContent = value === null ? "guess" : `${value.toFixed(2)} ▸`;
   };
   const show = (value, now, isOpen) => {
     scale = now;
     field.disabled = !isOpen;
     mark.style.display = isOpen && isAsked ? "" : "none";
-    mark.style.width = `${now.left - 14}px`;
+    mark.style.width = `${now.left - 16}px`;
     if (document.activeElement !== field || !isOpen) field.value = value ?? "";
     about.textContent = isOpen ? " nats (or drag the mark); noted at Start" : " nats; the run at hand keeps the guess noted at Start";
     place(value);

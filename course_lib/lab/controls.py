@@ -7,6 +7,7 @@ import ipywidgets
 
 from course_lib.errors import CourseError
 from course_lib.lab.fold import fold
+from course_lib.lab.run import rate_varies
 from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES, Choice, ValueSlider
 
@@ -73,8 +74,9 @@ class Controls:
         for name in (*names, *folded):
             values = offered(recipe, name, choices[name].values, (largest or {}).get(name))
             self.sliders[name] = _slider(name, choices[name], values, settings[name])
-        varies = any(settings[name] != value for name, value in CONSTANT.items())
-        self.constant = _box() if "max_lr" in names and varies else None
+        self.constant = _box() if "max_lr" in names and rate_varies(recipe) else None
+        self.heard_by: Recipe | None = None
+        """The run that goes on and hears the slider of the rate, which then is called what it is to that run."""
         self.seed = _seed(settings["seed"])
         self.reset = ipywidgets.Button(description="Reset", icon="undo", tooltip="All settings as the recipe says")
         self.reset.add_class("course-lab-reset")
@@ -84,7 +86,6 @@ class Controls:
         self.sliders_widget.add_class("course-lab-controls")
         self.widget = ipywidgets.VBox([self.sliders_widget, self.readout])
         self._listen()
-        self._name_the_rate()
         self.refresh()
 
     def _rows(self, names: tuple[str, ...], folded: tuple[str, ...]) -> list[ipywidgets.Widget]:
@@ -102,7 +103,7 @@ class Controls:
             slider.observe(lambda change, name=name: self._hear(name, change["new"]), names="value")
         self.seed.observe(lambda change: self._hear("seed", change["new"]), names="value")
         if self.constant is not None:
-            self.constant.observe(lambda change: self._choose_schedule(), names="value")
+            self.constant.observe(lambda change: self._hear("constant", change["new"]), names="value")
         self.reset.on_click(lambda button: self.back())
 
     @property
@@ -122,18 +123,14 @@ class Controls:
             slider.value = settings[name]
 
     def refresh(self) -> None:
-        """Write anew what stands under the sliders."""
-        self.readout.value = self._describe(self.recipe)
-
-    def _choose_schedule(self) -> None:
+        """Write anew what stands under the sliders, and what the slider of the rate is called."""
         self._name_the_rate()
-        self._hear("schedule", self.values.get("schedule", self._start.train.schedule))
+        self.readout.value = self._describe(self.recipe)
 
     def _name_the_rate(self) -> None:
         """A slider that moves the highest of many rates says so."""
         if "max_lr" in self.sliders:
-            varies = self.constant is not None and not self.constant.value
-            choice = self._choices["max_lr"] if varies else CONSTANT_LABEL
+            choice = self._choices["max_lr"] if rate_varies(self.heard_by or self.recipe) else CONSTANT_LABEL
             self.sliders["max_lr"].description, self.sliders["max_lr"].meaning = choice.label, choice.meaning
 
     def _hear(self, name: str, value: Any) -> None:

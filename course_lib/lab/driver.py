@@ -105,8 +105,8 @@ class Driver:
         self._words.put(lambda: self._allow(float("inf")))
 
     def step(self, steps: int = 1) -> None:
-        """Take so many steps, then pause."""
-        self._words.put(lambda: self._allow(steps))
+        """Take so many steps, then pause; those asked for before and not yet taken are taken too."""
+        self._words.put(lambda: self._allow(steps + (self._steps_allowed if self._steps_allowed < math.inf else 0)))
 
     def stop(self) -> None:
         """End the run: a step or an evaluation that has begun is given up as soon as its batch is done."""

@@ -16,6 +16,9 @@ from course_lib.models import build_model
 from course_lib.recipes import Recipe
 from course_lib.training import Trainer
 
+FEW_BYTES = 16e6
+"""So much the system takes or leaves in any run: of a model that needs less, what it takes tells nothing."""
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -140,12 +143,13 @@ class Forecaster:
     def learn(self, recipe: Recipe, steps: int, seconds: float, memory: float | None = None) -> None:
         """Take to heart that ``steps`` of a run took ``seconds``; a handful of steps teaches nothing.
 
-        Of ``memory`` (bytes) it learns only upward: what the system keeps of one run, the next one gets unseen.
+        Of ``memory`` (bytes) it learns only upward: what the system keeps of one run, the next one gets unseen. And
+        only of a run that needs more than `FEW_BYTES`, or a large model would be refused for what a tiny one took.
         """
         if steps < 10:
             return
         self._correction *= seconds / self.seconds(recipe.replace(max_steps=steps))
-        if memory is not None:
+        if memory is not None and memory_for(recipe, self._vocab_size) >= FEW_BYTES:
             self._memory_correction *= max(1.0, memory / self.memory(recipe))
 
 

@@ -292,6 +292,8 @@ class Lab:
 
     def _refresh(self) -> None:
         """A run begins or is over: the words under the sliders change, and the buttons."""
+        hears = self.session if self.is_training and not self._in_cell else None
+        self.controls.heard_by = hears.recipe if hears else None
         self.controls.refresh()
         self.redraw()
 

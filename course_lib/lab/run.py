@@ -9,7 +9,7 @@ from torch import nn
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
-from course_lib.lab.forecast import Forecast, in_bytes, in_seconds
+from course_lib.lab.forecast import FEW_BYTES, Forecast, in_bytes, in_seconds
 from course_lib.lab.sample import Sample
 from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
@@ -37,10 +37,22 @@ def command_for(recipe: Recipe) -> str:
     return " ".join(words)
 
 
-def _scored(what: str, forecast: float, measured: float, words: Callable[[float], str]) -> str:
-    """A forecast beside what was measured, such as "Time: forecast 40 s, measured 44 s (10% more)"."""
+def rate_varies(recipe: Recipe) -> bool:
+    """Whether a schedule moves the learning rate, so that ``max_lr`` is the highest of many."""
+    return recipe.train.schedule != "constant" or recipe.train.warmup_steps > 0
+
+
+def _scored(
+    what: str, forecast: float, measured: float, words: Callable[[float], str], few: float = 0.0
+) -> str:  # fmt: skip
+    """A forecast beside what was measured, such as "Time: forecast 40 s, measured 44 s (10% more)".
+
+    Args:
+        few: where both are less, the share by which they differ would say nothing.
+    """
     off = measured / forecast - 1
     how = "as forecast" if abs(off) < 0.005 else f"{abs(off):.0%} {'more' if off > 0 else 'less'}"
+    how = "too little to compare" if max(forecast, measured) < few else how
     return f"{what}: forecast {words(forecast)}, measured {words(measured)} ({how})"
 
 
@@ -79,8 +91,7 @@ class Trial:
     @property
     def rate_varies(self) -> bool:
         """Whether a schedule moves its learning rate, so that ``max_lr`` is the highest of many."""
-        train = self.recipe.train
-        return train.schedule != "constant" or train.warmup_steps > 0
+        return rate_varies(self.recipe)
 
     def score_words(self) -> str:
         """How the forecast and the learner's guess came out, in words; empty while it goes on, and without both."""
@@ -91,7 +102,7 @@ class Trial:
             steps = "" if self.is_complete else f" for {len(self.records):,} steps"
             parts.append(_scored(f"Time{steps}", self.forecast.seconds * share, self.records[-1].seconds, in_seconds))
             if self.memory is not None:
-                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes))
+                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes, FEW_BYTES))
         if self.guess is not None and self.val_loss is not None:
             ended = "it ended at" if self.is_complete else "it was stopped at"
             parts.append(f"Validation loss: you guessed {rounded(self.guess)}, {ended} {rounded(self.val_loss)}")

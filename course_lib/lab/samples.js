@@ -6,7 +6,9 @@ function render({ model, el }) {
   const frame = named(el, "div", "course-lab-sample", `color: ${INK}; width: 100%;`);
   add(frame, "style", "", model.get("css"));
   const about = named(frame, "div", "course-lab-heading", "min-height: 1.5em;");
-  const chips = named(frame, "div", "course-lab-samples", "display: flex; flex-wrap: wrap; gap: 4px; padding: 4px 0; min-height: 24px;");
+  const row = add(frame, "div", "display: flex; align-items: baseline; gap: 6px; padding: 4px 0; min-height: 24px;");
+  const ticks = add(row, "span", "font: 12px/1.6 sans-serif; opacity: 0.8; flex: none;");
+  const chips = named(row, "div", "course-lab-samples", "display: flex; flex-wrap: wrap; gap: 4px;");
   chips.setAttribute("role", "radiogroup");
   chips.setAttribute("aria-label", "which sample, by the steps behind it");
   const text = named(frame, "div", "course-lab-text", "");
@@ -41,7 +43,8 @@ function render({ model, el }) {
     chips.replaceChildren();
     if (entries.length > 1 || entry?.step != null) entries.forEach((one, i) => chip(entries, one, i, i === index));
     if (hadFocus) chips.children[index]?.focus();
-    about.replaceChildren(entry?.about ?? "What the model writes will stand here: before training, after 10 steps, 30, 100, ...");
+    ticks.textContent = chips.children.length && model.get("chart") ? "At the ticks across the curve:" : "";
+    about.replaceChildren(entry?.about ?? "What the model writes will stand here: before training, after 10 steps, 30, 100, ... where the run has time for it, and at its end");
     if (entry?.share) about.append(": ", Object.assign(document.createElement("b"), { textContent: entry.share }));
     if (text.dataset.html !== (entry?.html ?? "")) text.innerHTML = text.dataset.html = entry?.html ?? ""; // Python has escaped what the model wrote
     tallest = Math.max(tallest, text.clientHeight); // a shorter sample does not pull the page up

@@ -41,6 +41,16 @@ function row(model, data) {
 function render({ model, el }) {
   const frame = element(el, "div", { className: "course-lab-tray-frame" });
   frame.style.cssText = `font: 13px sans-serif; color: ${INK};`;
+  // It is what one looks for, and stands last.
+  const showNewest = () => {
+    const list = frame.querySelector("ul");
+    if (list) list.scrollTop = list.scrollHeight;
+  };
+  let width = 0;
+  const resized = () => {
+    if (width !== frame.clientWidth) showNewest();
+    width = frame.clientWidth;
+  };
   const redraw = () => {
     frame.replaceChildren();
     const rows = model.get("rows");
@@ -48,16 +58,17 @@ function render({ model, el }) {
       element(frame, "div", {}, "Finished runs will lie here, to be laid over one another.").style.opacity = "0.75";
       return;
     }
-    element(frame, "div", {}, "Finished runs (check a run to see its curve)").style.opacity = "0.75";
+    element(frame, "div", {}, `Finished runs: ${rows.length} (check a run to see its curve)`).style.opacity = "0.75";
     const list = element(frame, "ul", {});
-    list.style.cssText = "list-style: none; margin: 0; padding: 0; max-height: 14em; overflow-y: auto;";
+    list.style.cssText = "list-style: none; margin: 0; padding: 0; max-height: 34em; overflow-y: auto;";
     for (const data of rows) list.appendChild(row(model, data));
+    showNewest();
   };
   // A box that was checked by hand keeps its place and the focus: only its sign follows.
   const check = () => {
     for (const box of frame.querySelectorAll("input")) box.checked = model.get("checked").includes(Number(box.value));
   };
-  return follow(model, { rows: redraw, checked: check });
+  return follow(model, { rows: redraw, checked: check }, frame, resized);
 }
 
 export default { render };

@@ -119,7 +119,7 @@ def test_start_pause_step_move_the_rate_stop_and_lay_two_runs_over_one_another(l
     # The learning rate moves while it trains, and the chart and the words say so.
     move(page, "max_lr", "ArrowLeft", times=2)
     wait_until(lambda: "settings moved on the way" in chart.status(), "the new rate")
-    wait_until(lambda: "lr 0.005" in chart.frame.locator("g.note").last.text_content(), "its mark")
+    wait_until(lambda: "peak 0.005" in chart.frame.locator("g.note").last.text_content(), "its mark")
     assert "the other settings are for the next run" in readout(page)
     wait_until(lambda: chart.frame.locator(".dot").count() >= 1, "an evaluation")
     page.screenshot(path=tmp_path / "moved.png")
@@ -129,7 +129,7 @@ def test_start_pause_step_move_the_rate_stop_and_lay_two_runs_over_one_another(l
     assert wait_until(lambda: chart.state() == "stopped", "the stop") < 1
     rows = page.locator(".course-lab-tray-frame li")
     wait_until(lambda: rows.count() == 1, "the tray")
-    assert "learning rate to 0.005 before step" in rows.first.inner_text()
+    assert "then peak learning rate from 0.02 to 0.005 b" in rows.first.inner_text()
     assert page.locator("button.course-lab-start").is_enabled()
     assert page.locator("button.course-lab-stop").is_disabled()
 

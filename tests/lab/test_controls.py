@@ -100,6 +100,22 @@ def test_a_slider_of_a_peak_is_called_so_and_a_constant_rate_is_constant():
     assert Controls(SMALL, lambda recipe: "").constant is None, "there it is constant already"
 
 
+def test_while_a_run_hears_the_slider_it_is_called_what_it_is_to_that_run():
+    """The box is for the next run: the slider goes on to move the peak of the one that has a schedule."""
+    varied = SMALL.replace(schedule="trapezoid", warmup_steps=2)
+    constant = varied.replace(schedule="constant", warmup_steps=0)
+    for going, name in ((varied, "peak learning rate"), (constant, "learning rate")):
+        controls = Controls(varied, lambda recipe: "")
+        controls.heard_by = going
+        controls.refresh()
+        for is_constant in (True, False):
+            controls.constant.value = is_constant
+            assert controls.sliders["max_lr"].description == name
+        controls.heard_by = None
+        controls.refresh()
+        assert controls.sliders["max_lr"].description == "peak learning rate"
+
+
 def test_a_slider_says_its_value_and_takes_none_that_it_does_not_offer():
     slider, told = ValueSlider([("0, greedy", 0.0), ("0.5", 0.5)], 0.5, "temperature"), []
     slider.observe(lambda change: told.append(change["new"]), names="value")

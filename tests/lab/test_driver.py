@@ -93,6 +93,22 @@ def test_a_pause_comes_between_two_steps_and_changes_nothing(project):
     assert [r.val_loss for r in records] == [r.val_loss for r in build_trainer(SMALL)]
 
 
+def test_steps_asked_for_at_once_are_all_taken(project):
+    """Two presses of a button, before the first was heard and while the run pauses, are two steps."""
+    records: list = []
+    driver, watcher = driver_with_watcher(records)
+    driver.step()
+    driver.step(2)
+    thread = start(driver, build_trainer(SMALL))
+    watcher.wait_for("paused")
+    assert len(records) == 3
+    driver._words.put(lambda: [driver.step(), driver.step()])  # both are there before either is heard
+    watcher.wait_for("paused", times=2)
+    assert len(records) == 5
+    driver.stop()
+    thread.join(PATIENCE)
+
+
 def test_pause_stops_the_stepping_of_a_run_that_goes_on(project):
     """The step at which word comes is the last one: the third step itself leaves word."""
     records: list = []

@@ -174,6 +174,8 @@ def test_forecast_and_guess_are_scored(project):
         "Time: forecast 40 s, measured 44 s (10% more). Memory: forecast 30 MB, measured 33 MB (10% more). "
         "Validation loss: you guessed 1.20, it ended at 1.50."
     )
+    tiny = trial(44.0, forecast=Forecast(44.0, 1.2e6, 1, 1), memory=10e6)
+    assert "Memory: forecast 1 MB, measured 10 MB (too little to compare)" in tiny.score_words(), "not 733% more"
 
 
 def test_what_was_not_forecast_guessed_or_measured_is_not_scored(project):

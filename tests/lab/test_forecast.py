@@ -82,18 +82,29 @@ def test_a_run_that_was_measured_corrects_the_next_forecast():
 
 
 def test_the_memory_that_the_system_really_took_corrects_the_next_forecast(monkeypatch):
+    large = USUAL.replace(n_embd=256, batch_size=64)
+    monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: SPEED)
+    forecaster = Forecaster(large, V, 10_000)
+    at_first = forecaster.memory(large)
+    assert at_first == memory_for(large, V)
+    forecaster.learn(large, 3, 1.0, 5 * at_first)
+    assert forecaster.memory(large) == at_first, "three steps teach nothing"
+    forecaster.learn(large, 20, 1.0, 1.5 * at_first)
+    assert forecaster.memory(large) == pytest.approx(1.5 * at_first)
+    forecaster.learn(large, 20, 1.0, 0.2 * at_first)
+    forecaster.learn(large, 20, 1.0, None)
+    assert forecaster.memory(large) == pytest.approx(1.5 * at_first), "memory of a run before was free again"
+    assert forecaster.memory(large.replace(n_layer=8)) == pytest.approx(1.5 * memory_for(large.replace(n_layer=8), V))
+
+
+@pytest.mark.parametrize("taken", [1e6, 10e6, 60e6])
+def test_what_the_system_took_for_a_tiny_model_is_not_held_against_a_large_one(monkeypatch, taken):
+    """A few megabytes are ten times what it needs; a model of a gigabyte would be refused for want of ten."""
     monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: SPEED)
     forecaster = Forecaster(USUAL, V, 10_000)
-    at_first = forecaster.memory(USUAL)
-    assert at_first == memory_for(USUAL, V)
-    forecaster.learn(USUAL, 3, 1.0, 5 * at_first)
-    assert forecaster.memory(USUAL) == at_first, "three steps teach nothing"
-    forecaster.learn(USUAL, 20, 1.0, 1.5 * at_first)
-    assert forecaster.memory(USUAL) == pytest.approx(1.5 * at_first)
-    forecaster.learn(USUAL, 20, 1.0, 0.2 * at_first)
-    forecaster.learn(USUAL, 20, 1.0, None)
-    assert forecaster.memory(USUAL) == pytest.approx(1.5 * at_first), "memory of a run before was free again"
-    assert forecaster.memory(USUAL.replace(n_layer=8)) == pytest.approx(1.5 * memory_for(USUAL.replace(n_layer=8), V))
+    forecaster.learn(USUAL.replace(n_embd=32, n_layer=1, batch_size=4), 60, 1.0, taken)
+    large = USUAL.replace(n_layer=8, n_embd=512)
+    assert forecaster.memory(large) == memory_for(large, V)
 
 
 @pytest.mark.parametrize(
