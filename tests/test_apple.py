@@ -148,10 +148,7 @@ def test_the_lab_looks_at_a_model_there(apple: Memory) -> None:
     model.to("mps")
     assert all(map(torch.equal, look(model, idx), wanted))
     assert Sampler({"a": model}, TOKENIZER, "abc").draw(12) == drawn
-    writer = SampleWriter(model, TOKENIZER, "a", length=5)
-    writer.begin(0)
-    writer.finish(0, lambda: False)
-    assert len(writer.text) == 6
+    assert len(SampleWriter(model, TOKENIZER, "a").write(0, 5).text) == 6
 
 
 def test_tables_and_comparisons_know_devices_without_float64(apple: Memory) -> None:
