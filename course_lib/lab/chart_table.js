@@ -53,7 +53,7 @@ function numbersTable(parent) {
     const head = add(add(table, "thead"), "tr", "background: none; border: 0;");
     add(add(head, "th", `${CELL} text-align: left;`), "span", HIDDEN, "run").parentElement.scope = "col";
     for (const [name, , meaning] of columns(view)) {
-      const cell = add(head, "th", `${CELL} opacity: 0.8;`, view.narrow ? name : name + (DRAWN_AS[name.split(",")[0]] ?? ""));
+      const cell = add(head, "th", `${CELL} opacity: 0.8; white-space: normal; vertical-align: bottom;`, view.narrow ? name : name + (DRAWN_AS[name.split(",")[0]] ?? ""));
       cell.scope = "col";
       if (meaning) cell.title = meaning;
     }
