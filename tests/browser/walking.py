@@ -70,9 +70,10 @@ class Walk:
             time.sleep(0.05)
             seen = self.page.evaluate(SEEN)
         shown = self.page.locator(ERROR).all_inner_texts()
-        assert [text for text in shown if not re.match(r"\s*CourseError: [^\n]*\s*$", text)] == []
+        odd = [text for text in shown if not re.match(r"\s*CourseError: [^\n]*\s*$", text)]
+        assert odd == [], odd
         ours = [text for text in self._told if re.search("course-lab|anywidget|TypeError|ReferenceError", text)]
-        assert self.complaints + ours == []
+        assert self.complaints + ours == [], self.complaints + ours
         return seen
 
     def ask(self) -> None:
