@@ -8,7 +8,7 @@ from walking import CELLS, Walk
 
 pytestmark = pytest.mark.browser
 
-SECONDS = float(os.environ.get("COURSE_WALK_SECONDS", "0"))
+SECONDS = float(os.environ.get("COURSE_WALK_SECONDS") or 0)
 """How long each walk is: 60 for a look, 600 for a campaign. What it meets depends on the clock and on the seed."""
 SEEDS = [int(seed) for seed in os.environ.get("COURSE_WALK_SEEDS", "1").split(",")]
 
