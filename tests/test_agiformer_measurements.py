@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -284,6 +285,26 @@ def test_each_model_has_the_rate_that_is_best_for_it(recipe: Recipe) -> None:
     plain = peers.peers(recipe)[2]
     judged = peers.judged_by(recipe)
     assert gpts[0]["tried"][0]["bits_per_byte"] == peers._run(plain, plain.tried[0], 0, judged)[0], "of seed 0"
+
+
+@pytest.mark.usefixtures("few_rates")
+def test_one_that_was_cut_off_goes_on_with_the_run_it_was_in(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, train, made = peers.measure_peers(recipe, 1, "whole")[1], peers._run, []
+
+    def cut_off(*args: Any) -> Any:
+        made.append(args)
+        if len(made) == 8:
+            raise KeyboardInterrupt
+        return train(*args)
+
+    monkeypatch.setattr(peers, "_run", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        peers.measure_peers(recipe, 1, "cut")
+    details = peers.measure_peers(recipe, 1, "cut")[1]
+    assert len(made) == 4 + 4 * 2 + 6 + 1, "each run once, and the one that was cut off twice"
+    for one, other in zip(details["peers"], whole["peers"], strict=True):
+        assert one | {"seconds": []} == other | {"seconds": []}
+    assert details["rows"] == whole["rows"]
 
 
 def test_gpts_are_trained_as_the_course_trains_gpts(recipe: Recipe) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from course_lib.data.datasets import find_corpus
-from course_lib.device import processor
 from course_lib.measurements.names import Measured
 from course_lib.measurements.partial import Partial
 from course_lib.progress import progress_bar
@@ -50,8 +49,7 @@ def measure_grid(recipe: Recipe, n_seeds: int, grid: Grid = GRID, name: str = "l
     in_row = [point for point in points if point[:2] == (own["block_size"], own["dropout"])]
     wanted = [(point, 1) for point in points] + [(point, seed) for seed in seeds[1:] for point in in_row]
     every = max(1, math.ceil(recipe.train.max_steps / (MOST_POINTS - 1)))
-    made_for = {"settings": recipe.settings, "grid": dict(grid), "torch": torch.__version__, "on": processor()}
-    partial = Partial(name, made_for | {"threads": torch.get_num_threads(), "every": every})
+    partial = Partial(name, {"settings": recipe.settings, "grid": dict(grid), "every": every})
     trials = []
     with progress_bar(total=len(wanted), unit="run") as bar:
         for point, seed in wanted:

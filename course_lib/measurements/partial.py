@@ -6,23 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from course_lib.device import processor
 from course_lib.paths import data_dir
 
 
 class Partial:
     """Results by key, each written as soon as it is there: ``data/partial/<name>.jsonl``.
 
-    A file that was made for something else (other settings, another machine, another torch) is begun anew; a last line
-    that was cut off is dropped. `forget` removes it when the whole is kept.
+    A file that was made for something else (other settings, another processor, another torch, other threads) is begun
+    anew; a last line that was cut off is dropped. `forget` removes it when the whole is kept.
 
     Args:
         name: of the recording.
-        made_for: what all its results have in common; JSON.
+        made_for: what all its results have in common besides machine and torch; JSON.
     """
 
     def __init__(self, name: str, made_for: dict[str, Any]) -> None:
         self.path = path_of(name)
-        self._made_for = json.loads(json.dumps(made_for))  # tuples are lists in a file
+        here = {"torch": torch.__version__, "on": processor(), "threads": torch.get_num_threads()}
+        self._made_for = json.loads(json.dumps(here | made_for))  # tuples are lists in a file
         self._results = self._read()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = [{"key": key, "result": result} for key, result in self._results.items()]

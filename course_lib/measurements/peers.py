@@ -1,8 +1,9 @@
 """AGIFORMER beside GPTs of bytes and of byte pairs, at equal compute and with as many weights: bits per byte."""
 
+import functools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from course_lib.data.prepared import open_tokens
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured
+from course_lib.measurements.partial import Partial
 from course_lib.measurements.runs import Rows, rows_of, run_flops, steps_for, surprises
 from course_lib.models import build_model
 from course_lib.progress import progress_bar
@@ -36,6 +38,10 @@ WITHIN = 0.03
 """How far the weights of a GPT that has as many may be from the AGIFORMER's."""
 
 
+Kept = dict[str, Any]
+"""What is kept of a run, see `_run_once`."""
+
+
 @dataclass
 class Peer:
     """A model that is compared: the recipe of its runs, the settings it is tried with, and what is known of it."""
@@ -54,7 +60,7 @@ class Judged:
     n_bytes: int
 
 
-def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
+def measure_peers(recipe: Recipe, n_seeds: int, name: str = "agiformer_peers") -> Measured:
     """The recipe's AGIFORMER beside itself without thinking, at equal compute, and beside four GPTs.
 
     These are of bytes and of byte pairs, each at equal compute and of equal size.
@@ -68,43 +74,58 @@ def measure_peers(recipe: Recipe, n_seeds: int) -> Measured:
     (settings), for each seed ``bits_per_byte`` and ``seconds``, and ``mean_bits_per_byte``. A loss that is not finite
     ends a run; its score stands as None. ``val_loss`` (nats per byte), ``rows`` and the seconds of the record are the
     AGIFORMER's.
+
+    It can be cut off: runs that are over lie in ``data/partial``, and are not made again; see `Partial`.
     """
     judged = judged_by(recipe)
+    run = functools.partial(_run_once, Partial(name, {"settings": recipe.settings}), judged)
     models = peers(recipe)
     details: dict[str, Any] = {"recipe": recipe.name, "settings": recipe.settings, "judged": judged.n_bytes}
     details |= {"seeds": list(range(1, n_seeds + 1)), "val_loss": [], "rows": []}
     with progress_bar(total=sum(len(peer.tried) + n_seeds for peer in models), unit="run") as bar:
         for peer in models:
             bar.set_description(f"{peer.found['name']}: learning rates")
-            _choose(peer, judged, bar, models[0])
+            _choose(peer, run, bar, models[0])
         for seed in details["seeds"]:  # in turn, so that a machine that slows down slows all of them
             for peer in models:
                 bar.set_description(f"seed {seed} of {n_seeds}: {peer.found['name']}")
-                bits, rows = _run(peer, peer.found["best"], seed, judged)
+                kept = run(peer, peer.found["best"], seed)
                 bar.update()
-                peer.found["bits_per_byte"].append(bits)
-                peer.found["seconds"].append(rows[-1]["seconds"] if rows else 0.0)
+                peer.found["bits_per_byte"].append(kept["bits_per_byte"])
+                peer.found["seconds"].append(kept["seconds"])
                 if peer is models[0]:
-                    nats = None if bits is None else round(bits * math.log(2), 4)
-                    details["val_loss"].append(nats)
-                    details["rows"].append(kept_rows([*rows[:-1], rows[-1] | {"val_loss": nats}] if rows else []))
+                    details["val_loss"].append(kept["val_loss"])
+                    details["rows"].append(kept["rows"])
     for peer in models:
         scores = [score for score in peer.found["bits_per_byte"] if score is not None]
         peer.found["mean_bits_per_byte"] = round(statistics.fmean(scores), 4) if scores else None
     return models[0].found["seconds"], details | {"peers": [peer.found for peer in models]}
 
 
-def _choose(peer: Peer, judged: Judged, bar: Any, first: Peer) -> None:
+def _choose(peer: Peer, run: Callable[..., Kept], bar: Any, first: Peer) -> None:
     """Try a model's settings from seed 0 and keep the best; without any of its own, those of the first model."""
     if not peer.tried:
         peer.found["best"] = first.found["best"]
         return
     for settings in peer.tried:
-        bits, _ = _run(peer, settings, 0, judged)
+        bits = run(peer, settings, 0)["bits_per_byte"]
         bar.update()
         peer.found["tried"].append(settings | {"bits_per_byte": bits})
     scores = [math.inf if tried["bits_per_byte"] is None else tried["bits_per_byte"] for tried in peer.found["tried"]]
     peer.found["best"] = peer.tried[scores.index(min(scores))]
+
+
+def _run_once(partial: Partial, judged: Judged, peer: Peer, settings: dict[str, Any], seed: int) -> Kept:
+    """What is kept of a run: ``bits_per_byte``, ``val_loss``, ``seconds`` and ``rows``; made where it is not there."""
+
+    def make() -> Kept:
+        bits, rows = _run(peer, settings, seed, judged)
+        nats = None if bits is None else round(bits * math.log(2), 4)
+        kept = kept_rows([*rows[:-1], rows[-1] | {"val_loss": nats}] if rows else [])
+        seconds = rows[-1]["seconds"] if rows else 0.0
+        return {"bits_per_byte": bits, "val_loss": nats, "seconds": seconds, "rows": kept}
+
+    return partial.get(f"{peer.found['name']} {settings} {seed}", make)
 
 
 def judged_by(recipe: Recipe) -> Judged:
