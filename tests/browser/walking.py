@@ -69,7 +69,10 @@ class Walk:
             assert time.monotonic() < end, faults
             time.sleep(0.05)
             seen = self.page.evaluate(SEEN)
-        shown = self.page.locator(ERROR).all_inner_texts()
+        shown = self.page.locator(ERROR).all_text_contents()  # JupyterLab hides what is out of sight: no inner text
+        while "" in shown:  # it puts an output up, and writes its text a moment later
+            assert time.monotonic() < end, "an output of the kind error has no text"
+            shown = self.page.locator(ERROR).all_text_contents()
         odd = [text for text in shown if not re.match(r"\s*CourseError: [^\n]*\s*$", text)]
         assert odd == [], odd
         ours = [text for text in self._told if re.search("course-lab|anywidget|TypeError|ReferenceError", text)]
