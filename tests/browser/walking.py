@@ -125,6 +125,17 @@ class Walk:
         found = [node for node in self._lab(selector).all() if node.is_visible() and node.is_enabled()]
         return self.random.choice(found) if found else None
 
+    def _box(self, selector: str) -> dict | None:
+        """Where it is on the screen; None where it is not there, or is drawn anew at this moment."""
+        node = self._lab(selector)
+        if not node.is_visible():
+            return None
+        try:
+            node.scroll_into_view_if_needed(timeout=2000)
+        except Error:
+            return None
+        return node.bounding_box()
+
     def _click(self, node) -> None:
         """A click that may come too late: the thing is gone or turned off meanwhile."""
         try:
@@ -155,10 +166,10 @@ class Walk:
 
     def drag_slider(self) -> None:
         name = self.random.choice(["max_lr", "dropout", "block_size"])
-        box = self._lab(f".course-lab-{name} input[type=range]")
-        box.scroll_into_view_if_needed()
-        place, to = box.bounding_box(), self.random.random()
+        place, to = self._box(f".course-lab-{name} input[type=range]"), self.random.random()
         self.say(f"{name} to {to:.2f}")
+        if place is None:
+            return
         self.page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
         self.page.mouse.down()
         self.page.mouse.move(place["x"] + place["width"] * to, place["y"] + place["height"] / 2, steps=6)
@@ -192,9 +203,9 @@ class Walk:
             self._click(box)
 
     def point(self) -> None:
-        sheet = self._lab(".course-lab-moment")
-        sheet.scroll_into_view_if_needed()
-        box = sheet.bounding_box()
+        box = self._box(".course-lab-moment")
+        if box is None:
+            return
         for _ in range(self.random.choice([1, 3])):
             x, y = self.random.uniform(-0.1, 1.1), self.random.uniform(-0.1, 1.1)
             self.page.mouse.move(max(0, box["x"] + x * box["width"]), max(0, box["y"] + y * box["height"]), steps=3)
@@ -228,10 +239,8 @@ class Walk:
             field.press("Enter")
 
     def drag_guess(self) -> None:
-        mark = self._lab(".course-lab-guess-mark")
-        if mark.is_visible():
-            mark.scroll_into_view_if_needed()
-            box = mark.bounding_box()
+        box = self._box(".course-lab-guess-mark")
+        if box is not None:
             self.page.mouse.move(box["x"] + 8, box["y"] + 8)
             self.page.mouse.down()
             self.page.mouse.move(box["x"] + 8, box["y"] + self.random.uniform(-300, 300), steps=4)
@@ -268,7 +277,15 @@ class Walk:
         wait_until(lambda: self.page.evaluate(SEEN).get("gone", False), "the announcement", PATIENCE)
         self.look()
         self.page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=1000 * PATIENCE)
+        self._clear(TRAIN)
         self.make()
+
+    def _clear(self, source: str) -> None:
+        """Throw away a cell's outputs: of a widget whose kernel is gone JupyterLab itself says, after a reload, that it
+        is not found; no widget can say anything else there."""
+        self.page.locator(".jp-Notebook .jp-CodeCell", has_text=source).locator(".jp-InputPrompt").first.click()
+        self.page.get_by_role("menuitem", name="Edit", exact=True).click()
+        self.page.locator(".lm-Menu-item", has_text=re.compile("^Clear Cell Output")).first.click()
 
     def in_a_cell(self) -> None:
         run_cell(self.page, TRAIN)
