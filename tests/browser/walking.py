@@ -36,6 +36,7 @@ class Walk:
         page.on("console", lambda message: self._told.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
         self.actions = self._actions()
+        self._longer = [self.ask, self.make_again, self.reload, self.restart, self.in_a_cell]
 
     def _actions(self) -> dict[Callable[[], None], int]:
         return {
@@ -52,10 +53,20 @@ class Walk:
         while time.monotonic() < end:
             action = self.random.choices(list(self.actions), list(self.actions.values()))[0]
             self.done.append(action.__name__)
-            action()
+            self._do(action)
             self.look()
         self.done.append("ask")
         self.ask()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        """A hand may come too late: the thing is gone, or turned off, since it was seen. Then nothing is done."""
+        self.page.set_default_timeout(1000 * (PATIENCE if action in self._longer else 3))
+        try:
+            action()
+        except Error as error:
+            if action in self._longer:
+                raise
+            self.say(f"(missed: {str(error).splitlines()[0]})")
 
     def say(self, words: object) -> None:
         self.done[-1] += f" {words}"
@@ -130,18 +141,8 @@ class Walk:
         node = self._lab(selector)
         if not node.is_visible():
             return None
-        try:
-            node.scroll_into_view_if_needed(timeout=2000)
-        except Error:
-            return None
+        node.scroll_into_view_if_needed()
         return node.bounding_box()
-
-    def _click(self, node) -> None:
-        """A click that may come too late: the thing is gone or turned off meanwhile."""
-        try:
-            node.click(timeout=2000)
-        except Error as error:
-            self.say(f"(missed: {str(error).splitlines()[0]})")
 
     def press(self) -> None:
         button = self.random.choice(["start", "start", "pause", "pause", "step", "step", "stop"])
@@ -150,7 +151,7 @@ class Walk:
         node = self._lab(f"button.course-lab-{button}")
         for _ in range(times):
             if node.is_enabled():
-                self._click(node)
+                node.click()
 
     def slide(self) -> None:
         slider = self._one_of("input[type=range]")
@@ -183,7 +184,7 @@ class Walk:
 
     def reset(self) -> None:
         if self._lab("button.course-lab-reset").is_enabled():
-            self._click(self._lab("button.course-lab-reset"))
+            self._lab("button.course-lab-reset").click()
 
     def constant(self) -> None:
         if self._lab(".course-lab-constant input").is_enabled():
@@ -191,7 +192,7 @@ class Walk:
 
     def fold(self) -> None:
         if self._lab(".course-lab-fold-button").is_enabled():
-            self._click(self._lab(".course-lab-fold-button"))
+            self._lab(".course-lab-fold-button").click()
 
     def choose(self) -> None:
         box = self._one_of(".course-lab-tools select, .course-lab-tools input, .course-lab-tools button")
@@ -200,7 +201,7 @@ class Walk:
         if kind == "SELECT":
             box.select_option(index=self.random.randrange(box.locator("option").count()))
         else:
-            self._click(box)
+            box.click()
 
     def point(self) -> None:
         box = self._box(".course-lab-moment")
@@ -223,12 +224,12 @@ class Walk:
         node = self._one_of(".course-lab-tray-frame li input, .course-lab-tray-frame li button")
         if node is not None:
             self.say(node.get_attribute("aria-label"))
-            self._click(node)
+            node.click()
 
     def browse(self) -> None:
         chip = self._one_of(".course-lab-samples [role=radio]")
         if chip is not None:
-            self._click(chip)
+            chip.click()
             self.page.keyboard.press(self.random.choice(["ArrowLeft", "ArrowRight", "Home", "End"]))
 
     def guess(self) -> None:
