@@ -95,10 +95,12 @@ def measure_drawings(n_seeds: int) -> Measured:
     Details, one entry for each seed: ``val_loss`` in nats per pixel and ``rows``; ``drawn``, what `judge` says at each
     temperature; ``completed``, the same of held-out sprites whose lower half is drawn anew, at 0.8; ``true``, the share
     of held-out sprites that the classifier names right. ``samples`` are drawings of the first seed at 0.8, by kind: two
-    hex digits a pixel, its place in the palette.
+    hex digits a pixel, its place in the palette. ``completed_samples``, in the same form, are held-out sprites whose
+    lower half that model drew; the first ones of each kind in ``SpriteDataset(200, 1, "held_out", plain=True)``.
     """
     details: dict[str, Any] = {"sizes": GPT_SIZES, "temperatures": TEMPERATURES, "seeds": []}
     details |= {name: [] for name in ("val_loss", "rows", "drawn", "completed", "true")}
+    torch.manual_seed(0)
     classifier = ConvClassifier()
     train_classifier(classifier, *parts(CLASSES), CLASSES["epochs"], seed=0)
     seconds = []
@@ -116,7 +118,7 @@ def measure_drawings(n_seeds: int) -> Measured:
             for name, value in found.items():
                 details[name].append(value)
             if seed == 1:
-                details["samples"] = samples(drawn[0.8])
+                details["samples"], details["completed_samples"] = samples(drawn[0.8]), samples(completed)
             details["seeds"].append(seed)
             seconds.append(time.perf_counter() - start)
     return seconds, details
