@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from course_lib.config import GPTConfig, TrainConfig
 from course_lib.corpora.sprites import KINDS
-from course_lib.data import LoaderBatches, PixelRows, PixelTokenizer, SpriteDataset
+from course_lib.data import PixelRows, PixelTokenizer, SpriteDataset
+from course_lib.data.pixels import nearest
 from course_lib.measurements.names import Measured
 from course_lib.measurements.sprites import CLASSES, parts, train_classifier
 from course_lib.models import GPT, ConvClassifier
 from course_lib.progress import progress_bar
+from course_lib.recipes.drawing import DRAWER, build_drawer
 from course_lib.reference import kept_rows
 from course_lib.sampling import generate
 from course_lib.training import Trainer, ask
@@ -31,18 +31,8 @@ def train_drawer(seed: int, bar: Any = None) -> tuple[Trainer, PixelRows, list[d
     sizes = GPT_SIZES
     rows = PixelRows(SpriteDataset(sizes["sprites"], seed, plain=True))
     held_out = PixelRows(SpriteDataset(sizes["held_out"], seed, "held_out", plain=True))
-    torch.manual_seed(seed)
-    model = GPT(GPTConfig(
-        block_size=rows.tokenizer.length - 1, vocab_size=rows.tokenizer.vocab_size, n_layer=sizes["n_layer"],
-        n_head=sizes["n_head"], n_embd=sizes["n_embd"], norm="rmsnorm", qk_norm=True, mlp="relu2", tie_weights=False,
-        zero_init=True,
-    ))  # fmt: skip
-    config = TrainConfig(
-        max_steps=sizes["steps"], optimizer="muon", max_lr=0.02, head_lr_scale=0.3, schedule="trapezoid",
-        warmup_steps=20, eval_every=0, device="cpu", precision="fp32",
-    )  # fmt: skip
-    batches = LoaderBatches(DataLoader(rows, sizes["batch_size"], shuffle=True), seed)
-    trainer = Trainer(model, batches, config, val_batches=LoaderBatches(DataLoader(held_out, 25)))
+    shape = {name: sizes[name] for name in ("batch_size", "n_layer", "n_head", "n_embd")}
+    trainer = build_drawer(DRAWER.replace(max_steps=sizes["steps"], seed=seed, eval_every=0, **shape), rows, held_out)
     kept = []
     for record in trainer:
         kept.append(dataclasses.asdict(record))
@@ -61,11 +51,6 @@ def complete(model: GPT, ids: Tensor, seed: int, temperature: float) -> Tensor:
     """The lower halves of pictures (N, 1 + H * W) drawn anew; the upper halves are what the model is shown."""
     shown = 1 + (ids.shape[1] - 1) // 2
     return generate(model, ids[:, :shown], ids.shape[1] - shown, temperature=temperature, seed=seed)
-
-
-def nearest(drawn: Tensor, known: Tensor) -> Tensor:
-    """In how many pixels each drawn picture differs from the known one that is most like it: (N,); 0 is a copy."""
-    return torch.stack([(known[:, 1:] != row[1:]).sum(dim=1).min() for row in drawn])
 
 
 def judge(ids: Tensor, rows: PixelRows, classifier: ConvClassifier) -> dict[str, Any]:
