@@ -133,6 +133,16 @@ def test_denoisers_are_scored_by_both_losses():
     assert denoising.near_share(off, clean) == pytest.approx(15 / 16)
 
 
+@pytest.mark.parametrize("what", ["classes", "rates", "order", "denoising", "drawings"])
+def test_a_record_is_the_same_whatever_was_drawn_before(what):
+    """A seed decides all of it, the judge's first weights among it."""
+    found = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        found.append(getattr(measurements, f"measure_{what}")(1)[1])
+    assert found[0] == found[1]
+
+
 class Knowing(nn.Module):
     """Names the kind of a sprite that it has been told of."""
 
