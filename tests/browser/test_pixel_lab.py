@@ -74,9 +74,10 @@ def test_a_class_is_chosen_drawings_come_while_it_trains_and_a_stop_leaves_the_l
     page.screenshot(path=tmp_path / "stopped.png")
 
     run_cell(page, "run = lab.train(")
-    page.locator(".jp-OutputArea-output .course-lab-drawings li", has_text="step 3").last.wait_for(timeout=120_000)
-    assert page.locator(".course-lab-tray-frame li").count() == 2
+    wait_until(lambda: page.locator(".course-lab-tray-frame li").count() == 2, "the run of the cell in the tray", 120)
+    assert page.locator(".course-lab-drawings li b").last.inner_text() == "step 3"
     switch_to_dark(page)
     page.locator(".course-lab").evaluate("lab => lab.scrollIntoView()")
+    page.wait_for_timeout(500)
     page.screenshot(path=tmp_path / "dark.png")
     assert faults(page, ".course-lab-drawings") == []
