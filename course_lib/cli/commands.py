@@ -14,7 +14,10 @@ from course_lib import __version__
 from course_lib.cli.parse import parse
 from course_lib.paths import project_root, runs_dir, user_path
 
-DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
+DATASET_HELP = (
+    "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -. "
+    "bins:FOLDER has nanoGPT's train.bin and val.bin."
+)
 
 
 @dataclass

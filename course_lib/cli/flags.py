@@ -11,7 +11,7 @@ from course_lib.recipes import FROM_DATA
 
 GROUPS = ("text", "model", "training")
 """What settings are grouped by."""
-METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
+METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH|bins:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
     ("decay_steps", "cooldown_steps", "eval_batches", "save_every"), "INT|None"
 )
 """What stands for a value in the help, where its type alone says too little."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
+from course_lib.data.bins import Bins
 from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
 from course_lib.errors import CourseError, nearest
 from course_lib.sources import Source, find_source
@@ -112,21 +113,23 @@ CORPORA = {
 }
 
 
-OWN = ("text", "bytes")
+OWN = ("text", "bytes", "bins")
 """What stands before the colon in the name of a dataset that is one's own."""
 
 
 def own_path(name: str) -> str | None:
-    """The path in ``text:PATH`` and ``bytes:PATH``; None for any other name."""
+    """The path in ``text:PATH``, ``bytes:PATH`` and ``bins:PATH``; None for any other name."""
     scheme, _, path = name.partition(":")
     return path if scheme in OWN and path else None
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus of a name, of ``text:PATH`` (UTF-8) or of ``bytes:PATH`` (anything).
+    """The corpus of a name, of ``text:PATH`` (UTF-8), of ``bytes:PATH`` (anything) or of ``bins:PATH``.
 
     PATH is a file, a folder (all files in and under it), a pattern such as ``letters/*.txt``, or ``-`` for standard
     input: see `course_lib.data.reading`.
+
+    ``bins:PATH`` is a folder with nanoGPT's ``train.bin`` and ``val.bin``: see `course_lib.data.bins`.
 
     Raises:
         CourseError: for a name that is none of these.
@@ -136,7 +139,8 @@ def find_corpus(name: str) -> Corpus:
         if name not in CORPORA:
             raise CourseError(
                 f"There is no dataset {name!r}: {nearest(name, list(CORPORA))} Your own file is text:PATH or "
-                "bytes:PATH; PATH may be a folder, or a pattern such as 'letters/*.txt', too."
+                "bytes:PATH; PATH may be a folder, or a pattern such as 'letters/*.txt', too. A folder with nanoGPT's "
+                "train.bin and val.bin is bins:PATH."
             )
         return CORPORA[name]
     if name.startswith("text:"):
@@ -144,6 +148,8 @@ def find_corpus(name: str) -> Corpus:
             lambda: read_text(path, name).encode(), "char", f"your text {path}",
             blocks=lambda: text_blocks(path, name),
         )  # fmt: skip
+    if name.startswith("bins:"):
+        return Corpus(lambda: Bins(path).text().encode(), "auto", f"the ids in {path}")
     return Corpus(
         lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path), is_raw=True
     )

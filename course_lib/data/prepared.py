@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from course_lib.config import DataConfig
+from course_lib.data.bins import Bins
 from course_lib.data.datasets import own_path, short_name
 from course_lib.data.encoding import token_dtype, write_tokens
-from course_lib.data.streams import Stream
+from course_lib.data.streams import Stream, opened
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
 from course_lib.paths import data_dir
@@ -49,7 +50,8 @@ class Prepared:
 
 
 def prepared_for(
-    data: DataConfig, tokenizer: Tokenizer | None = None, stream: Stream | None = None, processes: int | None = 1
+    data: DataConfig, tokenizer: Tokenizer | None = None, stream: Stream | Bins | None = None,
+    processes: int | None = 1,
 ) -> Prepared:
     """The text of a run, prepared as its settings say, or by a tokenizer that is there already."""
     folder = prepare(
@@ -70,12 +72,13 @@ def found_prepared(data: DataConfig, tokenizer: Tokenizer) -> Prepared | None:
 
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
-    stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1, test_fraction: float = 0.0,
+    stream: Stream | Bins | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,
+    test_fraction: float = 0.0,
 ) -> Path:  # fmt: skip
     """Encode a corpus once, block by block, so that it need not fit into memory; later calls find the folder again.
 
     Args:
-        name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
+        name: a corpus (see `course_lib.data.datasets`), ``text:PATH``, ``bytes:PATH`` or ``bins:PATH``.
         tokenizer: a ready one, or ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``
             (what the corpus is meant for).
         val_fraction: the share that becomes the validation split: at the text's end, or before the test split.
@@ -94,12 +97,13 @@ def prepare(
         CourseError: for other shares, a text that cannot be had, read or encoded, a folder that cannot be written.
     """
     shares = _shares(DataConfig(val_fraction=val_fraction, test_fraction=test_fraction).to_dict())
-    stream = stream or Stream(name)
+    stream, folders = stream or opened(name), Path(data or data_dir()) / "prepared"
+    if isinstance(stream, Bins):
+        return _prepare_bins(stream, name, tokenizer, shares, folders)
     kind, parts = _kind(tokenizer, stream), stream.parts(**shares)
     processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
     known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, **shares}
     known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
-    folders = Path(data or data_dir()) / "prepared"
     if kind == "bpe" and (found := _learned_before(folders, known)):
         return found
     if isinstance(kind, str):
@@ -112,6 +116,25 @@ def prepare(
     with _one_at_a_time(folder.parent.parent):
         if not _is_ready(folder, known):  # it may have come while we waited
             _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
+    return folder
+
+
+def _prepare_bins(
+    bins: Bins, name: str, asked: Tokenizer | str, shares: dict[str, float], folders: Path
+) -> Path:  # fmt: skip
+    """The ids of ``bins``, in a folder that says what they are; large files are read once."""
+    if shares != _shares(DataConfig().to_dict()):
+        raise CourseError(f"{name} is split already, into train.bin and val.bin. Leave the shares of the parts out.")
+    bins.need_tokenizer(asked)
+    for folder in folders.glob(f"bins-{short_name(name)}-*"):
+        with contextlib.suppress(CourseError):
+            if (manifest := read_manifest(folder)).get("origin") == bins.origin:
+                bins.recognized(manifest["sha256"])
+    known = {"corpus": name, "sha256": bins.sha256, **shares, "origin": bins.origin}
+    folder = folders / _folder_name(name, bins.sha256, bins.tokenizer, shares)
+    with _one_at_a_time(folders.parent):
+        if not _is_ready(folder, known):
+            _write(folder, known, bins.tokenizer, bins.write)
     return folder
 
 

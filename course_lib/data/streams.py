@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from course_lib.data.datasets import find_corpus
+from course_lib.data.bins import Bins
+from course_lib.data.datasets import find_corpus, own_path
 from course_lib.errors import CourseError
 
 Block = str | bytes
@@ -75,6 +76,15 @@ class Stream:
                 return
         if sha256 is not None and sha256.hexdigest() != self.sha256:
             raise CourseError(f"{self.name} has changed while it was read. Try again when nobody writes to it.")
+
+
+def opened(name: str) -> Stream | Bins:
+    """What a dataset's name stands for: a text to be encoded, or ids that are there already.
+
+    Raises:
+        CourseError: where it cannot be had or read.
+    """
+    return Bins(own_path(name) or "") if name.startswith("bins:") else Stream(name)
 
 
 def to_bytes(block: Block) -> bytes:
