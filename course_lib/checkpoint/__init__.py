@@ -11,9 +11,10 @@ is data, and it is checked before it is believed. Only this module writes run di
 process that has a run's lock does so.
 """
 
+from course_lib.checkpoint.boards import boards_for, need_boards
 from course_lib.checkpoint.explaining import has_save
 from course_lib.checkpoint.locking import RunLock, locked
-from course_lib.checkpoint.metrics import MetricsLog, read_metrics, tensorboard_writer
+from course_lib.checkpoint.metrics import MetricsLog, read_metrics
 from course_lib.checkpoint.optimizers import load_optimizer, load_own_optimizer, name_of
 from course_lib.checkpoint.reading import Run, blank_model, find_run, find_save, load, read_config, read_state
 from course_lib.checkpoint.tensors import load_weights
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "RunLock",
     "blank_model",
+    "boards_for",
     "create_run",
     "discard_run",
     "find_run",
@@ -43,6 +45,7 @@ __all__ = [
     "load_weights",
     "locked",
     "name_of",
+    "need_boards",
     "read_config",
     "read_metrics",
     "read_pointer",
@@ -51,5 +54,4 @@ __all__ = [
     "rewind",
     "save",
     "settings_of",
-    "tensorboard_writer",
 ]

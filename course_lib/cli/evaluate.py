@@ -15,14 +15,19 @@ by val; look at test once, when all choices are made."""
 
 @dataclass
 class EvalSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
+    run: Annotated[
+        Positional[str],
+        arg(help="A run: its folder, or its name under runs/. Or weights: a ckpt.pt, gpt2, gpt2:PATH.", metavar="RUN"),
+    ]
     split: Annotated[Literal["val", "test", "train"], arg(help="Which part of its text to score.")] = "val"
     which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"] | None, arg(help="The arithmetic; by default the run's own.")
     ] = None
-    dataset: Annotated[str | None, arg(help="Where its text is now, if it has moved.", metavar="text:PATH")] = None
+    dataset: Annotated[
+        str | None, arg(help="Where its text is now, if it has moved. For weights: any dataset.", metavar="text:PATH")
+    ] = None
     batch_size: Annotated[int | None, arg(help="Windows scored at once; it changes the speed, not the loss.")] = None
 
 

@@ -79,8 +79,7 @@ def prepare(
 
     Args:
         name: a corpus (see `course_lib.data.datasets`), ``text:PATH``, ``bytes:PATH`` or ``bins:PATH``.
-        tokenizer: a ready one, or ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``
-            (what the corpus is meant for).
+        tokenizer: a ready one, ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``.
         val_fraction: the share that becomes the validation split: at the text's end, or before the test split.
         data: the data folder; by default the project's.
         stream: the corpus, where it has been read already.
@@ -90,8 +89,7 @@ def prepare(
         test_fraction: the share at the text's very end that becomes the test split; 0 for none.
 
     Returns:
-        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``, with ``-test<test_fraction>`` behind it
-        where that is not 0.
+        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``, and ``-test<test_fraction>`` if not 0.
 
     Raises:
         CourseError: for other shares, a text that cannot be had, read or encoded, a folder that cannot be written.

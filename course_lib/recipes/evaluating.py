@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import checkpoint
-from course_lib.config import RunConfig, TrainConfig
-from course_lib.data import Batcher, Prepared
+from course_lib.config import DataConfig, RunConfig, TrainConfig
+from course_lib.data import Batcher, Prepared, prepared_for
 from course_lib.device import Compute, seed_for, select
 from course_lib.errors import CourseError, need_whole
 from course_lib.losses import bits_per_byte
 from course_lib.progress import progress_bar
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.build import open_split, scoring_batch_size
+from course_lib.recipes.starting import find_start, is_run
 from course_lib.training.borrowed import Borrowed
 from course_lib.training.record import EVALUATION
 from course_lib.training.scoring import is_out_of_memory, mean_loss
@@ -53,7 +54,8 @@ def evaluate(
     """Cross-entropy on all of a split, in windows of the run's block_size side by side, the last one shorter.
 
     Args:
-        run: its folder, or its name under ``runs/``; it may be training meanwhile.
+        run: its folder, or its name under ``runs/``; it may be training meanwhile. Or weights of others, see
+            `find_start`: their text is ``dataset``.
         split: ``val``, ``test`` or ``train``.
         which: the save: ``best``, ``last``, a number of steps, or ``auto``, the best where one was measured.
         precision: of the forward pass, as in `TrainConfig`; None takes the run's own, so that the loss is the one that
@@ -69,6 +71,8 @@ def evaluate(
         raise CourseError(f"split should be {', '.join(SPLITS)}; it is {split!r}.")
     if batch_size is not None:
         need_whole("batch_size", batch_size, 1)
+    if not is_run(str(run)):
+        return _evaluate_weights(str(run), split, device, precision, dataset, batch_size)
     run_dir = checkpoint.find_run(run)
     about, tokenizer = checkpoint.read_config(run_dir)
     _refuse_what_is_not_there(run_dir, about, split)
@@ -81,8 +85,28 @@ def evaluate(
     size = batch_size or scoring_batch_size(prepared, split, compute.device, block_size)
     batches = open_split(prepared, split, size, block_size, device=compute.device)
     batches.check_ids(getattr(about.model, "vocab_size", prepared.tokenizer.vocab_size))
-    loss = _scored(loaded, batches, compute, seed_for(settings.seed, loaded.state["step"], EVALUATION))
+    loss = _scored(loaded.model, batches, compute, seed_for(settings.seed, loaded.state["step"], EVALUATION))
     return _evaluation(loss, prepared, split, data.dataset, loaded.state["step"])
+
+
+def _evaluate_weights(
+    name: str, split: str, device: str, precision: str | None, dataset: str | None, batch_size: int | None
+) -> Evaluation:  # fmt: skip
+    """As `evaluate`, for weights that are no run: a checkpoint's of nanoGPT, GPT-2's."""
+    start = find_start(name, dataset=dataset)
+    dataset = dataset or start.dataset
+    if dataset is None:
+        raise CourseError(f"{name} does not say what it was trained on. Say what to score it on: --dataset NAME")
+    if split == "test":
+        raise CourseError(f"{dataset} is split into train and val here. Score {name} with --split val.")
+    prepared = prepared_for(DataConfig(dataset=dataset), start.tokenizer)
+    compute = select(device, precision or "auto")
+    block_size = start.model.config.block_size
+    size = batch_size or scoring_batch_size(prepared, split, compute.device, block_size)
+    batches = open_split(prepared, split, size, block_size, device=compute.device)
+    batches.check_ids(start.model.config.vocab_size)
+    loss = _scored(start.model, batches, compute, seed_for(0, start.step, EVALUATION))
+    return _evaluation(loss, prepared, split, dataset, start.step)
 
 
 def _refuse_what_is_not_there(run_dir: Path, about: RunConfig, split: str) -> None:
@@ -97,10 +121,10 @@ def _refuse_what_is_not_there(run_dir: Path, about: RunConfig, split: str) -> No
         )
 
 
-def _scored(loaded: checkpoint.Run, batches: Batcher, compute: Compute, seed: int) -> float:
+def _scored(model: nn.Module, batches: Batcher, compute: Compute, seed: int) -> float:
     """The mean loss over all windows, as the run's own evaluations compute it; ``seed`` is for models that draw."""
     borrowed = Borrowed(compute)
-    model = loaded.model.to(compute.device)
+    model = model.to(compute.device)
     with progress_bar(total=len(batches.tokens) - 1, unit="token", unit_scale=True) as bar:
 
         def work() -> float | None:
