@@ -1,7 +1,16 @@
-"""Models to other programs, as a ``state_dict`` file or a C++ program without Python; and the original AGIFORMER's."""
+"""Models to other programs and from them: transformers' GPT-2, AGIFORMER's, a ``state_dict``, a C++ program."""
 
 from course_lib.interop.agiformer import load_agiformer
 from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
+from course_lib.interop.hf import load_hf_gpt2, save_hf_gpt2
 from course_lib.interop.pth import export_pth
 
-__all__ = ["compile_cpp", "export_cpp", "export_pth", "find_compiler", "load_agiformer"]
+__all__ = [
+    "compile_cpp",
+    "export_cpp",
+    "export_pth",
+    "find_compiler",
+    "load_agiformer",
+    "load_hf_gpt2",
+    "save_hf_gpt2",
+]
