@@ -3,6 +3,7 @@
 from course_lib.interop.agiformer import load_agiformer
 from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
 from course_lib.interop.hf import load_hf_gpt2, save_hf_gpt2
+from course_lib.interop.hf_find import find_hf_gpt2
 from course_lib.interop.pth import export_pth
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "export_cpp",
     "export_pth",
     "find_compiler",
+    "find_hf_gpt2",
     "load_agiformer",
     "load_hf_gpt2",
     "save_hf_gpt2",
