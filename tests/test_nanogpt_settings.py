@@ -12,8 +12,8 @@ from course_lib.cli.parse import parse_given
 from course_lib.cli.spellings import in_own_words
 from course_lib.config import ALIASES, WORDS
 from course_lib.errors import CourseError
+from course_lib.interop.hf_find import GPT2_SIZES
 from course_lib.recipes import load_recipe
-from course_lib.recipes.starting import GPT2_NAMES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -260,7 +260,7 @@ def test_the_recipes_are_nanogpts_configurations():
     expected |= {"max_lr": 3e-5, "schedule": "constant", "warmup_steps": 0, "eval_every": 5, "eval_batches": 40}
     expected |= shared | {"always_save": False, "optimizer": "adamw"}
     assert {name: tuned[name] for name in expected} == expected
-    for size in GPT2_NAMES:
+    for size in GPT2_SIZES:
         recipe = load_recipe(f"eval_{size.replace('-', '_')}")
         found = recipe.all_settings()
         assert (found["init_from"], found["batch_size"], found["eval_batches"]) == (size, 8, 500)

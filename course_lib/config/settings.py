@@ -61,8 +61,8 @@ class GPTConfig(Config):
     """Which normalization stands before attention, MLP and head."""
     qk_norm: bool = False
     """Whether queries and keys are RMS-normalized before they meet."""
-    mlp: Literal["gelu", "relu2", "swiglu"] = "gelu"
-    """The MLP's nonlinearity: GELU, squared ReLU or SwiGLU."""
+    mlp: Literal["gelu", "gelu_tanh", "relu2", "swiglu"] = "gelu"
+    """The MLP's nonlinearity: GELU (gelu_tanh: as OpenAI's GPT-2 approximates it), squared ReLU or SwiGLU."""
     tie_weights: bool = True
     """Whether the output head shares the token embedding's weights."""
     zero_init: bool = False

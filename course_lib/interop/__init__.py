@@ -1,10 +1,9 @@
-"""Models to other programs, as a ``state_dict`` file or a C++ program without Python; and models of others.
-
-The original AGIFORMER's and nanoGPT's files become models of the library.
-"""
+"""Models to other programs and from them: transformers' GPT-2, nanoGPT's, AGIFORMER's, a ``state_dict``, C++."""
 
 from course_lib.interop.agiformer import load_agiformer
 from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
+from course_lib.interop.hf import load_hf_gpt2, save_hf_gpt2
+from course_lib.interop.hf_find import find_hf_gpt2
 from course_lib.interop.nanogpt import NanoGPT, load_nanogpt
 from course_lib.interop.pth import export_pth
 
@@ -14,6 +13,9 @@ __all__ = [
     "export_cpp",
     "export_pth",
     "find_compiler",
+    "find_hf_gpt2",
     "load_agiformer",
+    "load_hf_gpt2",
     "load_nanogpt",
+    "save_hf_gpt2",
 ]

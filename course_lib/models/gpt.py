@@ -68,6 +68,8 @@ class MLP(nn.Module):
         x = self.up(x)  # (B, T, 4C), or (B, T, 2 * hidden) where half of it is the gate
         if self.kind == "gelu":
             x = F.gelu(x)
+        elif self.kind == "gelu_tanh":  # as GPT-2 has it (Hendrycks and Gimpel 2016, section 2)
+            x = F.gelu(x, approximate="tanh")
         elif self.kind == "relu2":  # So et al. 2021 (Primer)
             x = F.relu(x)
             x = x * x  # cheaper to differentiate than square()

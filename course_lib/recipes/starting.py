@@ -11,15 +11,16 @@ from course_lib import checkpoint
 from course_lib.config import GPTConfig, kind_of
 from course_lib.data import bins
 from course_lib.errors import CourseError
-from course_lib.interop import load_nanogpt
+from course_lib.interop import find_hf_gpt2, load_hf_gpt2, load_nanogpt
+from course_lib.interop.hf_find import is_gpt2_name
+from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
 from course_lib.interop.nanogpt import MOST_PADDING, NanoGPT, without_padding
 from course_lib.models import GPT, build_blank_model
 from course_lib.paths import user_path
 from course_lib.recipes import Recipe
-from course_lib.tokenizers import BPETokenizer, Tokenizer
+from course_lib.tokenizers import BPETokenizer, Tokenizer, load_tokenizer
 
 GPT2_SIZE = 50_257
-GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
 @dataclass
@@ -51,7 +52,7 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
     Raises:
         CourseError: where there is nothing of that name, or it cannot be read.
     """
-    if is_gpt2(name):
+    if is_gpt2_name(name):
         return _gpt2(name)
     path = user_path(name)
     if path.is_file() or (path / "ckpt.pt").is_file():
@@ -69,11 +70,7 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
 def is_run(name: str) -> bool:
     """Whether ``name`` is a run's, as opposed to weights from elsewhere; what is nothing at all counts as a run."""
     path = user_path(name)
-    return not (is_gpt2(name) or path.is_file() or path.suffix == ".pt" or (path / "ckpt.pt").is_file())
-
-
-def is_gpt2(name: str) -> bool:
-    return name in GPT2_NAMES or name.startswith("gpt2:")
+    return not (is_gpt2_name(name) or path.is_file() or path.suffix == ".pt" or (path / "ckpt.pt").is_file())
 
 
 def _is_hugging_face(folder: Path) -> bool:
@@ -84,11 +81,14 @@ def _is_hugging_face(folder: Path) -> bool:
 
 
 def _gpt2(name: str) -> Start:
-    from course_lib.interop import find_gpt2, load_hf_gpt2
-
-    tokenizer = BPETokenizer.gpt2()
-    model = load_hf_gpt2(find_gpt2(name))
-    return Start(name, without_padding(model, tokenizer.vocab_size), tokenizer)
+    folder = find_hf_gpt2(name)
+    model = load_hf_gpt2(folder, dropout=0.0)  # how much there is while it trains is the recipe's to say
+    own = folder / OWN_FILE
+    tokenizer = load_tokenizer(own) if own.is_file() else load_hf_tokenizer(folder)
+    if tokenizer is None and _is_gpt2s(model):
+        tokenizer = BPETokenizer.gpt2()
+    model = model if tokenizer is None else without_padding(model, tokenizer.vocab_size)
+    return Start(name, model, tokenizer)
 
 
 def _nanogpt(path: Path, dataset: str | None) -> Start:
@@ -112,13 +112,13 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
             whole = all((home / f"{part}.bin").is_file() for part in bins.PARTS)
             if (home / "meta.pkl").is_file():
                 return bins.meta_tokenizer(home / "meta.pkl"), f"bins:{home.resolve()}" if whole else None
-            if whole and _is_gpt2s(found):
+            if whole and _is_gpt2s(found.model):
                 return BPETokenizer.gpt2(), f"bins:{home.resolve()}"
-    return (BPETokenizer.gpt2() if _is_gpt2s(found) else None), None
+    return (BPETokenizer.gpt2() if _is_gpt2s(found.model) else None), None
 
 
-def _is_gpt2s(found: NanoGPT) -> bool:
-    return GPT2_SIZE <= found.model.config.vocab_size < GPT2_SIZE + MOST_PADDING
+def _is_gpt2s(model: GPT) -> bool:
+    return GPT2_SIZE <= model.config.vocab_size < GPT2_SIZE + MOST_PADDING
 
 
 def need_tokenizer(start: Start) -> Tokenizer:
@@ -127,8 +127,8 @@ def need_tokenizer(start: Start) -> Tokenizer:
         raise CourseError(f"{start.name} has no tokenizer.json, so its ids cannot become text.")
     if start.tokenizer is None:
         raise CourseError(
-            f"{start.name} does not hold its vocabulary, and no meta.pkl was found for it. Say where its folder of ids "
-            "is, which has one: --dataset bins:FOLDER"
+            f"{start.name} does not hold its vocabulary, so its ids cannot become text. Of a checkpoint of nanoGPT the "
+            "folder of ids has it, in meta.pkl: --dataset bins:FOLDER"
         )
     return start.tokenizer
 
