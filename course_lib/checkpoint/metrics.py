@@ -49,7 +49,7 @@ class MetricsLog:
         rows = read_metrics(run_dir)
         kept = [row for row in rows if row["step"] < first_step]
         self._continue(kept, anew=kept != rows or self.path.exists())
-        self._boards = boards
+        self._boards: Sequence[Board] = boards
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
@@ -89,7 +89,8 @@ class MetricsLog:
 
     def close(self) -> None:
         self._file.close()
-        for board in self._boards:
+        boards, self._boards = self._boards, ()
+        for board in boards:
             board.close()
 
     def __del__(self) -> None:

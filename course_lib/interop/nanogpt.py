@@ -16,8 +16,8 @@ from course_lib.paths import user_path
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before a name."""
-MOST_PADDING = 64
-"""nanoGPT pads GPT-2's 50,257 tokens to a multiple of this; the rows above stand for no token."""
+PADDED_TO = (64, 128)
+"""Vocabularies are often padded to a multiple of one of these, as GPT-2's 50,257 tokens to 50,304 rows in nanoGPT."""
 MASK = r"\.attn\.(masked_)?bias$"
 """Where torch has no attention of its own, a checkpoint holds the triangle of what each token may see, too."""
 SHAPE = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd")
@@ -110,6 +110,11 @@ def _ours(name: str) -> str:
     return f"{NAMES.get(part, part)}.{kind}"
 
 
+def is_padded(rows: int, vocab_size: int) -> bool:
+    """Whether ``rows`` are those of a vocabulary of that size, with some more that stand for no token, or without."""
+    return rows in (vocab_size, *(-(-vocab_size // multiple) * multiple for multiple in PADDED_TO))
+
+
 def without_padding(model: GPT, vocab_size: int) -> GPT:
     """``model`` with the first ``vocab_size`` rows of its vocabulary, where the few above them only pad it.
 
@@ -122,7 +127,7 @@ def without_padding(model: GPT, vocab_size: int) -> GPT:
     rows = model.config.vocab_size
     if rows == vocab_size:
         return model
-    if not vocab_size < rows < vocab_size + MOST_PADDING:
+    if not is_padded(rows, vocab_size):
         raise CourseError(
             f"The model has a vocabulary of {rows}, its tokenizer one of {vocab_size}. They do not belong together: "
             "give the tokenizer, or the text, that the model was trained with."

@@ -19,7 +19,7 @@ from course_lib.models import build_model
 from course_lib.paths import runs_dir
 from course_lib.recipes import Recipe
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
-from course_lib.recipes.starting import Start, find_start, fitted
+from course_lib.recipes.starting import Start, find_start, fitted, need_kind
 from course_lib.training import Trainer
 from course_lib.training.resuming import Save, refuse_without_optimizer
 
@@ -51,6 +51,8 @@ def build_trainer(
     """
     data, config = recipe.data, recipe.train
     start = None if config.init_from == SCRATCH else find_start(config.init_from, dataset=data.dataset)
+    if start is not None:
+        need_kind(start, recipe)
     prepared = prepared_for(data, start and start.tokenizer)
     model = _model_for(recipe, prepared, start, asked)
     batches, val_batches = build_batchers(prepared, config, model.config.block_size)

@@ -14,7 +14,7 @@ from course_lib.errors import CourseError
 from course_lib.interop import find_hf_gpt2, load_hf_gpt2, load_nanogpt
 from course_lib.interop.hf_find import is_gpt2_name
 from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
-from course_lib.interop.nanogpt import MOST_PADDING, NanoGPT, without_padding
+from course_lib.interop.nanogpt import NanoGPT, is_padded, without_padding
 from course_lib.models import GPT, build_blank_model
 from course_lib.paths import user_path
 from course_lib.recipes import Recipe
@@ -118,7 +118,7 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
 
 
 def _is_gpt2s(model: GPT) -> bool:
-    return GPT2_SIZE <= model.config.vocab_size < GPT2_SIZE + MOST_PADDING
+    return is_padded(model.config.vocab_size, GPT2_SIZE)
 
 
 def need_tokenizer(start: Start) -> Tokenizer:
@@ -131,6 +131,12 @@ def need_tokenizer(start: Start) -> Tokenizer:
             "folder of ids has it, in meta.pkl: --dataset bins:FOLDER"
         )
     return start.tokenizer
+
+
+def need_kind(start: Start, recipe: Recipe) -> None:
+    """CourseError where the weights are those of another kind of model than the recipe is for."""
+    if (kind := kind_of(start.model.config)) != recipe.kind:
+        raise CourseError(f"{start.name} holds a model of the kind {kind}; the recipe is for one of {recipe.kind}.")
 
 
 def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[str] = frozenset()) -> nn.Module:
@@ -152,9 +158,6 @@ def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[
             f"The weights of {start.name} know the ids of {own}; the tokenizer {recipe.data.tokenizer} would make "
             "others. Leave it out."
         )
-    kind = kind_of(model.config)
-    if kind != recipe.kind:
-        raise CourseError(f"{start.name} holds a model of the kind {kind}; the recipe is for one of {recipe.kind}.")
     model = without_padding(model, tokenizer.vocab_size) if isinstance(model, GPT) else model
     wanted = recipe.model(tokenizer.vocab_size)
     for name in sorted(asked & {*model.config.names()} - {"dropout", "block_size"}):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_lib.errors import CourseError
 from course_lib.interop import load_nanogpt
-from course_lib.interop.nanogpt import without_padding
+from course_lib.interop.nanogpt import is_padded, without_padding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ARGS = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 16, "bias": True, "vocab_size": 11, "dropout": 0.1}
@@ -161,16 +161,26 @@ def test_a_file_that_runs_something_is_not_run(tmp_path, monkeypatch):
 
 
 def test_rows_that_only_pad_the_vocabulary_can_be_left_out(tmp_path):
-    torch.save(checkpoint(ARGS, weights_for(ARGS)), tmp_path / "ckpt.pt")
+    args = ARGS | {"vocab_size": 128}
+    torch.save(checkpoint(args, weights_for(args)), tmp_path / "ckpt.pt")
     model = load_nanogpt(tmp_path).model
-    smaller = without_padding(model, 9)
-    idx = torch.randint(9, (2, 16), generator=torch.Generator().manual_seed(1))
+    smaller = without_padding(model, 70)
+    idx = torch.randint(70, (2, 16), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert smaller(idx).shape == (2, 16, 9)
-        torch.testing.assert_close(smaller(idx), model(idx)[..., :9])
+        assert smaller(idx).shape == (2, 16, 70)
+        torch.testing.assert_close(smaller(idx), model(idx)[..., :70])
         losses = [F.cross_entropy(m(idx).flatten(0, 1), idx.flatten()) for m in (smaller, model)]
     assert losses[0] < losses[1], "the share of no token goes to the others"
-    assert without_padding(model, 11) is model
-    for vocab_size in (12, 100):
-        with pytest.raises(CourseError, match=f"a vocabulary of 11, its tokenizer one of {vocab_size}"):
+    assert without_padding(model, 128) is model
+    for vocab_size in (129, 1000, 200, 256):
+        with pytest.raises(CourseError, match=f"a vocabulary of 128, its tokenizer one of {vocab_size}"):
             without_padding(model, vocab_size)
+
+
+@pytest.mark.parametrize(
+    ("rows", "vocab_size", "padded"),
+    [(50_304, 50_257, True), (50_257, 50_257, True), (50_258, 50_257, False), (65, 64, False), (17, 2, False)]
+    + [(256, 130, True), (192, 130, True), (320, 130, False), (64, 65, False)],
+)
+def test_what_counts_as_padding(rows, vocab_size, padded):
+    assert is_padded(rows, vocab_size) is padded
