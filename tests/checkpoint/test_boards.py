@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from course_lib import checkpoint
+from course_lib.checkpoint import boards
 from course_lib.config import DataConfig, GPTConfig, TrainConfig
 from course_lib.data import Batcher
 from course_lib.errors import CourseError
@@ -97,3 +98,32 @@ def test_a_service_that_begins_no_run_is_told_in_a_sentence(tmp_path, monkeypatc
     monkeypatch.setattr(sys.modules["wandb"], "init", fails)
     with pytest.raises(CourseError, match=r"began no run \(api_key not configured\).*WANDB_MODE=offline"):
         list(trainer(tmp_path / "run"))
+
+
+def test_tensorboard_gets_the_rows_of_the_log_too(tmp_path, monkeypatch):
+    """By a stand-in for its writer: from which step on, which numbers, and that they are kept with each save."""
+    calls = list[tuple[Any, ...]]()
+
+    class Writer:
+        def __init__(self, folder: Path, purge_step: int) -> None:
+            calls.append(("open", folder, purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            calls.append((name, value, step))
+
+        def flush(self) -> None:
+            calls.append(("flush",))
+
+        def close(self) -> None:
+            calls.append(("close",))
+
+    monkeypatch.setattr(boards, "tensorboard_writer", lambda: Writer)
+    config = CONFIG.replace(wandb=False, tensorboard=True)
+    list(trainer(tmp_path / "run", config))
+    rows = checkpoint.read_metrics(tmp_path / "run")
+    scalars = [call for call in calls if len(call) == 3 and call[0] != "open"]
+    assert scalars == [(n, v, row["step"]) for row in rows for n, v in row.items() if n != "step" and v is not None]
+    assert (calls[0], calls[-1]) == (("open", tmp_path / "run" / "tensorboard", 0), ("close",))
+    assert [call for call in calls if call[0] == "flush"] == [("flush",)] * 2, "one for each save"
+    list(Trainer.resume(tmp_path / "run", Batcher(list(range(5)) * 20, 2, 8), max_steps=5))
+    assert [call[2] for call in calls if call[0] == "open"] == [0, 4]
