@@ -13,13 +13,14 @@ Command = Callable[[list[str]], int | None]
 
 
 def _commands() -> dict[str, Command]:
-    from course_lib.cli import commands, evaluate, export, inspect, record, sample, train
+    from course_lib.cli import commands, evaluate, export, inspect, record, runs, sample, train
 
     return {
         "prepare": commands.prepare,
         "train": train.train,
         "sample": sample.sample,
         "eval": evaluate.evaluate,
+        "runs": runs.runs,
         "inspect": inspect.inspect,
         "export": export.export,
         "bench": commands.bench,

@@ -9,23 +9,24 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
-from course_lib.data.prompt import encode_start, read_start
+from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
+from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start, read_start
 from course_lib.errors import CourseError
 
 
 @dataclass
 class SampleSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
+    run: Annotated[Positional[str], arg(help=RUN_HELP, metavar="RUN")]
     start: Annotated[
         str | None, arg(help="The text to go on from; FILE:path takes it from a file. By default: as such texts begin.")
     ] = None
     num_samples: Annotated[int, arg(help="How many samples to write.")] = 1
-    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = 500
-    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = 0.8
+    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = SAMPLE_TOKENS
+    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = SAMPLE_HEAT
     top_k: Annotated[int | None, arg(help="Draw from the k likeliest tokens only.")] = None
     top_p: Annotated[float | None, arg(help="Draw from the likeliest tokens that sum to p only.")] = None
-    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = 1337
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = SAMPLE_SEED
+    which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
 
     def check(self) -> None:
@@ -46,7 +47,7 @@ def sample(args: list[str]) -> None:
     from course_lib.device import find
     from course_lib.sampling import stream
 
-    run_dir = checkpoint.find_run(s.run)
+    run_dir = find_run(s.run)
     run = checkpoint.load(run_dir, s.which)
     if run.tokenizer is None:
         raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")

@@ -127,7 +127,7 @@ class Trainer:
             self = cls(save.weighed(model, own), batches, config, loss, val_batches, save.tokenizer, optimizer=own)
             take_up(self, save, changes)
             if world.is_main:
-                self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config.tensorboard)
+                self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------
