@@ -44,7 +44,7 @@ class OldRun(Running):
     """Which run goes on, and what changes nothing in it."""
 
     resume: Annotated[str | None, arg(metavar="RUN")] = None
-    """The run to go on with: a folder, or its name under runs/."""
+    """The run to go on with: a folder, its name under runs/, or latest."""
     which: Annotated[str, arg(metavar="last|best|STEPS")] = "last"
     """The save to start from."""
     dataset: Annotated[str | None, arg(metavar="text:PATH")] = None

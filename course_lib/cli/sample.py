@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
+from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 from course_lib.cli.spellings import in_own_words, without, word_after
-from course_lib.data.prompt import encode_start, read_start
+from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start, read_start
 from course_lib.errors import CourseError
 
 
 @dataclass
 class SampleSettings:
     run: Annotated[
-        Positional[str | None],
-        arg(help="A run: its folder, or its name under runs/ (nanoGPT: out_dir), or a ckpt.pt.", metavar="RUN"),
+        Positional[str | None], arg(help=f"{RUN_HELP} Or a ckpt.pt (nanoGPT: out_dir).", metavar="RUN")
     ] = None
     init_from: Annotated[
         str | None,
@@ -28,12 +28,12 @@ class SampleSettings:
         str | None, arg(help="The text to go on from; FILE:path takes it from a file. By default: as such texts begin.")
     ] = None
     num_samples: Annotated[int, arg(help="How many samples to write.")] = 1
-    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = 500
-    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = 0.8
+    max_new_tokens: Annotated[int, arg(help="How many tokens each sample adds.")] = SAMPLE_TOKENS
+    temperature: Annotated[float, arg(help="Below 1 surer, above 1 wilder, 0 always the likeliest.")] = SAMPLE_HEAT
     top_k: Annotated[int | None, arg(help="Draw from the k likeliest tokens only.")] = None
     top_p: Annotated[float | None, arg(help="Draw from the likeliest tokens that sum to p only.")] = None
-    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = 1337
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = SAMPLE_SEED
+    which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -63,10 +63,11 @@ def sample(args: list[str]) -> None:
     s.check()
     import torch
 
-    from course_lib.recipes.starting import find_start, need_tokenizer
+    from course_lib.recipes.starting import find_start, is_run, need_tokenizer
     from course_lib.sampling import stream
 
-    found = find_start(s.run or s.init_from, s.which, s.dataset)
+    name = s.run or s.init_from
+    found = find_start(str(find_run(name)) if is_run(name) else name, s.which, s.dataset)
     tokenizer = need_tokenizer(found)
     start = found.text if s.start is None else read_start(s.start)
     prompt = torch.tensor([encode_start(tokenizer, start)], dtype=torch.long)

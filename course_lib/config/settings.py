@@ -129,6 +129,8 @@ class TrainConfig(Config):
     """Steps between two saves besides those at evaluations; None means at evaluations only."""
     save_minutes: float | None = None
     """Minutes of training after which a save is due, whatever the step; None means by steps only."""
+    keep: int = 1
+    """How many of its newest saves a run keeps, besides the best one; older ones are removed."""
     log_every: int = 1
     """Steps between two readings of the loss; reading it makes a GPU wait (nanoGPT: log_interval)."""
     device: str = "auto"
@@ -153,7 +155,7 @@ class TrainConfig(Config):
     """What the weights were before: scratch, a run, a ckpt.pt, gpt2, gpt2-medium, gpt2-large, gpt2-xl or gpt2:PATH."""
 
     def _check(self) -> None:
-        for name in ("max_steps", "batch_size", "grad_accum", "log_every"):
+        for name in ("max_steps", "batch_size", "grad_accum", "log_every", "keep"):
             self._need(name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "weight_decay", "grad_clip", "eval_every", "min_lr"):
             self._need(name, getattr(self, name) >= 0, "at least 0")

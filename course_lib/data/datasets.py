@@ -172,6 +172,19 @@ def short_name(name: str) -> str:
     return re.sub(r"[^\w-]+", "_", Path(parts[-1]).stem).strip("_")[:40] or "text"
 
 
+def floor_of(name: str, tokenizer: str, block_size: int) -> float | None:
+    """The least that a reader of ``block_size`` tokens of this corpus can lose, in nats per token.
+
+    None where the text has no grammar, or ``tokenizer`` (its kind, or ``auto``) makes tokens that are no letters, or
+    nobody has measured it for that block_size.
+    """
+    corpus = find_corpus(name)
+    by_letters = corpus.tokenizer if tokenizer == "auto" else tokenizer
+    if corpus.lines is None or by_letters not in ("char", "byte"):
+        return None
+    return next((nats for label, nats in corpus.lines(block_size).items() if label.startswith("floor")), None)
+
+
 def load_bytes(name: str) -> bytes:
     """The corpus ``name`` as bytes; raises CourseError where it cannot be had."""
     return find_corpus(name).read()

@@ -1,5 +1,6 @@
 """A run's model scored on all of a split: `evaluate`, which reads the run's folder and writes nothing into it."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from course_lib import checkpoint
 from course_lib.config import DataConfig, RunConfig, TrainConfig
+from course_lib.corpora.grade import Part
 from course_lib.data import Batcher, Prepared, prepared_for
+from course_lib.data.datasets import find_corpus, floor_of
+from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start
 from course_lib.device import Compute, seed_for, select
 from course_lib.errors import CourseError, need_whole
 from course_lib.losses import bits_per_byte
@@ -18,6 +22,7 @@ from course_lib.progress import progress_bar
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.build import open_split, scoring_batch_size
 from course_lib.recipes.starting import find_start, is_run
+from course_lib.sampling import stream
 from course_lib.training.borrowed import Borrowed
 from course_lib.training.record import EVALUATION
 from course_lib.training.scoring import is_out_of_memory, mean_loss
@@ -40,6 +45,11 @@ class Evaluation:
     split: str
     dataset: str
     step: int
+    floor: float | None = None
+    """Where a grammar wrote the text and a token is a letter: the loss that no reader of so many tokens can beat."""
+    sentences: tuple[int, int] | None = None
+    """Of samples, where a grammar wrote the text and they were asked for: how many whole sentences are grammatical, and
+    how many there are."""
 
     @property
     def perplexity(self) -> float:
@@ -49,7 +59,7 @@ class Evaluation:
 
 def evaluate(
     run: str | Path, split: str = "val", which: str | int = "auto", device: str = "auto", precision: str | None = None,
-    dataset: str | None = None, batch_size: int | None = None,
+    dataset: str | None = None, batch_size: int | None = None, samples: int = 0,
 ) -> Evaluation:  # fmt: skip
     """Cross-entropy on all of a split, in windows of the run's block_size side by side, the last one shorter.
 
@@ -62,6 +72,8 @@ def evaluate(
             its log has.
         dataset: where the run's text is now, if it has moved.
         batch_size: windows scored at once; None takes as many as suit the device. The loss does not depend on it.
+        samples: of a text that a grammar wrote, how many samples to let the model write and judge: those that
+            ``course sample`` writes by its own settings.
 
     Raises:
         CourseError: where the folder is no run or has no such save, its text is not there or not the same, it has no
@@ -71,6 +83,7 @@ def evaluate(
         raise CourseError(f"split should be {', '.join(SPLITS)}; it is {split!r}.")
     if batch_size is not None:
         need_whole("batch_size", batch_size, 1)
+    need_whole("samples", samples, 0)
     if not is_run(str(run)):
         return _evaluate_weights(str(run), split, device, precision, dataset, batch_size)
     run_dir = checkpoint.find_run(run)
@@ -86,7 +99,9 @@ def evaluate(
     batches = open_split(prepared, split, size, block_size, device=compute.device)
     batches.check_ids(getattr(about.model, "vocab_size", prepared.tokenizer.vocab_size))
     loss = _scored(loaded.model, batches, compute, seed_for(settings.seed, loaded.state["step"], EVALUATION))
-    return _evaluation(loss, prepared, split, data.dataset, loaded.state["step"])
+    found = _evaluation(loss, prepared, split, data.dataset, loaded.state["step"])
+    floor = floor_of(data.dataset, data.tokenizer, block_size)
+    return dataclasses.replace(found, floor=floor, sentences=_judged(loaded, data, samples))
 
 
 def _evaluate_weights(
@@ -147,6 +162,22 @@ def _counted(windows: Iterable[tuple[Tensor, Tensor]], bar: Any) -> Iterator[tup
     for x, y in windows:
         yield x, y
         bar.update(y.numel())
+
+
+def _judged(loaded: checkpoint.Run, data: DataConfig, samples: int) -> tuple[int, int] | None:
+    """How many whole sentences of ``samples`` samples the grammar of a run's text could have written, and of how many.
+
+    None without a grammar, or without samples.
+    """
+    judge = find_corpus(data.dataset).grade
+    if judge is None or not samples or loaded.tokenizer is None:
+        return None
+    parts: list[Part] = []
+    for i in range(samples):
+        start = [encode_start(loaded.tokenizer, data.start)]
+        ids = stream(loaded.model, start, SAMPLE_TOKENS, SAMPLE_HEAT, seed=SAMPLE_SEED + i)
+        parts += judge(data.start + loaded.tokenizer.decode([int(token[0, 0]) for token in ids])).sentences
+    return sum(part.is_grammatical for part in parts), len(parts)
 
 
 def _evaluation(loss: float, prepared: Prepared, split: str, dataset: str, step: int) -> Evaluation:

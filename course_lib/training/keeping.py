@@ -25,7 +25,7 @@ class Keeper:
     """
 
     def __init__(self, run_dir: Path, config: TrainConfig) -> None:
-        self.run_dir, self._config = run_dir, config
+        self.run_dir, self._config, self._keep = run_dir, config, config.keep
         checkpoint.need_boards(config)  # where one is not installed, say so before there is a folder
         self.saved_step: int | None = None
         """After how many steps the last save was made; None before the first one."""
@@ -64,7 +64,7 @@ class Keeper:
         with self._writing():
             self._opened_log(step, step).sync()
             try:
-                checkpoint.save(self.run_dir, step, model, optimizer, state, best)
+                checkpoint.save(self.run_dir, step, model, optimizer, state, best, self._keep)
             finally:
                 self._last = self._look()
         self.saved_step, self._saved_seconds = step, state["seconds"]
@@ -103,7 +103,7 @@ class Keeper:
                 )
             if self._origin is not None:
                 try:
-                    checkpoint.rewind(self.run_dir, self._origin)
+                    checkpoint.rewind(self.run_dir, self._origin, self._keep)
                 finally:
                     self._last = self._look()
             boards = checkpoint.boards_for(self._config, self.run_dir, next_step)
