@@ -13,7 +13,7 @@ Command = Callable[[list[str]], int | None]
 
 
 def _commands() -> dict[str, Command]:
-    from course_lib.cli import commands, evaluate, export, inspect, record, sample, train
+    from course_lib.cli import commands, evaluate, export, inspect, record, sample, train, upload
 
     return {
         "prepare": commands.prepare,
@@ -22,6 +22,7 @@ def _commands() -> dict[str, Command]:
         "eval": evaluate.evaluate,
         "inspect": inspect.inspect,
         "export": export.export,
+        "upload": upload.upload,
         "bench": commands.bench,
         "record": record.record,
         "doctor": commands.doctor,

@@ -7,6 +7,7 @@ from course_lib.interop.hf_export import export_hf
 from course_lib.interop.hf_find import find_hf_gpt2
 from course_lib.interop.hf_tokenizer import load_hf_tokenizer
 from course_lib.interop.pth import export_pth
+from course_lib.interop.upload import upload
 
 __all__ = [
     "compile_cpp",
@@ -19,4 +20,5 @@ __all__ = [
     "load_hf_gpt2",
     "load_hf_tokenizer",
     "save_hf_gpt2",
+    "upload",
 ]

@@ -66,15 +66,18 @@ def write_hf_folder(loaded: checkpoint.Run, folder: Path) -> None:
         ) from error
 
 
-def shared_settings(config: RunConfig) -> str:
-    """``config.json`` of a run as it leaves this machine: of a text's path only the last part."""
-    if config.data is None:
-        return config.to_json()
-    kind, colon, path = config.data.dataset.partition(":")
-    if not colon:
-        return config.to_json()
+def as_shared(config: RunConfig) -> RunConfig:
+    """A run's settings as they leave this machine: of a text's path only the last part."""
+    if config.data is None or ":" not in config.data.dataset:
+        return config
+    kind, _, path = config.data.dataset.partition(":")
     data = config.data.replace(dataset=f"{kind}:{Path(path).name or path}")
-    return dataclasses.replace(config, data=data).to_json()
+    return dataclasses.replace(config, data=data)
+
+
+def shared_settings(config: RunConfig) -> str:
+    """``config.json`` of a run as it leaves this machine."""
+    return as_shared(config).to_json()
 
 
 def check_folder(folder: Path, written: set[str]) -> None:

@@ -22,7 +22,10 @@ from course_lib.models import AGIFormer
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
 from course_lib.training import Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:transformers"),  # 5.15 calls tokenizers in its old way
+]
 TEXT = "Hello world, we'll go   12 times; é中🙂 ab\n\n\tx  y  naïve Ünï 345 \u2003 they're done "
 
 
