@@ -70,7 +70,7 @@ def test_help_lists_the_commands_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("prepare", "train", "sample", "eval", "inspect", "export", "bench", "record", "doctor"):
+    for command in ("prepare", "train", "sample", "eval", "inspect", "export", "upload", "bench", "record", "doctor"):
         assert re.search(rf"^  {command} +[A-Z]", done.stdout, flags=re.MULTILINE), command
     assert done.stdout.endswith(f"\n{__version__}\n")
 

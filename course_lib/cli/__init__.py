@@ -13,7 +13,7 @@ Command = Callable[[list[str]], int | None]
 
 
 def _commands() -> dict[str, Command]:
-    from course_lib.cli import commands, evaluate, export, inspect, record, runs, sample, train
+    from course_lib.cli import commands, evaluate, export, inspect, record, runs, sample, train, upload
 
     return {
         "prepare": commands.prepare,
@@ -23,6 +23,7 @@ def _commands() -> dict[str, Command]:
         "runs": runs.runs,
         "inspect": inspect.inspect,
         "export": export.export,
+        "upload": upload.upload,
         "bench": commands.bench,
         "record": record.record,
         "doctor": commands.doctor,

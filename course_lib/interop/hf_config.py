@@ -77,17 +77,20 @@ def _one_dropout(path: Path, found: dict[str, Any]) -> Any:
     return shares["resid_pdrop"]
 
 
+def hf_problems(config: GPTConfig) -> list[str]:
+    """What of a GPT is not as GPT-2 has it; an empty list where transformers can compute it."""
+    others = [f"{name} {getattr(config, name)}" for name, old in GPT2_FORM.items() if getattr(config, name) != old]
+    return others if config.mlp in ACTIVATIONS.values() else [*others, f"mlp {config.mlp}"]
+
+
 def hf_config(config: GPTConfig) -> dict[str, Any]:
     """The ``config.json`` of transformers for the same model.
 
     Raises:
         CourseError: for a model that is not of GPT-2's form, which no class of transformers computes.
     """
-    modern = [f"{name} {getattr(config, name)}" for name, old in GPT2_FORM.items() if getattr(config, name) != old]
     activations = {own: hf_name for hf_name, own in reversed(ACTIVATIONS.items())}  # of two names the first
-    if config.mlp not in activations:
-        modern.append(f"mlp {config.mlp}")
-    if modern:
+    if modern := hf_problems(config):
         raise CourseError(
             f"transformers has no class for this model: its GPT-2 has learned positions, LayerNorm and GELU, and this "
             f"one has {', '.join(modern)}. What works instead: course export RUN --to cpp (a program without Python), "

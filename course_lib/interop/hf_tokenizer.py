@@ -21,15 +21,16 @@ def is_for_hf(tokenizer: Tokenizer | None) -> bool:
     return isinstance(tokenizer, BPETokenizer) and tokenizer.pattern == GPT2_PATTERN
 
 
-def tokenizer_files(tokenizer: Tokenizer | None, block_size: int) -> dict[str, str]:
+def tokenizer_files(tokenizer: Tokenizer | None, block_size: int, for_hf: bool = True) -> dict[str, str]:
     """The files that a model's folder has for its tokenizer: name to content.
 
-    For one that transformers can compute (see `is_for_hf`) those that its GPT2Tokenizer reads; for any, `OWN_FILE`.
+    For any `OWN_FILE`; with ``for_hf``, of one that transformers can compute (see `is_for_hf`), those that its
+    GPT2Tokenizer reads.
     """
     if tokenizer is None:
         return {}
     files = {OWN_FILE: json.dumps(tokenizer.to_dict(), indent=1) + "\n"}
-    if isinstance(tokenizer, BPETokenizer) and is_for_hf(tokenizer):
+    if for_hf and isinstance(tokenizer, BPETokenizer) and is_for_hf(tokenizer):
         files |= _gpt2_files(tokenizer, block_size)
     return files
 

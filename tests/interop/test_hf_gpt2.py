@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from hf_models import build_hf, same_logits
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
@@ -15,7 +16,6 @@ from course_lib.models import GPT
 from course_lib.tokenizers import ByteTokenizer
 
 pytestmark = [pytest.mark.usefixtures("one_thread")]
-SMALL = dict(vocab_size=101, n_positions=16, n_embd=24, n_layer=2, n_head=3, bos_token_id=None, eos_token_id=None)
 SHAPES = {
     "small": {},
     "GPT-2's vocabulary": dict(vocab_size=50257, n_layer=1, bos_token_id=50256, eos_token_id=50256),
@@ -27,28 +27,6 @@ SHAPES = {
     "no dropout": dict(resid_pdrop=0.0, attn_pdrop=0.0, embd_pdrop=0.0),
     "wide": dict(n_embd=96, n_head=4, n_positions=7, n_inner=384),
 }
-
-
-def build_hf(seed: int = 0, **changes) -> GPT2LMHeadModel:
-    """A GPT2LMHeadModel with large random weights, biases and gains, so that no part of it is without effect."""
-    torch.manual_seed(seed)
-    model = GPT2LMHeadModel(GPT2Config(**(SMALL | changes))).eval()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            small = name == "transformer.wte.weight"
-            p.normal_(std=(0.5 if small else 1.5) / p.shape[1] ** 0.5) if p.ndim == 2 else p.add_(
-                torch.randn_like(p) * 0.3
-            )
-    return model
-
-
-def same_logits(hf: GPT2LMHeadModel, model: GPT) -> None:
-    torch.manual_seed(1)
-    idx = torch.randint(hf.config.vocab_size, (3, hf.config.n_positions))
-    with torch.no_grad():
-        wanted, found = hf(idx).logits, model(idx)
-    assert wanted.std() > 0.3
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture
