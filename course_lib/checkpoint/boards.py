@@ -59,7 +59,7 @@ class WandB:
         settings = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
         package = wandb_package()
         try:
-            self._run = package.init(project=project, name=name or run_dir.name, config=settings)
+            self._run = package.init(project=project, name=name or run_dir.name, config=settings, dir=str(run_dir))
         except Exception as error:  # of classes that only the package has
             raise CourseError(
                 f"Weights & Biases began no run ({error}). Log in (wandb login), set WANDB_MODE=offline to keep it on "

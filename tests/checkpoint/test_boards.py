@@ -59,6 +59,7 @@ def test_it_gets_the_rows_of_the_log_and_the_settings(tmp_path, runs):
     (run,) = runs
     rows = checkpoint.read_metrics(tmp_path / "run")
     assert (run.about["project"], run.about["name"], run.finished) == ("owt", "gpt2", 1)
+    assert run.about["dir"] == str(tmp_path / "run"), "what it keeps on this disk lies with the run"
     assert run.about["config"]["train"]["max_lr"] == CONFIG.max_lr
     assert run.about["config"]["model"]["n_layer"] == 1
     assert [step for step, _ in run.rows] == [0, 1, 2, 3]
