@@ -111,7 +111,7 @@ def prepare(
     processes = processes if isinstance(kind, BPETokenizer) else 1
     with _one_at_a_time(folder.parent.parent):
         if not _is_ready(folder, known):  # it may have come while we waited
-            _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
+            put_in_place(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
     return folder
 
 
@@ -206,7 +206,16 @@ def _is_ready(folder: Path, known: dict[str, Any]) -> bool:
     return prepared.manifest["sha256"] == known["sha256"] and _shares(prepared.manifest) == _shares(known)
 
 
-def _write(
+def prepared_folder(known: dict[str, Any], tokenizer: Tokenizer, folders: Path) -> Path:
+    """Where in ``folders`` a text lies that a tokenizer has encoded.
+
+    Args:
+        known: of the text, as its manifest has it: ``corpus``, ``sha256``, and the shares of its parts.
+    """
+    return folders / _folder_name(known["corpus"], known["sha256"], tokenizer, _shares(known))
+
+
+def put_in_place(
     folder: Path, known: dict[str, Any], tokenizer: Tokenizer, write: Callable[[Path], dict[str, dict[str, int]]]
 ) -> None:
     """Write all files into a new folder beside it, and rename that: nobody sees half a folder.
