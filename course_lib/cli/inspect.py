@@ -107,7 +107,8 @@ def _text(config: RunConfig, asked: str | None) -> tuple[bytes, str]:
 
 def _validation_text(config: RunConfig) -> bytes:
     """As much of it as is read and a byte more; nothing where it is not here, or holds no patch."""
-    from course_lib.data.prepared import found_prepared, open_tokens
+    from course_lib.data.opening import open_tokens
+    from course_lib.data.prepared import found_prepared
     from course_lib.tokenizers import ByteTokenizer
 
     prepared = None if config.data is None else found_prepared(config.data, ByteTokenizer())

@@ -11,6 +11,7 @@ from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
 from course_lib.data.bins import Bins
 from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
+from course_lib.data.shards import not_prepared
 from course_lib.errors import CourseError, nearest
 from course_lib.sources import Source, find_source
 
@@ -32,6 +33,8 @@ class Corpus:
     grade: Callable[[str], Grade] | None = None
     blocks: Callable[[], Iterator[Any]] | None = None
     """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes where it is raw."""
+    is_sharded: bool = False
+    """Whether it is too large to be kept as text: a command of its own prepares it, and nothing else reads it."""
     is_raw: bool = False
     """Whether its bytes are no text here, whatever they are: it is split between bytes, and each is a token."""
 
@@ -78,6 +81,10 @@ def _wikitext_bytes() -> bytes:
     return b"".join(find_source("wikitext-2", source).read_bytes() for source in WIKITEXT)
 
 
+def _openwebtext_bytes() -> bytes:
+    raise not_prepared("openwebtext")
+
+
 def _names_bytes() -> bytes:
     """One name a line. In alphabetical order the last tenth, for validation, would be the names from t to z."""
     names = given_names()
@@ -108,6 +115,12 @@ CORPORA = {
         "100 MB of the English Wikipedia, by bytes",
         blocks=lambda: byte_blocks(str(find_source("enwik8"))),
         is_raw=True,  # so that a split of 90, 5 and 5 percent is at the bytes where everybody's is
+    ),
+    "openwebtext": Corpus(
+        _openwebtext_bytes,
+        "gpt2",
+        "38 GB of web pages that Reddit linked to, by GPT-2's vocabulary: hours of work",
+        is_sharded=True,
     ),
     "wikitext": Corpus(_wikitext_bytes, "byte", "120 articles of the English Wikipedia (WikiText-2), by bytes"),
 }

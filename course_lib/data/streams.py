@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from course_lib.data.bins import Bins
 from course_lib.data.datasets import find_corpus, own_path
+from course_lib.data.shards import prepared_sha256
 from course_lib.errors import CourseError
 
 Block = str | bytes
@@ -30,6 +31,10 @@ class Stream:
         self.is_raw = corpus.is_raw
         self._read: Callable[[], Iterator[Block]]
         self._may_change = corpus.blocks is not None
+        if corpus.is_sharded:  # its text is nowhere; what was made from it is
+            self.length, self.sha256 = 0, prepared_sha256(name)
+            self._read = lambda: iter((corpus.read().decode(),))
+            return
         if corpus.blocks is not None:
             self._read = corpus.blocks
         else:
