@@ -70,7 +70,7 @@ def test_help_lists_the_commands_and_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("prepare", "train", "sample", "eval", "inspect", "export", "bench", "record", "doctor"):
+    for command in ("prepare", "train", "sample", "eval", "inspect", "export", "upload", "bench", "record", "doctor"):
         assert re.search(rf"^  {command} +[A-Z]", done.stdout, flags=re.MULTILINE), command
     assert done.stdout.endswith(f"\n{__version__}\n")
 
@@ -110,7 +110,7 @@ def test_the_help_of_a_run_shows_its_own_settings(text_run: Path, capsys: pytest
     assert end.value.code == 0
     printed = " ".join(re.sub(r"[\u2500-\u257f]", " ", capsys.readouterr().out).split())
     assert "clipping off. (default: 0.25)" in printed
-    assert "optimizer steps to take. (default: 6)" in printed
+    assert "optimizer steps to take (nanoGPT: max_iters). (default: 6)" in printed
     assert "zero while training. (default: 0.125)" in printed
     assert "--n-layer" not in printed
 

@@ -526,7 +526,7 @@ Config read_config(const fs::path& path) {
     const struct { const char* name; string* value; std::vector<string> known; } choices[] = {
         {"position", &config.position, {"learned", "rope"}},
         {"norm", &config.norm, {"layernorm", "rmsnorm"}},
-        {"mlp", &config.mlp, {"gelu", "relu2", "swiglu"}}};
+        {"mlp", &config.mlp, {"gelu", "gelu_tanh", "relu2", "swiglu"}}};
     for (size_t i = 0; i < model->items.size(); ++i) {
         const string& name = model->names[i];
         const Json& value = model->items[i];
@@ -1223,6 +1223,11 @@ class Model {
                 }
             } else if (gelu) {
                 for (size_t i = begin; i < end; ++i) wide_[i] *= 0.5f * (1 + std::erf(wide_[i] * 0.70710678f));
+            } else if (config_.mlp == "gelu_tanh") {
+                for (size_t i = begin; i < end; ++i) {
+                    const float x = wide_[i], bent = 0.79788456f * (x + 0.044715f * x * x * x);  // sqrt(2 / pi)
+                    wide_[i] = 0.5f * x * (1 + std::tanh(bent));
+                }
             } else {
                 for (size_t i = begin; i < end; ++i) wide_[i] = wide_[i] > 0 ? wide_[i] * wide_[i] : 0;
             }
