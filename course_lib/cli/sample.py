@@ -12,6 +12,7 @@ from course_lib.cli.parse import parse
 from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start, read_start
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 
 @dataclass
@@ -50,7 +51,7 @@ def sample(args: list[str]) -> None:
     run_dir = find_run(s.run)
     run = checkpoint.load(run_dir, s.which)
     if run.tokenizer is None:
-        raise CourseError(f"{run_dir} has no tokenizer.json, so its ids cannot become text.")
+        raise CourseError(f"{quoted(run_dir)} has no tokenizer.json, so its ids cannot become text.")
     usual = run.config.data.start if run.config.data else "\n"
     start = usual if s.start is None else read_start(s.start)
     prompt = torch.tensor([encode_start(run.tokenizer, start)], dtype=torch.long)

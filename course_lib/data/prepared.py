@@ -18,7 +18,7 @@ from course_lib.data.encoding import token_dtype, write_tokens
 from course_lib.data.streams import Stream
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
-from course_lib.paths import data_dir
+from course_lib.paths import data_dir, quoted
 from course_lib.processes import cores
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
 
@@ -227,7 +227,9 @@ def put_in_place(
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise CourseError(f"Cannot write to {folder.parent}: {error.strerror}. Check its permissions.") from error
+        raise CourseError(
+            f"Cannot write to {quoted(folder.parent)}: {error.strerror}. Check its permissions."
+        ) from error
     try:
         new = scratch / "new"
         new.mkdir()
@@ -244,7 +246,7 @@ def put_in_place(
             os.replace(scratch / "old", folder)
         reason = error.strerror or error  # numpy's own OSError of a full disk has no strerror
         raise CourseError(
-            f"Cannot write {folder}: {reason}. Free some disk space or check its permissions, then try again."
+            f"Cannot write {quoted(folder)}: {reason}. Free some disk space or check its permissions, then try again."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -256,7 +258,9 @@ def load_prepared(folder: str | Path) -> Prepared:
     manifest = read_manifest(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint() != manifest["tokenizer"]:
-        raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
+        raise CourseError(
+            f"{quoted(folder)} was encoded with another tokenizer than its tokenizer.json. Prepare it again."
+        )
     for split in _splits(manifest):
         open_tokens(folder / f"{split}.bin")
     return Prepared(folder, tokenizer, manifest)
@@ -275,10 +279,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise KeyError("a field")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CourseError(
-            f"{folder} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
+            f"{quoted(folder)} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} is not a manifest of this format ({error}). Prepare the data again.") from error
+        raise CourseError(
+            f"{quoted(path)} is not a manifest of this format ({error}). Prepare the data again."
+        ) from error
     return manifest
 
 
@@ -288,16 +294,18 @@ def open_tokens(path: str | Path) -> np.ndarray:
     manifest = read_manifest(path.parent)
     if path.stem not in manifest["counts"] or path.suffix != ".bin":
         raise CourseError(
-            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in _splits(manifest))}; not {path.name}."
+            f"{quoted(path.parent / 'manifest.json')} knows {', '.join(s + '.bin' for s in _splits(manifest))}; not "
+            f"{path.name}."
         )
     dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
     try:
         size = path.stat().st_size
     except FileNotFoundError as error:
-        raise CourseError(f"{path} is missing. Prepare the data again.") from error
+        raise CourseError(f"{quoted(path)} is missing. Prepare the data again.") from error
     if size != count * dtype.itemsize:
         raise CourseError(
-            f"{path} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} bytes; it "
-            f"has {size}. Was it cut off or replaced? Delete the folder {path.parent} and prepare it again."
+            f"{quoted(path)} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} "
+            f"bytes; it "
+            f"has {size}. Was it cut off or replaced? Delete the folder {quoted(path.parent)} and prepare it again."
         )
     return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from course_lib.data.datasets import find_corpus
 from course_lib.data.shards import prepared_sha256
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 Block = str | bytes
 """A piece of a text, or of what is raw: bytes."""
@@ -79,7 +80,7 @@ class Stream:
             if end is not None and place >= end:
                 return
         if sha256 is not None and sha256.hexdigest() != self.sha256:
-            raise CourseError(f"{self.name} has changed while it was read. Try again when nobody writes to it.")
+            raise CourseError(f"{quoted(self.name)} has changed while it was read. Try again when nobody writes to it.")
 
 
 def to_bytes(block: Block) -> bytes:

@@ -10,7 +10,7 @@ from torch import Tensor
 from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError
 from course_lib.models import AGIFormer, build_blank_model
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 
 
 def load_agiformer(
@@ -34,7 +34,8 @@ def load_agiformer(
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         first = str(error).strip().split("\n")[0]
         raise CourseError(
-            f"{path} should be a file of weights by torch.save(model.state_dict(), path); it cannot be read: {first}."
+            f"{quoted(path)} should be a file of weights by torch.save(model.state_dict(), path); it cannot be read: "
+            f"{first}."
         ) from error
     config = _config_of(path, weights).replace(
         n_head=num_heads, window_size=window_size, thinking_steps=thinking_steps
@@ -62,6 +63,7 @@ def _config_of(path: Path, weights: object) -> AGIFormerConfig:
 
 def _other(path: Path, why: str) -> CourseError:
     return CourseError(
-        f"{path} should hold the weights of an AGIFORMER as of commit f82263e of github.com/inkbytefo/agi-former; "
+        f"{quoted(path)} should hold the weights of an AGIFORMER as of commit f82263e of "
+        f"github.com/inkbytefo/agi-former; "
         f"{why}."
     )
