@@ -78,9 +78,8 @@ def find_files(path: str) -> list[Path]:
         found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True)) if Path(name).is_file()]
         what = "fits no file"
     if not found:
-        raise CourseError(
-            f"{quoted(path)} {what}; there is nothing to learn from. The path is taken from {quoted(Path.cwd())}."
-        )
+        here = f"The path is taken from {quoted(Path.cwd())}."
+        raise CourseError(f"{quoted(path)} {what}; there is nothing to learn from. {here}")
     return found
 
 
