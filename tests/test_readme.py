@@ -12,10 +12,11 @@ from course_lib.cli.export import ExportSettings
 from course_lib.cli.flags import NewRun, OldRun
 from course_lib.cli.inspect import InspectSettings
 from course_lib.cli.sample import SampleSettings
-from course_lib.config import ALIASES
+from course_lib.cli.upload import UploadSettings
+from course_lib.config import ALIASES, WORDS
 from course_lib.recipes import load_recipe
 
-OF_OTHERS = ("standalone", "nproc_per_node", "nproc", "help", "tiny", "go-on", "agiformer")
+OF_OTHERS = ("standalone", "nproc_per_node", "nproc", "help", "tiny", "go-on", "agiformer", "tyro-print-completion")
 """torchrun's flags, and those that tests/bench gives to the card's list."""
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -33,9 +34,9 @@ def test_the_recipes_and_settings_it_names_exist():
         assert load_recipe(name).name == name
     forms = (
         *(NewRun, OldRun, SampleSettings, PrepareSettings, BenchSettings, ExportSettings),
-        *(EvalSettings, InspectSettings),
+        *(EvalSettings, InspectSettings, UploadSettings),
     )
-    settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES}
+    settings = {*load_recipe("shakespeare_char_cpu").all_settings(), *ALIASES, *WORDS}
     settings |= {field.name for form in forms for field in fields(form)}
     flags = re.findall(r"--([a-z]+(?:-[a-z]+)*)(?=[ `])", README)
     ours = [flag.replace("-", "_") for flag in flags if flag not in OF_OTHERS]
