@@ -259,15 +259,22 @@ def current_world() -> World:
 
 
 @contextlib.contextmanager
-def joined_world(device: str = "auto"):
+def joined_world(device: str = "auto", backend: str = "auto"):
     """Join the processes that ``torchrun`` started (it sets RANK, LOCAL_RANK and WORLD_SIZE); leave at the end.
 
     NCCL between CUDA cards, gloo between CPUs. Yields the `World`; without torchrun a world of one.
+
+    Raises:
+        CourseError: for a ``backend`` by name that does not serve the devices.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
         return
     on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    serves = "nccl" if on_cuda else "gloo"
+    if backend not in ("auto", serves):
+        where = "CUDA cards" if on_cuda else "CPUs"
+        raise CourseError(f"Between {where} the backend is {serves}; {backend} is asked for. Leave it out.")
     local_rank = int(os.environ["LOCAL_RANK"])
     if on_cuda:
         find(f"cuda:{local_rank}")  # a clear error where there are fewer cards than processes

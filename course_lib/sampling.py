@@ -4,7 +4,9 @@ This module sees token ids only: no text, no tokenizer, no file.
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -15,6 +17,7 @@ from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
 from course_lib.graphs import Decoder
 from course_lib.models.mode import evaluating
+from course_lib.prompts import as_prompts, seeds_for
 
 ROUNDING = 2e-6
 """A sum that misses top_p by this share of it, or less, has reached it.
@@ -79,21 +82,22 @@ def stream(
     top_k: int | None = None,
     top_p: float | None = None,
     use_cache: bool = True,
-    seed: int | None = None,
+    seed: int | Sequence[int] | None = None,
+    stop: int | None = None,
 ) -> Iterator[Tensor]:
     """The new tokens one by one, each (B, 1): `generate` for those who want to watch.
 
     Up to the model's context the cache serves: the prompt goes through once (prefill), then each new token alone
     (decode). Past it the window slides: the oldest tokens are cropped, and as that moves every token's
     position, each step is computed afresh. On a card a step of either kind is a CUDA graph where many of them follow
-    (see `course_lib.graphs`).
+    (see `course_lib.graphs`) and no prompt is padded.
 
     Raises:
         CourseError: as `generate`, at the call. Scores that are not finite are seen before their token is
             yielded; on a card within `CHECK_EVERY` tokens, at the latest with the last one.
     """
-    idx = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed)
-    return _stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed)
+    idx, padding, choose = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed, stop)
+    return _stream(model, idx, padding, max_new_tokens, choose, use_cache)
 
 
 def generate(
@@ -104,57 +108,122 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     use_cache: bool = True,
-    seed: int | None = None,
+    seed: int | Sequence[int] | None = None,
+    stop: int | None = None,
 ) -> Tensor:
-    """Continue ``idx`` (B, T) by ``max_new_tokens``: (B, T + max_new_tokens) int64.
+    """Continue ``idx`` (B, T) by ``max_new_tokens``: (B, T + max_new_tokens) int64; by fewer where all met ``stop``.
 
     Args:
         model: idx (B, T) -> logits (B, T, V); `context_of` says how far it sees. Without ``new_cache`` it goes without.
         idx: the prompt, at least one token: whole numbers (B, T), or a list, [1, 2, 3] being one row. Of a long one,
-            the last tokens count, as many as the model sees.
+            the last tokens count, as many as the model sees. Rows of unequal length are padded on the left, with
+            ``stop`` or else id 0, and each goes on as its prompt would alone.
         temperature, top_k, top_p: see `token_probabilities`; temperature 0 is greedy.
         use_cache: keep keys and values instead of computing them again (see `stream`).
         seed: where the draws start, from 0 to 2**64 - 1; None starts anywhere. torch's own generator is left alone.
+            All rows draw from one generator; with a seed for each row, or prompts of unequal length, each row has its
+            own, and draws what its prompt would alone with that seed.
+        stop: a token that ends its row: what comes after it there is padding, ``stop`` again. A card is waited for at
+            each token then.
 
     Raises:
         CourseError: for a prompt that is empty or holds ids that the model does not know, a setting out of range,
             and scores of which one is NaN or +inf, or all are -inf.
     """
-    idx = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed)
-    new = list(_stream(model, idx, max_new_tokens, temperature, top_k, top_p, use_cache, seed))
+    idx, padding, choose = _check_all(model, idx, max_new_tokens, temperature, top_k, top_p, seed, stop)
+    new = list(_stream(model, idx, padding, max_new_tokens, choose, use_cache))
     return torch.cat([idx, torch.cat(new, dim=1).to(idx.device)], dim=1) if new else idx  # one copy, not one a token
 
 
 @torch.inference_mode()
 def _stream(
-    model: nn.Module, idx: Tensor, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None,
-    use_cache: bool, seed: int | None,
-) -> Iterator[Tensor]:  # fmt: skip
-    context = context_of(model)
-    device = device_of(model)
-    generator = torch.Generator(device)
-    generator.seed() if seed is None else generator.manual_seed(int(seed))
-    idx = idx.to(device)[:, -context:]
-    cache = model.new_cache(idx.shape[0]) if use_cache and hasattr(model, "new_cache") else None
+    model: nn.Module, idx: Tensor, padding: list[int], max_new_tokens: int, choose: "_Choose", use_cache: bool
+) -> Iterator[Tensor]:
+    device, stop = device_of(model), choose.stop
+    if any(padding) and not hasattr(model, "new_padded_cache"):
+        alone = ((idx[i : i + 1, n:], [0], max_new_tokens, choose.of_row(i)) for i, n in enumerate(padding))
+        rows = [_stream(model, *row, use_cache) for row in alone]
+        filled = torch.full((1, 1), 0 if stop is None else stop, device=device)
+        yield from (torch.cat(tokens) for tokens in itertools.zip_longest(*rows, fillvalue=filled))
+        return
+    reader, generators = _Reader(model, idx.to(device), padding, use_cache), choose.generators(device)
     finite = torch.ones((), dtype=torch.bool, device=device)
-    decode = Decoder(model, functools.partial(_last_logits, model))
+    ended = torch.zeros(len(idx), 1, dtype=torch.bool, device=device)
     for n in range(1, max_new_tokens + 1):
-        ahead = max_new_tokens - n + 1
-        if cache is not None and idx.shape[1] <= context:
-            logits = decode(idx[:, cache.length :], cache, min(ahead, context - idx.shape[1] + 1))
-        else:
-            cache = None
-            idx = idx[:, -context:]
-            logits = decode(idx, None, ahead)
+        logits = reader.logits(max_new_tokens - n + 1)
         finite = finite & _are_finite(logits)
-        if n % _check_every(device) == 0 or n == max_new_tokens:
+        if n % _check_every(device) == 0 or n == max_new_tokens or stop is not None:
             _need_finite(finite)
-        if temperature == 0:
-            token = logits.argmax(dim=-1, keepdim=True)
-        else:
-            token = _draw(token_probabilities(logits, temperature, top_k, top_p, check_scores=False), generator)
-        idx = torch.cat((idx, token), dim=1)
+        token = choose(logits, generators)
+        if stop is not None:
+            token = token.masked_fill(ended, stop)
+            ended = ended | (token == stop)
+        reader.add(token)
         yield token
+        if stop is not None and ended.all():
+            return
+
+
+@dataclass(frozen=True)
+class _Choose:
+    """How the next token of each row is chosen from its scores (B, V) -> (B, 1), and which one ends a row."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    seeds: list[int | None]
+    """One for all rows together, or one for each."""
+    stop: int | None
+
+    def __call__(self, logits: Tensor, generators: list[torch.Generator]) -> Tensor:
+        if self.temperature == 0:
+            return logits.argmax(dim=-1, keepdim=True)
+        shares = token_probabilities(logits, self.temperature, self.top_k, self.top_p, check_scores=False)
+        if len(generators) == 1:
+            return _draw(shares, generators[0])
+        return torch.cat([_draw(row, generator) for row, generator in zip(shares.split(1), generators)])
+
+    def generators(self, device: torch.device) -> list[torch.Generator]:
+        made = [torch.Generator(device) for _ in self.seeds]
+        for generator, seed in zip(made, self.seeds):
+            generator.seed() if seed is None else generator.manual_seed(seed)
+        return made
+
+    def of_row(self, i: int) -> "_Choose":
+        return replace(self, seeds=[self.seeds[i if len(self.seeds) > 1 else 0]])
+
+
+class _Reader:
+    """A model and what it has read, at most its context; with a cache as long as nothing has been cropped."""
+
+    def __init__(self, model: nn.Module, idx: Tensor, padding: list[int], use_cache: bool) -> None:
+        self.model, self.idx, self.padding, self.context = model, idx, padding, context_of(model)
+        self._crop()
+        self.cache: Any = None
+        if use_cache and hasattr(model, "new_cache"):
+            self.cache = self._padded_cache() if any(self.padding) else model.new_cache(len(idx))
+        self.decode = Decoder(model, functools.partial(_last_logits, model))
+
+    def logits(self, ahead: int) -> Tensor:
+        """Scores (B, V) of what follows; ``ahead`` tokens are to come, with this one."""
+        if self.idx.shape[1] > self.context:
+            self.cache = None
+            self._crop()
+        new = self.idx if self.cache is None else self.idx[:, self.cache.length :]
+        if any(self.padding):  # no graph is made for it
+            return _last_logits(self.model, new, self._padded_cache() if self.cache is None else self.cache)
+        left = ahead if self.cache is None else self.context - self.idx.shape[1] + 1
+        return self.decode(new, self.cache, min(ahead, left))
+
+    def add(self, token: Tensor) -> None:
+        self.idx = torch.cat((self.idx, token), dim=1)
+
+    def _crop(self) -> None:
+        too_many = max(0, self.idx.shape[1] - self.context)
+        self.idx, self.padding = self.idx[:, too_many:], [max(0, n - too_many) for n in self.padding]
+
+    def _padded_cache(self) -> Any:
+        return self.model.new_padded_cache(torch.tensor(self.padding))
 
 
 def context_of(model: nn.Module) -> int:
@@ -234,39 +303,16 @@ def _is_number(value: Any) -> bool:
 
 def _check_all(
     model: nn.Module, idx: Any, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None,
-    seed: int | None,
-) -> Tensor:  # fmt: skip
-    """Everything that `generate` is given, before the model runs; the prompt as a tensor (B, T) int64."""
+    seed: int | Sequence[int] | None, stop: int | None,
+) -> tuple[Tensor, list[int], _Choose]:  # fmt: skip
+    """Everything that `generate` is given, before the model runs: the prompt (B, T), its padding, and how to choose."""
     _check_settings(temperature, top_k, top_p)
     context_of(model)
     need_whole("max_new_tokens", max_new_tokens, 0)
-    if seed is not None:
-        need_whole("seed", seed, 0, bits=64, otherwise=" (torch takes no others), or None to start anywhere")
-    prompt = _as_prompt(idx)
     vocab_size = getattr(getattr(model, "config", None), "vocab_size", None)
-    low, high = torch.stack(prompt.aminmax()).tolist()
-    if low < 0 or (vocab_size is not None and high >= vocab_size):
-        known = "at least 0" if vocab_size is None else f"from 0 to {vocab_size - 1}, as this model knows them"
-        raise CourseError(
-            f"The prompt's ids should be {known}; there is {low if low < 0 else high}. Encode the text with the "
-            "tokenizer that the model was trained with."
-        )
-    return prompt
-
-
-def _as_prompt(idx: Any) -> Tensor:
-    if isinstance(idx, Tensor):
-        prompt = idx
-    else:
-        try:
-            prompt = torch.tensor(idx) if len(idx) else torch.empty(0, dtype=torch.long)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise CourseError(f"The prompt should be rows of token ids, all of one length; {error}.") from error
-        prompt = prompt[None] if prompt.ndim == 1 else prompt
-    if prompt.ndim != 2 or prompt.numel() == 0:
-        raise CourseError(
-            f"The prompt should be token ids (B, T) with T at least 1; its shape is {tuple(prompt.shape)}."
-        )
-    if prompt.is_floating_point() or prompt.is_complex() or prompt.dtype == torch.bool:
-        raise CourseError(f"The prompt's ids should be whole numbers; they are {prompt.dtype}.")
-    return prompt.long()
+    if stop is not None:
+        stop = need_whole("stop", stop, 0, otherwise=", or None for no such token")
+        if vocab_size is not None and stop >= vocab_size:
+            raise CourseError(f"stop should be a token that the model knows, below {vocab_size}; it is {stop}.")
+    prompt, padding = as_prompts(idx, vocab_size, fill=0 if stop is None else stop)
+    return prompt, padding, _Choose(temperature, top_k, top_p, seeds_for(seed, padding), stop)

@@ -307,6 +307,18 @@ def test_one_that_was_cut_off_goes_on_with_the_run_it_was_in(recipe: Recipe, mon
     assert details["rows"] == whole["rows"]
 
 
+@pytest.mark.usefixtures("few_rates")
+def test_a_best_rate_that_explodes_from_another_seed_has_no_score(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = optimizers._run
+    monkeypatch.setattr(optimizers, "LRS", {"adamw": (0.003,), "muon": (0.02,)})
+    monkeypatch.setattr(optimizers, "_run", lambda *args: [] if args[-2] == 2 else run(*args))
+    seconds, details = optimizers.measure_optimizers(recipe.replace(optimizer="muon"), 3)
+    assert [loss is None for loss in details["val_loss"]] == [False, True, False]
+    assert (seconds[1], details["rows"][1], details["adamw_step_seconds"][1]) == (0.0, [], None)
+
+
 def test_gpts_are_trained_as_the_course_trains_gpts(recipe: Recipe) -> None:
     theirs = load_recipe("tinytales_cpu")
     differ = {

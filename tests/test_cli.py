@@ -110,7 +110,7 @@ def test_the_help_of_a_run_shows_its_own_settings(text_run: Path, capsys: pytest
     assert end.value.code == 0
     printed = " ".join(re.sub(r"[\u2500-\u257f]", " ", capsys.readouterr().out).split())
     assert "clipping off. (default: 0.25)" in printed
-    assert "optimizer steps to take. (default: 6)" in printed
+    assert "optimizer steps to take (nanoGPT: max_iters). (default: 6)" in printed
     assert "zero while training. (default: 0.125)" in printed
     assert "--n-layer" not in printed
 

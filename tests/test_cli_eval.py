@@ -1,5 +1,6 @@
 """``course eval`` against a plain loop over the ids, and against what a run's own log says."""
 
+import dataclasses
 import json
 import math
 import re
@@ -16,7 +17,8 @@ from torch.nn import functional as F
 from course_lib import checkpoint
 from course_lib.cli import main as course
 from course_lib.config import MODEL_KINDS, Config, DataConfig, GPTConfig, ModelKind, TrainConfig
-from course_lib.data import Batcher
+from course_lib.corpora import tinytales
+from course_lib.data import Batcher, datasets
 from course_lib.errors import CourseError
 from course_lib.models import GPT
 from course_lib.recipes import evaluating, load_recipe
@@ -179,7 +181,6 @@ def test_a_perplexity_beyond_all_floats() -> None:
     assert Evaluation(1e6, 1, 1, 1, "val", "a", 1).perplexity == math.inf
     assert Evaluation(math.log(7), 1, 1, 1, "val", "a", 1).perplexity == pytest.approx(7)
     assert math.isnan(Evaluation(math.nan, 1, 1, 1, "val", "a", 1).perplexity)
-    assert math.isnan(Evaluation(math.nan, 1, 1, 1, "val", "a", 1).perplexity) or True
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,63 @@ def test_a_kind_of_ones_own_is_scored_too(project: Path, monkeypatch: pytest.Mon
     )
     loaded = checkpoint.load("runs/own")
     assert evaluate("own").loss == pytest.approx(by_hand(loaded.model, ids[int(N * 0.9) :], 8), abs=1e-5)
+
+
+# What a grammar adds ---------------------------------------------------------------------------------------
+
+
+def test_tinytales_adds_its_floor_and_the_share_of_sentences_that_its_samples_get_right(
+    project: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The floor is the table's for this block_size; the sentences are counted in what ``course sample`` prints."""
+    text = tinytales.tinytales_text(4000)
+    corpus = dataclasses.replace(datasets.CORPORA["tinytales"], read=lambda: text.encode())
+    monkeypatch.setitem(datasets.CORPORA, "tinytales", corpus)
+    monkeypatch.setattr(evaluating, "SAMPLE_TOKENS", 90)
+    words = [*SHAPES["gpt"], "--out-dir", "runs/run", *SMALL, "--max-steps", "60", "--eval-every", "0"]
+    assert course(["train", *words, "--max-lr", "0.03", "--batch-size", "16"]) == 0
+    capsys.readouterr()
+    assert course(["eval", "run", "--samples", "3"]) == 0
+    first, floor, samples = capsys.readouterr().out.splitlines()
+    loss = float(re.fullmatch(LINE, first + "\n")[1])
+    said, above = re.match(r"floor: (\S+) nats per token; .* \(this is \+(\S+)\)", floor).groups()
+    assert float(said) == pytest.approx(tinytales.floor(16).nats, abs=6e-5)
+    assert float(above) == pytest.approx(loss - tinytales.floor(16).nats, abs=2e-4)
+    good = whole = 0
+    for i in range(3):
+        assert course(["sample", "run", "--seed", str(1337 + i), "--max-new-tokens", "90"]) == 0
+        # the command ends with a line break of its own, which is none of the model's
+        grade = tinytales.grade(capsys.readouterr().out.removesuffix("\n"))
+        good, whole = good + sum(part.is_grammatical for part in grade.sentences), whole + len(grade.sentences)
+    assert samples.startswith(f"samples: {good} of {whole} whole sentences are grammatical")
+    assert course(["eval", "run", "--samples", "0"]) == 0
+    assert capsys.readouterr().out.splitlines() == [first, floor]
+    assert "samples should be at least 0" in refused(capsys, "run", "--samples", "-1")
+
+
+def test_perfect_samples_are_perfect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that writes the grammar's own text: every whole sentence counts, the one that is cut off does not."""
+    text = tinytales.tinytales_text(3000)
+    tokenizer = CharTokenizer.train(text)
+    ids = tokenizer.encode(text[:300].lstrip("\n"))
+    monkeypatch.setattr(evaluating, "stream", lambda *args, **more: iter(torch.tensor(ids)[:, None, None]))
+    run = SimpleNamespace(tokenizer=tokenizer, model=None)
+    found = evaluating._judged(run, DataConfig("tinytales", start="\n\n"), 2)
+    lines = [line for line in text[:300].lstrip("\n").split("\n")[:-1] if line]
+    assert found == (2 * len(lines), 2 * len(lines))
+    assert evaluating._judged(run, DataConfig("numbers"), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tokenizer", "block_size", "is_known"),
+    [
+        ("tinytales", "auto", 64, True), ("tinytales", "byte", 512, True), ("tinytales", "char", 513, False),
+        ("tinytales", "bpe", 64, False), ("numbers", "char", 64, False), ("text:a.txt", "auto", 64, False),
+    ],
+)  # fmt: skip
+def test_where_the_floor_is_known(name: str, tokenizer: str, block_size: int, is_known: bool) -> None:
+    expected = tinytales.floor(block_size).nats if is_known else None
+    assert datasets.floor_of(name, tokenizer, block_size) == expected
 
 
 # What it refuses -------------------------------------------------------------------------------------------

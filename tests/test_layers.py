@@ -19,7 +19,7 @@ FLOORS = {
     "errors": -2,
     **dict.fromkeys(["paths", "locks", "processes", "programs", "progress"], -1),
     **dict.fromkeys(["config", "device", "numerics", "peaks", "sources"], 0),
-    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs"], 1),
+    **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs", "prompts"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages", "plots", "drawings"], 3),
     **dict.fromkeys(["exercises", "notebook", "recipes", "widgets"], 4),
@@ -151,7 +151,7 @@ def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_package_hands_out_modules_that_are_there():
-    inner = {"cli", "__main__", "graphs", "locks", "numerics", "processes", "programs", "progress"}
+    inner = {"cli", "__main__", "graphs", "locks", "numerics", "processes", "programs", "progress", "prompts"}
     assert course_lib._MODULES | inner == FLOORS.keys()
     assert {room(module_name(path)) for path in library_sources()} - {""} == FLOORS.keys()
 

@@ -142,7 +142,8 @@ def test_the_help_has_a_group_for_each_kind_of_setting_and_the_text_under_each_f
     assert titles == ["text", "model", "training", "running"][0 if is_new else 1 :]
     shown = setting_fields().keys() - (set() if is_new else FIXED)
     flags = {name.replace("-", "_") for name in re.findall(r"^  ?--([a-z][a-z0-9-]*)", printed, flags=re.MULTILINE)}
-    assert flags == {*shown, "speed", "profile"} | ({"out_dir"} if is_new else {"resume", "which", "dataset"})
+    more = {"speed", "profile", "eval_only", "backend"}
+    assert flags == {*shown, *more} | ({"out_dir"} if is_new else {"resume", "which", "dataset"})
     for group in (DataConfig, GPTConfig, TrainConfig):
         for name, text in texts_under_fields(group).items():
             if name in shown and name != "dataset":

@@ -264,3 +264,11 @@ def test_anything_can_be_drawn_against_anything():
     assert "a goes from 3 to 4" in figure.alt
     assert axes.get_legend() is not None
     assert plots.curves({"one": ([0, 1], [2, 3])}, "step", "rate").axes[0].get_legend() is None
+
+
+def test_a_loss_of_another_unit_says_so_everywhere():
+    figure = plots.loss_curve(RECORDS, 10, "A run", unit="nats per picture")
+    assert figure.axes[0].get_ylabel() == "loss (nats per picture)"
+    assert figure.caption == "A run: loss (nats per picture) against completed optimizer steps"
+    assert "loss in nats per picture against" in figure.alt
+    assert "token" not in figure.alt + figure.caption

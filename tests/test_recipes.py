@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_lib import recipes
-from course_lib.config import ALIASES, MODEL_KINDS, DataConfig, GPTConfig, TrainConfig
+from course_lib.config import ALIASES, MODEL_KINDS, DataConfig, GPTConfig, RunningConfig, TrainConfig
 from course_lib.device import select
 from course_lib.errors import CourseError
 from course_lib.models import GPT
@@ -33,15 +33,16 @@ def test_every_bundled_recipe_makes_a_whole_configuration(name):
     assert type(model) is MODEL_KINDS[recipe.kind].config
     assert isinstance(model, GPTConfig) == (recipe.kind == "gpt")
     assert model.vocab_size == vocab_size
+    everything = recipe.all_settings() | recipe.running.to_dict()
     for setting in recipe.settings.keys() - {"kind"}:
-        assert recipe.all_settings()[setting] == recipe.settings[setting]
+        assert everything[setting] == recipe.settings[setting]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_holds_only_what_differs_from_the_defaults(name):
     recipe = load_recipe(name)
     kind = {"kind": recipe.kind} if "kind" in recipe.settings else {}
-    defaults = Recipe("defaults", kind).all_settings() | {"kind": "gpt"}
+    defaults = Recipe("defaults", kind).all_settings() | RunningConfig().to_dict() | {"kind": "gpt"}
     repeated = {n: v for n, v in recipe.settings.items() if v == defaults[n]}
     assert repeated == {}
 
@@ -247,8 +248,10 @@ def test_a_run_does_not_go_on_with_a_text_that_was_changed(project):
 @pytest.mark.parametrize(("alias", "name"), ALIASES.items())
 def test_a_name_from_another_script_serves_in_a_file_too(project, alias, name):
     path = project / "mine.toml"
-    path.write_text(f"{alias} = 3\n")
-    assert getattr(load_recipe(path).train, name) == 3
+    is_bool = isinstance(getattr(TrainConfig(), name), bool)
+    for text, value in [("true", True), ("false", False)] if is_bool else [("3", 3)]:
+        path.write_text(f"{alias} = {text}\n")
+        assert getattr(load_recipe(path).train, name) == value
     path.write_text(f"{alias} = 3\n{name} = 4\n")
     with pytest.raises(CourseError, match=f"{alias} is another name for {name}, and both are given"):
         load_recipe(path)

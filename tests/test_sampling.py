@@ -596,7 +596,10 @@ def test_a_prompt_is_whole_numbers(ids):
     refused("ids should be whole numbers; they are torch", ids, 3)
 
 
-@pytest.mark.parametrize("ids", ["abc", ["a"], 5, None, [[1, 2], [3]], [2**70], [None], [[[1]]], [], [[]]], ids=str)
+@pytest.mark.parametrize("ids", [
+        *("abc", ["a"], 5, None, [[1, 2], []], [[], [3]], [[1, 2], "ab"], [[1], None], [[1], [[2], [3]]], [[1, 2], 3]),
+        *([2**70], [None], [[[1]]], [], [[]], [[1, 2], [2**70]]),
+    ], ids=str)
 def test_other_things_are_no_prompt(ids):
     refused("The prompt should be", ids, 3)
 
@@ -626,3 +629,134 @@ def test_a_prompt_may_be_a_plain_list_or_whole_numbers_of_any_kind(form):
 def test_several_rows_may_be_lists_as_well():
     rows = prompt(3, 4)
     assert torch.equal(generate(build(), rows.tolist(), 5, temperature=0), generate(build(), rows, 5, temperature=0))
+
+
+# Prompts of unequal length, and a token that ends a row -----------------------------------------------------
+
+UNEVEN = [[3, 1, 4, 1, 5], [9], [2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4], [6, 2]]  # one is longer than BLOCK
+HOW = {
+    "greedy": dict(temperature=0),
+    "seed": dict(seed=7),
+    "a seed for each": dict(seed=[7, 8, 9, 10]),
+    "cut": dict(seed=3, top_k=9, top_p=0.8, temperature=0.7),
+}
+
+
+def of_row(how, i):
+    return how | ({"seed": how["seed"][i]} if isinstance(how.get("seed"), list) else {})
+
+
+class Uncached(nn.Module):
+    """A GPT as a model of one's own: without caches of any kind."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.context = model, model.context
+
+    def forward(self, idx):
+        return self.model(idx)
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=HOW)
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize(("prompts", "stop"), [(UNEVEN, None), (UNEVEN[:2], 5), (UNEVEN[::-1], 5)])
+def test_each_of_unequal_prompts_goes_on_as_it_would_alone(model, how, use_cache, stop, prompts):
+    """Within block_size, across its end, and past it, where each row's window slides at its own time."""
+    how = how | ({"seed": how["seed"][: len(prompts)]} if isinstance(how.get("seed"), list) else {})
+    for one in (model, Uncached(model)) if use_cache else (model,):
+        found = generate(one, prompts, BLOCK + 4, use_cache=use_cache, stop=stop, **how)
+        longest = max(map(len, prompts))
+        for i, (row, prompt) in enumerate(zip(found.tolist(), prompts, strict=True)):
+            alone = generate(model, prompt, BLOCK + 4, use_cache=use_cache, stop=stop, **of_row(how, i))[0].tolist()
+            assert row[: longest - len(prompt)] == [stop or 0] * (longest - len(prompt))
+            own = row[longest - len(prompt) :]
+            assert own[: len(alone)] == alone
+            assert all(token == stop for token in own[len(alone) :])
+
+
+def test_padding_changes_no_score(model):
+    """Nearer than tokens tell: the scores of each row at each of its places, whole and token by token."""
+    padding = torch.tensor([0, 3, 7])
+    idx = prompt(3, 9)
+    cache, steps = model.new_padded_cache(padding), model.new_padded_cache(padding)
+    with torch.no_grad():
+        whole = model(idx, cache)
+        parts = torch.cat([model(part, steps) for part in idx.split([2, 1, 4, 1, 1], dim=1)], dim=1)
+        for row, n in enumerate(padding.tolist()):
+            alone = model(idx[row : row + 1, n:])[0]
+            for found in (whole, parts):
+                assert (found[row, n:] - alone).abs().max() < tie(alone)
+    assert whole.isfinite().all()  # padding too: what is NaN there would be multiplied by 0, and stay NaN
+
+
+def test_prompts_of_unequal_length_go_through_together():
+    model = build()
+    sizes = []
+    model.register_forward_pre_hook(lambda module, args: sizes.append(tuple(args[0].shape)))
+    generate(model, UNEVEN[:2], 4, temperature=0)
+    assert sizes == [(2, 5), (2, 1), (2, 1), (2, 1)]
+
+
+def test_lists_of_arrays_and_tensors_may_be_unequal_too():
+    model = build()
+    expected = generate(model, UNEVEN, 5, temperature=0)
+    for make in (tuple, np.array, torch.tensor, lambda row: torch.tensor(row, dtype=torch.uint8)):
+        assert torch.equal(generate(model, [make(row) for row in UNEVEN], 5, temperature=0), expected)
+
+
+@given(st.integers(0, V - 1), st.integers(0, 2**32), st.integers(0, 9), st.booleans())
+@steady
+def test_a_stop_token_ends_its_row_and_changes_nothing_before_it(stop, seed, n, is_greedy):
+    """Against the same draws without it, cut by hand."""
+    model, rows = build(), prompt(4, 3, seed % 97)
+    how = dict(temperature=0) if is_greedy else dict(seed=[seed + i for i in range(4)])
+    free = generate(model, rows, n, **how)[:, 3:].tolist()
+    cut = [row[: row.index(stop) + 1] if stop in row else row for row in free]
+    longest = max(map(len, cut))
+    expected = [row + [stop] * (longest - len(row)) for row in cut]
+    found = generate(model, rows, n, stop=stop, **how)
+    assert found[:, :3].equal(rows)
+    assert found[:, 3:].tolist() == expected
+    assert torch.cat([rows, *stream(model, rows, n, stop=stop, **how)], dim=1).equal(found)
+
+
+def test_a_stop_token_in_the_prompt_ends_nothing():
+    model = build()
+    free = generate(model, [[5, 5]], 3, temperature=0)
+    stop = next(token for token in range(V) if token not in free[0, 2:])
+    assert generate(model, [[stop, 5, 5]], 3, temperature=0, stop=stop).shape == (1, 6)
+
+
+def test_the_model_is_not_asked_after_the_last_row_has_ended():
+    model = build()
+    first = generate(model, [[1]], 1, temperature=0)[0, -1].item()
+    calls = []
+    model.register_forward_pre_hook(lambda module, args: calls.append(1))
+    assert generate(model, [[1], [1]], 50, temperature=0, stop=first).tolist() == [[1, first]] * 2
+    assert len(calls) == 1
+
+
+def test_a_seed_for_each_row_is_that_rows_own(model):
+    rows = prompt(3, 4)
+    together = generate(model, rows, 6, seed=[4, 5, 4])
+    for row, seed, whole in zip(rows, (4, 5, 4), together):
+        assert generate(model, row[None], 6, seed=seed)[0].equal(whole)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        *((dict(stop=stop), "stop should be") for stop in (-1, V, 1.0, "a", True)),
+        *((dict(seed=seed), "seed should be one number, or one for each of 2 rows") for seed in ([], [1], [1, 2, 3])),
+        *((dict(seed=[1, seed]), "seed should be") for seed in (-1, 2**64, 1.5, None, "1")),
+    ],
+)
+def test_a_stop_or_a_seed_that_is_none_is_named(more, complaint):
+    refused(complaint, [[1, 2], [3, 4]], 3, **more)
+    refused(complaint, [[1, 2], [3]], 3, **more)
+
+
+@pytest.mark.parametrize("bad", [-1, V, 99])
+def test_unequal_prompts_hold_ids_that_the_model_knows(bad):
+    refused("ids should be from 0 to 22.* there is", [[1, 2], [bad]], 3)
+    refused("ids should be whole numbers", [[1, 2], [1.0]], 3)

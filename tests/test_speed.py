@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from test_cli import TINY, refused
 
+from course_lib import peaks
 from course_lib.cli import main as course
 from course_lib.cli.speed import Speedometer, collecting_seldom
 from course_lib.device import Compute
@@ -51,6 +52,18 @@ def test_it_speaks_where_it_was_asked_or_on_a_card(monkeypatch: pytest.MonkeyPat
     # 989 TFLOPS x 0.001 s / 2e6 operations per token
     meter.count(dataclasses.replace(rows(1.0)[0], seconds=2.001, tokens=200 + 494_500))
     assert meter.read() == "494,500,000 tokens/s  MFU 100.0%  3.0 GiB"
+
+
+def test_a_card_that_no_table_knows_is_compared_with_what_it_reaches_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Z1000")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
+    monkeypatch.setattr(peaks, "measured_peak", lambda device: peaks.Peak(4e9, "bf16", f"measured on {device}"))
+    meter = Speedometer(on("cuda"), is_asked=False)
+    for record in rows(1.0, 1.1):
+        meter.count(record)
+    assert meter.read() == "1,000 tokens/s  MFU 50.0%  3.0 GiB"  # 1,000 x 2e6 of 4e9
 
 
 def test_a_run_tells_it_and_writes_a_trace(project: Path, capsys: pytest.CaptureFixture) -> None:

@@ -10,7 +10,7 @@ from course_lib import measurements
 from course_lib.cli import main as course
 from course_lib.corpora.sprites import KINDS
 from course_lib.data import PixelRows, SpriteDataset
-from course_lib.measurements import drawings, sprites
+from course_lib.measurements import denoising, drawings, sprites
 from course_lib.models import ConvClassifier, LinearClassifier
 from course_lib.training import ask
 
@@ -28,6 +28,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sprites, "LRS", {"adam": (1e-3, 1e-2), "sgd": (0.1, 1e30)})
     sizes = {"sprites": 20, "held_out": 10, "steps": 2, "batch_size": 4, "n_layer": 1, "n_head": 2, "n_embd": 16}
     monkeypatch.setattr(drawings, "GPT_SIZES", sizes)
+    sizes = {"sprites": 20, "held_out": 20, "steps": 2, "batch_size": 4, "noise": 0.3}
+    monkeypatch.setattr(denoising, "SIZES", sizes)
     monkeypatch.setattr(drawings, "DRAWN", 2)
     monkeypatch.setattr(drawings, "KEPT", 1)
     monkeypatch.setattr(drawings, "TEMPERATURES", (0.8, 1.0))
@@ -100,8 +102,45 @@ def test_drawings_are_judged_at_each_temperature():
             assert 0 <= found["asked_share"] <= 1
             assert found["new_share"] == 1
             assert found["pixels_off"] > 20
-    assert list(details["samples"]) == list(KINDS)
-    assert [len(bytes.fromhex(text)) for rows in details["samples"].values() for text in rows] == [256] * 10
+    for name in ("samples", "completed_samples"):
+        assert list(details[name]) == list(KINDS)
+        assert [len(bytes.fromhex(text)) for rows in details[name].values() for text in rows] == [256] * 10
+    whole = PixelRows(SpriteDataset(20, 1, "held_out", plain=True)).ids[::2, 1:129].tolist()
+    assert [list(bytes.fromhex(rows[0])[:128]) for rows in details["completed_samples"].values()] == whole
+
+
+def test_denoisers_are_scored_by_both_losses():
+    seconds, details = measurements.measure_denoising(2)
+    assert len(seconds) == len(details["rows"]) == 2
+    for scores, noisy in zip(details["scores"], details["noisy"], strict=True):
+        assert list(scores) == ["mse", "l1"]
+        for found in (*scores.values(), noisy):
+            assert found["mse"] < found["l1"] < 1
+            assert 0 <= found["near_share"] <= 1
+    # The noise has a known size: that of 0.3 in each color, less what is cut off at black and white.
+    assert 0.04 < details["noisy"][0]["mse"] < 0.09
+    _, rows = denoising.train_denoiser(denoising.mse_loss, 2)
+    assert round(rows[-1]["train_loss"], 4) == details["rows"][1]["mse"][-1]["train_loss"]
+    clean = SpriteDataset(20, 1, "held_out").images[::2]
+    kept = {name: [bytes.fromhex(text) for text in texts] for name, texts in details["pictures"].items()}
+    assert list(kept) == ["clean", "noisy", "mse", "l1"]
+    assert {len(pixels) for texts in kept.values() for pixels in texts} == {768}
+    known = [sprite.pixels for sprite in SpriteDataset(20, 1, "held_out").sprites[::2]]
+    assert kept["clean"] == known
+    assert denoising.near_share(clean, clean) == 1
+    off = clean.clone()
+    off[:, 1, 0] += 0.11  # one row of sixteen, in green alone
+    assert denoising.near_share(off, clean) == pytest.approx(15 / 16)
+
+
+@pytest.mark.parametrize("what", ["classes", "rates", "order", "denoising", "drawings"])
+def test_a_record_is_the_same_whatever_was_drawn_before(what):
+    """A seed decides all of it, the judge's first weights among it."""
+    found = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        found.append(getattr(measurements, f"measure_{what}")(1)[1])
+    assert found[0] == found[1]
 
 
 class Knowing(nn.Module):
@@ -141,8 +180,9 @@ def test_a_completed_sprite_keeps_the_half_that_was_shown():
     assert rows.tokenizer.labels(drawn).tolist() == [label for label in range(10) for _ in range(3)]
 
 
-@pytest.mark.parametrize("name", ["sprite_classes", "sprite_rates", "sprite_order", "sprite_drawings"])
-def test_the_command_writes_a_record_that_can_be_read(name, project):
+@pytest.mark.parametrize("what", ["classes", "rates", "order", "denoising", "drawings"])
+def test_the_command_writes_a_record_that_can_be_read(what, project):
+    name = f"sprite_{what}"
     assert course(["record", name, "--seeds", "1", "--out", "a.json"]) == 0
     content = json.loads((project / "a.json").read_text())
     assert content["command"] == f"course record {name} --seeds 1"

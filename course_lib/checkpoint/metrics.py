@@ -1,11 +1,13 @@
-"""``metrics.jsonl``: one row of JSON per training step."""
+"""``metrics.jsonl``: one row of JSON per training step; and the boards that get the same numbers."""
 
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from course_lib.checkpoint.boards import Board
 from course_lib.checkpoint.explaining import explained
 from course_lib.errors import CourseError
 from course_lib.paths import replace_file
@@ -31,27 +33,23 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
 
 
 class MetricsLog:
-    """Appends rows to ``metrics.jsonl``, and on request to TensorBoard's files.
+    """Appends rows to ``metrics.jsonl``, and hands their numbers to boards.
 
     Args:
         first_step: rows of this step and later are dropped first: a resumed run writes them again.
+        boards: see `boards_for`; they are closed with the log.
 
     Raises:
-        CourseError: where the file cannot be written, or TensorBoard is asked for and not installed.
+        CourseError: where the file cannot be written.
     """
 
-    def __init__(
-        self, run_dir: str | Path, first_step: int = 0, tensorboard: bool = False, purge_step: int | None = None
-    ) -> None:
+    def __init__(self, run_dir: str | Path, first_step: int = 0, boards: Sequence[Board] = ()) -> None:
         self.path = Path(run_dir) / "metrics.jsonl"
         self._last = -1  # the step of the last row
         rows = read_metrics(run_dir)
         kept = [row for row in rows if row["step"] < first_step]
         self._continue(kept, anew=kept != rows or self.path.exists())
-        self._board = None
-        if tensorboard:
-            purge_step = first_step if purge_step is None else purge_step
-            self._board = tensorboard_writer()(Path(run_dir) / "tensorboard", purge_step=purge_step)
+        self._boards: Sequence[Board] = boards
 
     def _continue(self, rows: list[dict[str, Any]], anew: bool) -> None:
         """Open the file for the rows to come, after ``rows``: those it has, or with ``anew`` those it gets."""
@@ -78,33 +76,24 @@ class MetricsLog:
             with explained(self.path, self.path.parent):
                 self._file.write(json.dumps(row) + "\n")
                 self._file.flush()
-        if self._board is not None:
-            for name, value in row.items():
-                if isinstance(value, (int, float)) and name != "step":
-                    self._board.add_scalar(name, value, row["step"])
+        numbers = {n: value for n, value in row.items() if isinstance(value, (int, float)) and n != "step"}
+        for board in self._boards:
+            board.write(row["step"], numbers)
 
     def sync(self) -> None:
         """Make the rows as safe as the save that follows them."""
         with explained(self.path, self.path.parent):
             os.fsync(self._file.fileno())
-        if self._board is not None:
-            self._board.flush()
+        for board in self._boards:
+            board.flush()
 
     def close(self) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        boards, self._boards = self._boards, ()
+        for board in boards:
+            board.close()
 
     def __del__(self) -> None:
         """A run that is dropped in the middle leaves no open file behind."""
-        if hasattr(self, "_board"):
+        if hasattr(self, "_boards"):
             self.close()
-
-
-def tensorboard_writer() -> Any:
-    """The class that writes TensorBoard's files; CourseError where its package is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise CourseError("tensorboard=true needs the package: pip install tensorboard (or leave it false).") from error
-    return SummaryWriter

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from course_lib.checkpoint.explaining import instead_of
+from course_lib.checkpoint.listing import LATEST, run_folders
 from course_lib.checkpoint.tensors import load_weights
 from course_lib.checkpoint.writing import OWN, read_pointer, settings_of
 from course_lib.config import MODEL_KINDS, Config, OwnModel, RunConfig
@@ -34,11 +35,15 @@ class Run:
 
 
 def find_run(run: str | Path) -> Path:
-    """The folder of a run, given as a path or by its name under ``runs/``; CourseError where it is none."""
+    """The folder of a run, given as a path, by its name under ``runs/``, or as ``latest``, the one of those that was
+    written to last; CourseError where it is none."""
     for folder in (user_path(run), runs_dir() / run):
         if (folder / "config.json").is_file():
             return folder
-    known = [p.parent.name for p in sorted(runs_dir().glob("*/config.json"), key=_age)]
+    found = run_folders()
+    if str(run) == LATEST and found:
+        return found[0]
+    known = [folder.name for folder in reversed(found)]
     more = f" (and {len(known) - MOST_NAMED} older ones)" if len(known) > MOST_NAMED else ""
     there = (
         f"Runs here: {', '.join(reversed(known[-MOST_NAMED:]))}{more}."
@@ -92,7 +97,7 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
     found = [p.name for p in sorted(whole, key=_age)]
     there = "it has none yet: delete the folder, and start the run again"
     if found:
-        kept = "a run keeps its last save and its best"
+        kept = "a run keeps its last save and its best, or more with --keep"
         there = f"it has {' and '.join(found)} ({kept}): --which {found[-1]}, last or best"
     raise CourseError(f"{run_dir} has no save {number[1] if number else repr(which)}; {there}.")
 

@@ -112,11 +112,13 @@ def save(
     optimizer: AnyOptimizer | None = None,
     state: dict[str, Any] | None = None,
     best: bool = False,
+    keep: int = 1,
 ) -> Path:
     """Keep the state after ``step`` completed steps; it becomes ``last``, and on request ``best``.
 
     Args:
         state: further values for ``state.json``; they must be JSON.
+        keep: how many of the newest saves stay, this one counted in, besides the best; older ones are removed.
 
     Raises:
         CourseError: where it cannot be written (permissions, a full disk), or another process trains this run;
@@ -129,17 +131,7 @@ def save(
     with locked(run_dir), explained(saves, run_dir):
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=saves))
         try:
-            scratch.chmod(0o755)
-            save_file(model_tensors(model), scratch / "model.safetensors")
-            if optimizer is not None:
-                tensors, about = pack_optimizer(model, optimizer)
-                is_own = (state or {}).get("own_optimizer")  # the library's follows from the run's settings
-                save_file(tensors, scratch / "optimizer.safetensors", **({"metadata": about} if is_own else {}))
-            (scratch / "state.json").write_text(json.dumps({**(state or {}), "step": step}, indent=1), encoding="utf-8")
-            for path in scratch.iterdir():
-                path.chmod(0o644)  # safetensors lets the owner alone read
-                sync(path)
-            sync(scratch)
+            _fill(scratch, model, optimizer, {**(state or {}), "step": step})
             folder = _free_name(saves, step)
             os.rename(scratch, folder)
             sync(saves)
@@ -148,16 +140,32 @@ def save(
         if best:  # before last: a run resumed from this save would take itself for scored and never name it best
             replace_file(run_dir / "best", folder.name + "\n")
         replace_file(run_dir / "last", folder.name + "\n")
-        _prune(run_dir)
+        _prune(run_dir, keep)
     return folder
 
 
-def rewind(run_dir: Path, save: Path) -> None:
+def _fill(scratch: Path, model: nn.Module, optimizer: AnyOptimizer | None, state: dict[str, Any]) -> None:
+    """The files of a save, down to the disk."""
+    scratch.chmod(0o755)
+    save_file(model_tensors(model), scratch / "model.safetensors")
+    if optimizer is not None:
+        tensors, about = pack_optimizer(model, optimizer)
+        is_own = state.get("own_optimizer")  # the library's follows from the run's settings
+        save_file(tensors, scratch / "optimizer.safetensors", **({"metadata": about} if is_own else {}))
+    (scratch / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+    for path in scratch.iterdir():
+        path.chmod(0o644)  # safetensors lets the owner alone read
+        sync(path)
+    sync(scratch)
+
+
+def rewind(run_dir: Path, save: Path, keep: int = 1) -> None:
     """Make ``save`` the run's last one again, before the run goes on from it, perhaps in another way.
 
     What came after it is given up: later saves, and a best one among them. Rows of the log are cut off only
     after this: rows that go beyond the last save are dropped whenever a run goes on, rows that are missing
     before it could not be made up for. So may a best save that lies beyond it, if we are killed in between.
+    Of the saves that came before, ``keep`` stay as in `save`.
     """
     with locked(run_dir), explained(run_dir, run_dir):
         if read_pointer(run_dir, "last") != save.name:
@@ -165,13 +173,19 @@ def rewind(run_dir: Path, save: Path) -> None:
         best = read_pointer(run_dir, "best")
         if best is not None and _step_of(best) > _step_of(save.name):
             (run_dir / "best").unlink()
-        _prune(run_dir)
+        _prune(run_dir, keep)
 
 
 def _step_of(name: str) -> int:
     """How many steps a save's name stands for: 30 for ``30`` and for ``30.1``."""
     digits = name.split(".")[0]
     return int(digits) if digits.isdecimal() else 0
+
+
+def _turn_of(name: str) -> tuple[int, int]:
+    """Where a save stands in a run's history: after how many steps, and at which of the times they were reached."""
+    turn = name.partition(".")[2]
+    return _step_of(name), int(turn) if turn.isdecimal() else 0
 
 
 def _free_name(saves: Path, step: int) -> Path:
@@ -186,9 +200,17 @@ def _free_name(saves: Path, step: int) -> Path:
     return folder
 
 
-def _prune(run_dir: Path) -> None:
-    """Remove the saves that neither ``last`` nor ``best`` names, and what a killed process left."""
-    kept = {read_pointer(run_dir, which) for which in ("last", "best")}
+def _prune(run_dir: Path, keep: int) -> None:
+    """Remove all saves but the best and the ``keep`` newest up to the last, and what a killed process left.
+
+    It comes after the new save is whole: where the disk is full before, all are still there. What lies beyond the last
+    save belongs to a history that was given up.
+    """
+    last = read_pointer(run_dir, "last")
+    kept = {last, read_pointer(run_dir, "best")}
+    if last is not None and keep > 1:
+        names = [p.name for p in (run_dir / "saves").glob("[0-9]*") if _turn_of(p.name) <= _turn_of(last)]
+        kept |= set(sorted(names, key=_turn_of)[-keep:])
     for folder in (run_dir / "saves").iterdir():
         if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)

@@ -13,13 +13,14 @@ Command = Callable[[list[str]], int | None]
 
 
 def _commands() -> dict[str, Command]:
-    from course_lib.cli import commands, evaluate, export, inspect, record, sample, train, upload
+    from course_lib.cli import commands, evaluate, export, inspect, record, runs, sample, train, upload
 
     return {
         "prepare": commands.prepare,
         "train": train.train,
         "sample": sample.sample,
         "eval": evaluate.evaluate,
+        "runs": runs.runs,
         "inspect": inspect.inspect,
         "export": export.export,
         "upload": upload.upload,
@@ -35,6 +36,7 @@ def _help(commands: dict[str, Command]) -> str:
         f"course {__version__}: training language models from scratch",
         "",
         "usage: course COMMAND ...        (course COMMAND --help says more)",
+        "       course --tyro-print-completion bash|zsh   (a script for your shell: Tab completes)",
         "",
         *lines,
     ])  # fmt: skip
@@ -58,6 +60,11 @@ def main(argv: list[str]) -> int:
         print(__version__)
         return 0
     try:
+        if argv[0] == "--tyro-print-completion":
+            from course_lib.cli.completing import script
+
+            print(script(commands, argv[1:]), end="")
+            return 0
         if argv[0] not in commands:
             raise CourseError(f"There is no command {argv[0]!r}: {nearest(argv[0], list(commands))}")
         with notes_on_stderr():

@@ -6,15 +6,20 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from course_lib import __version__
 from course_lib.cli.parse import parse
+from course_lib.errors import CourseError
 from course_lib.paths import project_root, runs_dir, user_path
 
-DATASET_HELP = "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -."
+DATASET_HELP = (
+    "A corpus by name, text:PATH or bytes:PATH; PATH is a file, a folder, a pattern in quotes, or -. "
+    "bins:FOLDER has nanoGPT's train.bin and val.bin."
+)
 
 
 @dataclass
@@ -22,7 +27,9 @@ class PrepareSettings:
     dataset: Annotated[Positional[str], arg(help=DATASET_HELP, metavar="DATASET")]
     tokenizer: Annotated[str, arg(help="char, byte, bpe, gpt2, or auto (what the corpus is meant for).")] = "auto"
     bpe_vocab_size: Annotated[int, arg(help="V of a tokenizer that is learned by bpe.")] = 1024
-    val_fraction: Annotated[float, arg(help="The share for validation: at the end, or before the test part.")] = 0.1
+    val_fraction: Annotated[
+        float | None, arg(help="The share for validation, before the test part; by default 0.1, of openwebtext 0.0005.")
+    ] = None
     test_fraction: Annotated[float, arg(help="The share for testing, at the very end; 0 for no such part.")] = 0.0
     processes: Annotated[int | None, arg(help="How many share the work on byte pairs; by default all cores.")] = None
 
@@ -30,15 +37,30 @@ class PrepareSettings:
 def prepare(args: list[str]) -> None:
     """Find (or download) a text and turn it into token files: prepare DATASET."""
     from course_lib.config import DataConfig
-    from course_lib.data import prepared_for
+    from course_lib.data import load_prepared, prepared_for
+    from course_lib.data.datasets import find_corpus
 
     s = parse(PrepareSettings, args, "course prepare", "Turn a text into train.bin, val.bin and test.bin.")
-    settings = {name: value for name, value in vars(s).items() if name in DataConfig.names()}
-    prepared = prepared_for(DataConfig(**settings), processes=s.processes)
+    settings = {n: value for n, value in vars(s).items() if n in DataConfig.names() and value is not None}
+    if find_corpus(s.dataset).is_sharded:
+        prepared = load_prepared(_sharded(s, DataConfig(**settings)))
+    else:
+        prepared = prepared_for(DataConfig(**settings), processes=s.processes)
     counts = prepared.manifest["counts"]
     words = {"train": "training", "val": "validation", "test": "test"}
     *others, last = (f"{counts[split]:,} {words[split]}" for split in prepared.splits)
     print(f"{prepared.folder}\n{prepared.tokenizer}; {', '.join(others)} and {last} tokens")
+
+
+def _sharded(s: PrepareSettings, data: Any) -> Path:
+    from course_lib.data.openwebtext import VAL_FRACTION, prepare_openwebtext
+
+    if data.tokenizer not in ("auto", "gpt2") or data.test_fraction:
+        raise CourseError(
+            f"{s.dataset} is prepared by GPT-2's tokenizer, for training and validation: leave --tokenizer and "
+            "--test-fraction out."
+        )
+    return prepare_openwebtext(VAL_FRACTION if s.val_fraction is None else data.val_fraction, s.processes)
 
 
 MEASURED = "step, generate, cpp, recipe, micro, bpe, agiformer, lab"

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
+from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 
 DESCRIPTION = """Write a run's model for other programs.
 
@@ -23,9 +24,9 @@ TO_HELP = "cpp: a folder with a C++ program; hf: a folder for transformers; pth:
 
 @dataclass
 class ExportSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
+    run: Annotated[Positional[str], arg(help=RUN_HELP, metavar="RUN")]
     to: Annotated[Literal["cpp", "hf", "pth"], arg(help=TO_HELP)]
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     out: Annotated[str | None, arg(help="The folder or file; by default RUN-cpp, RUN-hf or RUN.pth here.")] = None
 
 
@@ -36,14 +37,15 @@ def export(args: list[str]) -> None:
     from course_lib.interop.hf_export import export_hf
     from course_lib.interop.pth import export_pth
 
+    run_dir = find_run(s.run)
     if s.to == "pth":
-        path = export_pth(s.run, s.out, s.which)
+        path = export_pth(run_dir, s.out, s.which)
         print(f"{path}\nread it with: torch.load({str(path)!r}, weights_only=True)")
         return
     if s.to == "hf":
-        print(_about_hf(export_hf(s.run, s.out, s.which)))
+        print(_about_hf(export_hf(run_dir, s.out, s.which)))
         return
-    folder = export_cpp(s.run, s.out, s.which)
+    folder = export_cpp(run_dir, s.out, s.which)
     program = folder / PROGRAM if folder.is_absolute() else Path(".") / folder / PROGRAM
     run = f"{'' if folder.is_absolute() else './'}{shlex.quote(str(program))} {shlex.quote(str(folder))}"
     print(f"{folder}\ncompile it with: {shlex.join(compile_command(folder))}\nrun it with: {run}")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Suppress, arg
 
@@ -11,9 +11,9 @@ from course_lib.recipes import FROM_DATA
 
 GROUPS = ("text", "model", "training")
 """What settings are grouped by."""
-METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
+METAVARS = {"dataset": "NAME|text:PATH|bytes:PATH|bins:PATH", "device": "auto|cpu|cuda|cuda:1|mps"} | dict.fromkeys(
     ("decay_steps", "cooldown_steps", "eval_batches", "save_every"), "INT|None"
-)
+) | {"init_from": "RUN|FILE|gpt2..."}
 """What stands for a value in the help, where its type alone says too little."""
 
 
@@ -25,6 +25,10 @@ class Running:
     """Whether each line also tells tokens per second and peak memory, as on a card."""
     profile: Annotated[int | None, arg(metavar="STEPS")] = None
     """How many steps to write a trace of, to see where the time goes."""
+    eval_only: bool = False
+    """Whether the model is only evaluated: no step is taken, and nothing is written."""
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
+    """How processes of torchrun speak to one another; auto takes nccl for CUDA cards and gloo for CPUs."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class OldRun(Running):
     """Which run goes on, and what changes nothing in it."""
 
     resume: Annotated[str | None, arg(metavar="RUN")] = None
-    """The run to go on with: a folder, or its name under runs/."""
+    """The run to go on with: a folder, its name under runs/, or latest."""
     which: Annotated[str, arg(metavar="last|best|STEPS")] = "last"
     """The save to start from."""
     dataset: Annotated[str | None, arg(metavar="text:PATH")] = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
+from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 from course_lib.config import AGIFormerConfig, OwnModel, RunConfig
 from course_lib.data.prompt import read_start
 from course_lib.drawings.signs import spelled
@@ -32,12 +33,12 @@ farthest. A latent moves after its patch has been read; the next patch is writte
 
 @dataclass
 class InspectSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
+    run: Annotated[Positional[str], arg(help=RUN_HELP, metavar="RUN")]
     text: Annotated[
         str | None,
         arg(help="What is read; FILE:path takes it from a file. By default the beginning of the validation text."),
     ] = None
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     steps: Annotated[int | None, arg(help="Think so many steps, or at most so many; by default as trained.")] = None
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
     svg: Annotated[str | None, arg(help="A file to draw the text into, by how far each patch moved.")] = None
@@ -53,7 +54,7 @@ def inspect(args: list[str]) -> None:
     from course_lib.drawings.thoughts import thought_drawing, thoughts
     from course_lib.models.agiformer.inspecting import judge, movement, weights
 
-    run_dir = checkpoint.find_run(s.run)
+    run_dir = find_run(s.run)
     _need_thinking(run_dir, checkpoint.read_config(run_dir)[0])
     run = checkpoint.load(run_dir, s.which)
     model: Any = run.model.to(find(s.device).device)
@@ -106,7 +107,8 @@ def _text(config: RunConfig, asked: str | None) -> tuple[bytes, str]:
 
 def _validation_text(config: RunConfig) -> bytes:
     """As much of it as is read and a byte more; nothing where it is not here, or holds no patch."""
-    from course_lib.data.prepared import found_prepared, open_tokens
+    from course_lib.data.opening import open_tokens
+    from course_lib.data.prepared import found_prepared
     from course_lib.tokenizers import ByteTokenizer
 
     prepared = None if config.data is None else found_prepared(config.data, ByteTokenizer())

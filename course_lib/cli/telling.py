@@ -176,6 +176,24 @@ def line(trainer: Any, record: Any) -> str:
     )
 
 
+def evaluation(trainer: Any) -> str:
+    """What the model scores as it is: on the validation split, and on as many batches of the training split where
+    eval_batches says how many."""
+    from course_lib.training.borrowed import Borrowed
+    from course_lib.training.scoring import mean_loss
+
+    val_loss, batches = trainer.evaluate(), trainer.config.eval_batches
+    words = [f"step {trainer.step}"]
+    if batches is not None:
+        how = {"compute": trainer.compute, "world": trainer.world}
+        windows = trainer.batches.windows(batches)
+        train = Borrowed(trainer.compute).during(lambda: mean_loss(trainer.model, windows, **how))
+        words.append(f"train {train:.4f}")
+    words += [f"val {val_loss:.4f} nats per token", f"{_bits(trainer, val_loss):.4f} bits per byte"]
+    part = "the whole split" if batches is None else f"{batches} batches"
+    return "  ".join([*words, f"perplexity {math.exp(min(val_loss, 700)):.4g}", f"on {part}"])
+
+
 def _bits(trainer: Any, val_loss: float) -> float:
     from course_lib.losses import bits_per_byte
     from course_lib.recipes.build import val_bytes_per_token

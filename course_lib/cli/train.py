@@ -11,6 +11,7 @@ from course_lib.cli import telling
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
 from course_lib.cli.parse import dashed, parse_given
 from course_lib.cli.speed import collecting_seldom, traced
+from course_lib.cli.spellings import in_own_words, name_of, resumed, word_after
 from course_lib.config import ALIASES, MODEL_KINDS, TrainConfig
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
@@ -20,7 +21,8 @@ from course_lib.recipes import ANY_VOCABULARY, DEFAULT_SHAPE, Recipe, load_recip
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
 FIXED = frozenset(
-    {name for kind in MODEL_KINDS for name in setting_fields(kind)} - {*TrainConfig.names(), "dropout"} | {"optimizer"}
+    {name for kind in MODEL_KINDS for name in setting_fields(kind)} - {*TrainConfig.names(), "dropout"}
+    | {"optimizer", "init_from"}
 )
 """What a run keeps to its end: the shape of its model, the optimizer whose state it has saved, and its text, which may
 have another place, though."""
@@ -31,14 +33,14 @@ def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
 
-    kind = "gpt"
-    if any(arg.partition("=")[0] == "--resume" for arg in args):
+    kind, args = "gpt", in_own_words(_going_on(args))
+    if "resume" in map(name_of, args):
         _refuse_what_is_fixed(args)
         _refuse_more_words(args, "The new place of a run's text is --dataset text:PATH.")
-        run = _word_after("--resume", args)
+        run = word_after("--resume", args)
         prog, form, go = f"course train --resume {run or 'RUN'}", train_form(OldRun, FIXED), _resume
         description = RESUMING + _examples(prog, "--max-steps 4000", "--which best --max-lr 0.001")
-        default = functools.partial(_as_the_run_has_it, form, run, _word_after("--which", args) or "last")
+        default = functools.partial(_as_the_run_has_it, form, run, word_after("--which", args) or "last")
     else:
         named, recipe, args = _take_recipe(args)
         _refuse_more_words(
@@ -49,12 +51,13 @@ def train(args: list[str]) -> int:
         description = f"Train by the recipe {recipe.name}. The defaults shown are the recipe's." + _examples(
             prog, "--max-steps 2000 --max-lr 0.01", "--n-layer 4 --tie-weights --out-dir runs/deeper"
         )
-        default = functools.partial(filled, form, recipe.all_settings() | {"vocab_size": ANY_VOCABULARY}, NewRun())
+        running = NewRun(**recipe.running.to_dict())
+        default = functools.partial(filled, form, recipe.all_settings() | {"vocab_size": ANY_VOCABULARY}, running)
     made, given = parse_given(form, args, prog, description, ALIASES, default)
     settings = flat(made)
     if made.running.profile is not None and made.running.profile < 1:
         raise CourseError(f"--profile should be at least 1 step; it is {made.running.profile}.")
-    with joined_world(made.training.device):
+    with joined_world(made.training.device, made.running.backend):
         changes = {name: settings[name] for name in given & setting_fields(kind).keys()}
         return go(made.running, changes)
 
@@ -63,14 +66,21 @@ def _examples(prog: str, *settings: str) -> str:
     return "\n\nexamples:\n" + "\n".join(f"  {prog} {words}" for words in settings)
 
 
-def _word_after(flag: str, args: list[str]) -> str | None:
-    """What ``args`` give to ``flag``; None where they do not."""
-    for arg, following in itertools.pairwise([*args, "--"]):
-        if arg.startswith(f"{flag}="):
-            return arg.partition("=")[2]
-        if arg == flag and not following.startswith("--"):
-            return following
-    return None
+def _going_on(args: list[str]) -> list[str]:
+    """``--init_from=resume``, as nanoGPT has it, as ``--resume``; a recipe that stands before it is not read."""
+    first = args[0] if args and not args[0].startswith("-") else None
+    own = {}
+    if first is not None and first.endswith(".toml") and word_after("--init-from", args) is None:
+        own = {n: v for n, v in load_recipe(first).settings.items() if n in ("init_from", "out_dir")}
+    if own.get("init_from") == "resume":
+        args = [*args, "--init-from=resume"]
+        if word_after("--out-dir", args) is None and "out_dir" in own:
+            args = [*args, f"--out-dir={own['out_dir']}"]
+    if word_after("--init-from", args) != "resume":
+        return args
+    if first is not None:
+        print(f"note: a run goes on with its own settings; {first} is not read.", file=sys.stderr)
+    return resumed(args if first is None else args[1:])
 
 
 def _as_the_run_has_it(form: type, run: str | None, which: str) -> Any:
@@ -134,12 +144,14 @@ def _start(recipe: Recipe, running: NewRun, changes: dict[str, Any]) -> int:
     from course_lib.recipes.remarks import remarks
 
     recipe = recipe.replace(**changes)
+    if running.eval_only:
+        return evaluate_only(build_trainer(recipe, asked=frozenset(changes)))
     out_dir: Any = running.out_dir
     if out_dir is None:
         dataset = recipe.data.dataset
         is_own = own_path(dataset) is not None and recipe.name in names()  # one's own recipe has a name of its own
         out_dir = new_run_dir(short_name(dataset) if is_own else recipe.name)
-    trainer = build_trainer(recipe, user_path(out_dir))
+    trainer = build_trainer(recipe, user_path(out_dir), frozenset(changes))
     if trainer.world.is_main:
         for line in remarks(trainer):
             print(line)
@@ -154,6 +166,8 @@ def _resume(running: OldRun, changes: dict[str, Any]) -> int:
     trainer = resume_trainer(running.resume, running.which, **changes)
     before = dropout_of(trainer.model)
     trainer.change(dropout=dropout)
+    if running.eval_only:
+        return evaluate_only(trainer)
     is_finished = trainer.step >= trainer.config.max_steps and trainer.owed is None
     if trainer.world.is_main:
         now = dropout_of(trainer.model)
@@ -162,6 +176,19 @@ def _resume(running: OldRun, changes: dict[str, Any]) -> int:
         trainer.abandon()
         return 0
     return drive(trainer, running.speed, running.profile)
+
+
+def evaluate_only(trainer: Any) -> int:
+    """Score the model as it is, and write nothing: a run that is asked so stays what it was."""
+    try:
+        if trainer.world.is_main:
+            print("\n".join(trainer.compute.reasons), flush=True)
+        line = telling.evaluation(trainer)
+        if trainer.world.is_main:
+            print(line)
+    finally:
+        trainer.abandon()
+    return 0
 
 
 def drive(trainer: Any, tells_speed: bool = False, profile: int | None = None) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
+from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 
 DESCRIPTION = """Send a run's model to the Hugging Face Hub: weights, settings, tokenizer, source, and a card that says
 how it was trained.
@@ -16,9 +17,9 @@ private. All of it comes in one commit; the Hub keeps what was there before it i
 
 @dataclass
 class UploadSettings:
-    run: Annotated[Positional[str], arg(help="A run: its folder, or its name under runs/.", metavar="RUN")]
+    run: Annotated[Positional[str], arg(help=RUN_HELP, metavar="RUN")]
     repo: Annotated[str, arg(help="Its name on the Hub: OWNER/NAME, or NAME for your own.", metavar="NAME")]
-    which: Annotated[str, arg(help="The save: best, last or a number of steps; auto: best, else last.")] = "auto"
+    which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     private: Annotated[bool, arg(help="Make a new repository that you alone can see.")] = False
     dry_run: Annotated[bool, arg(help="List what would go, and send nothing.")] = False
 
@@ -28,7 +29,7 @@ def upload(args: list[str]) -> None:
     s = parse(UploadSettings, args, "course upload", DESCRIPTION)
     from course_lib.interop.upload import upload as send
 
-    sent = send(**vars(s))
+    sent = send(**vars(s) | {"run": find_run(s.run)})
     total = sum(sent.files.values())
     if sent.url is None:
         width = max(map(len, sent.files))

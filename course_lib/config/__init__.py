@@ -6,9 +6,10 @@ torch.
 """
 
 from course_lib.config.agiformer import AGIFormerConfig
-from course_lib.config.base import ALIASES, Config, by_own_names, described, read_toml
+from course_lib.config.aliases import ALIASES, WORDS, by_own_names, own_value
+from course_lib.config.base import Config, described, read_toml
 from course_lib.config.run import MODEL_KINDS, ModelKind, OwnModel, RunConfig, kind_of
-from course_lib.config.settings import DataConfig, GPTConfig, TrainConfig
+from course_lib.config.settings import DataConfig, GPTConfig, RunningConfig, TrainConfig
 
 __all__ = [
     "ALIASES",
@@ -20,9 +21,12 @@ __all__ = [
     "ModelKind",
     "OwnModel",
     "RunConfig",
+    "RunningConfig",
     "TrainConfig",
+    "WORDS",
     "by_own_names",
     "described",
     "kind_of",
+    "own_value",
     "read_toml",
 ]

@@ -10,17 +10,6 @@ from typing import Any, ClassVar, Self, get_args
 
 from course_lib.errors import CourseError, nearest
 
-ALIASES = {"learning_rate": "max_lr", "max_iters": "max_steps", "gradient_accumulation_steps": "grad_accum"}
-"""Names that people bring from other training scripts, and the course's own. They hold wherever settings are typed."""
-
-
-def by_own_names(settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` with the course's names for those of `ALIASES`; CourseError where a setting comes under both."""
-    for name, known in ALIASES.items():
-        if name in settings and known in settings:
-            raise CourseError(f"{name} is another name for {known}, and both are given. Leave one of them out.")
-    return {ALIASES.get(name, name): value for name, value in settings.items()}
-
 
 def _is_of_type(value: object, kind: object) -> bool:
     """Whether ``value`` fits the annotation ``kind`` (plain types, Literal, and unions with None)."""

@@ -12,7 +12,7 @@ class DataConfig(Config):
     """Which text, and how it becomes numbers."""
 
     dataset: str = "tinytales"
-    """What to train on: a corpus by name, text:PATH or bytes:PATH."""
+    """What to train on: a corpus by name, text:PATH, bytes:PATH, or bins:PATH with nanoGPT's train.bin and val.bin."""
     tokenizer: Literal["auto", "char", "byte", "bpe", "gpt2"] = "auto"
     """How text becomes ids; auto takes what the corpus is meant for, bpe learns pairs from the training part."""
     bpe_vocab_size: int = 1024
@@ -86,23 +86,23 @@ class TrainConfig(Config):
     """How a model is trained."""
 
     max_steps: int = 1000
-    """How many optimizer steps to take."""
+    """How many optimizer steps to take (nanoGPT: max_iters)."""
     batch_size: int = 12
     """How many sequences a micro-batch holds."""
     grad_accum: int = 1
-    """How many micro-batches one optimizer step adds up, over all processes."""
+    """Micro-batches that one step adds up, over all processes (nanoGPT: gradient_accumulation_steps)."""
     max_lr: float = 1e-3
-    """The highest learning rate; with Muon, that of the matrices."""
+    """The highest learning rate; with Muon, that of the matrices (nanoGPT: learning_rate)."""
     min_lr: float = 0.0
     """Where the learning rate ends."""
     warmup_steps: int = 0
-    """Steps in which the learning rate climbs to max_lr."""
+    """Steps in which the learning rate climbs to max_lr (nanoGPT: warmup_iters)."""
     decay_steps: int | None = None
-    """The step at which min_lr is reached; None means max_steps."""
+    """The step at which min_lr is reached; None means max_steps (nanoGPT: lr_decay_iters)."""
     cooldown_steps: int | None = None
     """Trapezoid only: how many steps the fall takes; None means half of decay_steps."""
     schedule: Literal["constant", "cosine", "linear", "trapezoid"] = "cosine"
-    """The learning rate's course after the warm-up."""
+    """The learning rate's course after the warm-up (nanoGPT: decay_lr=True is cosine; False constant, no warm-up)."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """AdamW for all weights, or Muon for the hidden matrices and AdamW for the rest."""
     weight_decay: float = 0.1
@@ -120,19 +120,23 @@ class TrainConfig(Config):
     grad_clip: float = 1.0
     """The largest norm that a gradient may have; 0 turns clipping off."""
     eval_every: int = 250
-    """Steps between two evaluations; 0 means only after the last step."""
+    """Steps between two evaluations; 0 means only after the last step (nanoGPT: eval_interval)."""
     eval_batches: int | None = None
-    """Batches per evaluation; None means the whole validation split."""
+    """Batches per evaluation; None means the whole validation split (nanoGPT: eval_iters)."""
+    always_save: bool = True
+    """Whether each evaluation is followed by a save, or only one of a new best (nanoGPT: always_save_checkpoint)."""
     save_every: int | None = None
     """Steps between two saves besides those at evaluations; None means at evaluations only."""
     save_minutes: float | None = None
     """Minutes of training after which a save is due, whatever the step; None means by steps only."""
+    keep: int = 1
+    """How many of its newest saves a run keeps, besides the best one; older ones are removed."""
     log_every: int = 1
-    """Steps between two readings of the loss; reading it makes a GPU wait."""
+    """Steps between two readings of the loss; reading it makes a GPU wait (nanoGPT: log_interval)."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """The arithmetic of the forward pass."""
+    """The arithmetic of the forward pass (nanoGPT: dtype=float32, bfloat16 or float16)."""
     tf32: bool | None = None
     """Whether a card may multiply fp32 numbers as TF32, with 10 bits; None means yes, unless precision is fp32."""
     compile: bool = False
@@ -141,9 +145,17 @@ class TrainConfig(Config):
     """Where every random choice of the run starts."""
     tensorboard: bool = False
     """Whether the run also writes TensorBoard event files."""
+    wandb: bool = False
+    """Whether the run is also logged with Weights & Biases (nanoGPT: wandb_log)."""
+    wandb_project: str = "course"
+    """Weights & Biases: the project."""
+    wandb_run_name: str | None = None
+    """Weights & Biases: what the run is called; None means as its folder."""
+    init_from: str = "scratch"
+    """What the weights were before: scratch, a run, a ckpt.pt, gpt2, gpt2-medium, gpt2-large, gpt2-xl or gpt2:PATH."""
 
     def _check(self) -> None:
-        for name in ("max_steps", "batch_size", "grad_accum", "log_every"):
+        for name in ("max_steps", "batch_size", "grad_accum", "log_every", "keep"):
             self._need(name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "weight_decay", "grad_clip", "eval_every", "min_lr"):
             self._need(name, getattr(self, name) >= 0, "at least 0")
@@ -157,3 +169,15 @@ class TrainConfig(Config):
             self._need(name, getattr(self, name) > 0, "above 0")
         if self.min_lr > self.max_lr:
             raise CourseError(f"min_lr should not be above max_lr; {self.min_lr} is above {self.max_lr}.")
+
+
+@dataclass(frozen=True)
+class RunningConfig(Config):
+    """What a recipe may say besides what is trained, and how."""
+
+    out_dir: str | None = None
+    """The folder for the run; by default runs/NAME-DATE-TIME."""
+    eval_only: bool = False
+    """Whether the model is only evaluated: no step is taken, and no folder is made."""
+    backend: Literal["auto", "nccl", "gloo"] = "auto"
+    """How processes of torchrun speak to one another; auto takes nccl for CUDA cards and gloo for CPUs."""

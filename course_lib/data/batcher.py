@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data.ahead import ReadAhead
-from course_lib.data.prepared import open_tokens, read_manifest
+from course_lib.data.opening import open_tokens, read_manifest
 from course_lib.errors import CourseError, need_whole
 
 RESIDENT_BYTES = 256 * 2**20

@@ -9,7 +9,9 @@ from typing import Any
 
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
+from course_lib.data.bins import Bins
 from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
+from course_lib.data.shards import not_prepared
 from course_lib.errors import CourseError, nearest
 from course_lib.sources import Source, find_source
 
@@ -31,6 +33,8 @@ class Corpus:
     grade: Callable[[str], Grade] | None = None
     blocks: Callable[[], Iterator[Any]] | None = None
     """What ``read`` gives, a block at a time, where it may be larger than memory: texts, or bytes where it is raw."""
+    is_sharded: bool = False
+    """Whether it is too large to be kept as text: a command of its own prepares it, and nothing else reads it."""
     is_raw: bool = False
     """Whether its bytes are no text here, whatever they are: it is split between bytes, and each is a token."""
 
@@ -77,6 +81,10 @@ def _wikitext_bytes() -> bytes:
     return b"".join(find_source("wikitext-2", source).read_bytes() for source in WIKITEXT)
 
 
+def _openwebtext_bytes() -> bytes:
+    raise not_prepared("openwebtext")
+
+
 def _names_bytes() -> bytes:
     """One name a line. In alphabetical order the last tenth, for validation, would be the names from t to z."""
     names = given_names()
@@ -108,25 +116,33 @@ CORPORA = {
         blocks=lambda: byte_blocks(str(find_source("enwik8"))),
         is_raw=True,  # so that a split of 90, 5 and 5 percent is at the bytes where everybody's is
     ),
+    "openwebtext": Corpus(
+        _openwebtext_bytes,
+        "gpt2",
+        "38 GB of web pages that Reddit linked to, by GPT-2's vocabulary: hours of work",
+        is_sharded=True,
+    ),
     "wikitext": Corpus(_wikitext_bytes, "byte", "120 articles of the English Wikipedia (WikiText-2), by bytes"),
 }
 
 
-OWN = ("text", "bytes")
+OWN = ("text", "bytes", "bins")
 """What stands before the colon in the name of a dataset that is one's own."""
 
 
 def own_path(name: str) -> str | None:
-    """The path in ``text:PATH`` and ``bytes:PATH``; None for any other name."""
+    """The path in ``text:PATH``, ``bytes:PATH`` and ``bins:PATH``; None for any other name."""
     scheme, _, path = name.partition(":")
     return path if scheme in OWN and path else None
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus of a name, of ``text:PATH`` (UTF-8) or of ``bytes:PATH`` (anything).
+    """The corpus of a name, of ``text:PATH`` (UTF-8), of ``bytes:PATH`` (anything) or of ``bins:PATH``.
 
     PATH is a file, a folder (all files in and under it), a pattern such as ``letters/*.txt``, or ``-`` for standard
     input: see `course_lib.data.reading`.
+
+    ``bins:PATH`` is a folder with nanoGPT's ``train.bin`` and ``val.bin``: see `course_lib.data.bins`.
 
     Raises:
         CourseError: for a name that is none of these.
@@ -136,7 +152,8 @@ def find_corpus(name: str) -> Corpus:
         if name not in CORPORA:
             raise CourseError(
                 f"There is no dataset {name!r}: {nearest(name, list(CORPORA))} Your own file is text:PATH or "
-                "bytes:PATH; PATH may be a folder, or a pattern such as 'letters/*.txt', too."
+                "bytes:PATH; PATH may be a folder, or a pattern such as 'letters/*.txt', too. A folder with nanoGPT's "
+                "train.bin and val.bin is bins:PATH."
             )
         return CORPORA[name]
     if name.startswith("text:"):
@@ -144,6 +161,8 @@ def find_corpus(name: str) -> Corpus:
             lambda: read_text(path, name).encode(), "char", f"your text {path}",
             blocks=lambda: text_blocks(path, name),
         )  # fmt: skip
+    if name.startswith("bins:"):
+        return Corpus(lambda: Bins(path).text().encode(), "auto", f"the ids in {path}")
     return Corpus(
         lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path), is_raw=True
     )
@@ -164,6 +183,19 @@ def short_name(name: str) -> str:
         return "stdin"
     parts = [part for part in Path(absolute(path)).parts if not re.search(r"[*?]", part)]
     return re.sub(r"[^\w-]+", "_", Path(parts[-1]).stem).strip("_")[:40] or "text"
+
+
+def floor_of(name: str, tokenizer: str, block_size: int) -> float | None:
+    """The least that a reader of ``block_size`` tokens of this corpus can lose, in nats per token.
+
+    None where the text has no grammar, or ``tokenizer`` (its kind, or ``auto``) makes tokens that are no letters, or
+    nobody has measured it for that block_size.
+    """
+    corpus = find_corpus(name)
+    by_letters = corpus.tokenizer if tokenizer == "auto" else tokenizer
+    if corpus.lines is None or by_letters not in ("char", "byte"):
+        return None
+    return next((nats for label, nats in corpus.lines(block_size).items() if label.startswith("floor")), None)
 
 
 def load_bytes(name: str) -> bytes:

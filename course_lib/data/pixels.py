@@ -102,6 +102,16 @@ class PixelRows(Dataset[tuple[Tensor, Tensor]]):
         return row[:-1], row[1:]
 
 
+def nearest(drawn: Tensor, known: Tensor) -> Tensor:
+    """In how many pixels each picture differs from the known one that is most like it: (N,); 0 is a copy.
+
+    Args:
+        drawn: ids (N, 1 + H * W), as `PixelTokenizer` makes them.
+        known: the same of those that it is compared with.
+    """
+    return torch.stack([(known[:, 1:] != row[1:]).sum(dim=1).min() for row in drawn])
+
+
 def palette_of(images: Tensor, most: int = 64) -> tuple[tuple[int, int, int], ...]:
     """The colors of pictures (N, 3, H, W): all of them, where they are at most ``most``, else so many that stand for
     the rest (median cut, Heckbert 1982).

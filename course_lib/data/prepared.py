@@ -6,50 +6,29 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from course_lib.config import DataConfig
+from course_lib.data.bins import Bins
 from course_lib.data.datasets import own_path, short_name
 from course_lib.data.encoding import token_dtype, write_tokens
-from course_lib.data.streams import Stream
+from course_lib.data.opening import FORMAT, Prepared, load_prepared, read_manifest, shares_of
+from course_lib.data.streams import Stream, opened
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
 from course_lib.paths import data_dir
 from course_lib.processes import cores
-from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer, load_tokenizer
+from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer
 
-FORMAT = "course_lib tokens"
 KINDS = ("auto", "char", "byte", "bpe", "gpt2")
 LARGE = 1 << 26
 """A text of so many characters is worth the seconds in which other processes start."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A folder of prepared ids, opened: its tokenizer, its manifest and its files."""
-
-    folder: Path
-    tokenizer: Tokenizer
-    manifest: dict[str, Any]
-
-    def path(self, split: str) -> Path:
-        return self.folder / f"{split}.bin"
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The parts that the text has: ``train``, ``val``, and ``test`` where a share was kept for it."""
-        return _splits(self.manifest)
-
-    def bytes_per_token(self, split: str) -> float:
-        return self.manifest["bytes"][split] / self.manifest["counts"][split]
-
-
 def prepared_for(
-    data: DataConfig, tokenizer: Tokenizer | None = None, stream: Stream | None = None, processes: int | None = 1
+    data: DataConfig, tokenizer: Tokenizer | None = None, stream: Stream | Bins | None = None,
+    processes: int | None = 1,
 ) -> Prepared:
     """The text of a run, prepared as its settings say, or by a tokenizer that is there already."""
     folder = prepare(
@@ -64,20 +43,20 @@ def found_prepared(data: DataConfig, tokenizer: Tokenizer) -> Prepared | None:
     if data.sha256 is None:
         return None
     known = data.to_dict()
-    folder = data_dir() / "prepared" / _folder_name(data.dataset, data.sha256, tokenizer, _shares(known))
+    folder = data_dir() / "prepared" / _folder_name(data.dataset, data.sha256, tokenizer, shares_of(known))
     return load_prepared(folder) if _is_ready(folder, known) else None
 
 
 def prepare(
     name: str, tokenizer: Tokenizer | str = "auto", val_fraction: float = 0.1, data: str | Path | None = None,
-    stream: Stream | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1, test_fraction: float = 0.0,
+    stream: Stream | Bins | None = None, bpe_vocab_size: int = 1024, processes: int | None = 1,
+    test_fraction: float = 0.0,
 ) -> Path:  # fmt: skip
     """Encode a corpus once, block by block, so that it need not fit into memory; later calls find the folder again.
 
     Args:
-        name: a corpus (see `course_lib.data.datasets`), ``text:PATH`` or ``bytes:PATH``.
-        tokenizer: a ready one, or ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``
-            (what the corpus is meant for).
+        name: a corpus (see `course_lib.data.datasets`), ``text:PATH``, ``bytes:PATH`` or ``bins:PATH``.
+        tokenizer: a ready one, ``char``, ``byte``, ``bpe`` (learned from the training part), ``gpt2``, or ``auto``.
         val_fraction: the share that becomes the validation split: at the text's end, or before the test split.
         data: the data folder; by default the project's.
         stream: the corpus, where it has been read already.
@@ -87,19 +66,19 @@ def prepare(
         test_fraction: the share at the text's very end that becomes the test split; 0 for none.
 
     Returns:
-        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``, with ``-test<test_fraction>`` behind it
-        where that is not 0.
+        ``data/prepared/<corpus>-<tokenizer's fingerprint>-val<val_fraction>``, and ``-test<test_fraction>`` if not 0.
 
     Raises:
         CourseError: for other shares, a text that cannot be had, read or encoded, a folder that cannot be written.
     """
-    shares = _shares(DataConfig(val_fraction=val_fraction, test_fraction=test_fraction).to_dict())
-    stream = stream or Stream(name)
+    shares = shares_of(DataConfig(val_fraction=val_fraction, test_fraction=test_fraction).to_dict())
+    stream, folders = stream or opened(name), Path(data or data_dir()) / "prepared"
+    if isinstance(stream, Bins):
+        return _prepare_bins(stream, name, tokenizer, shares, folders)
     kind, parts = _kind(tokenizer, stream), stream.parts(**shares)
     processes = (cores() if stream.length >= LARGE else 1) if processes is None else processes
     known: dict[str, Any] = {"corpus": name, "sha256": stream.sha256, **shares}
     known |= {"bpe_vocab_size": bpe_vocab_size} if kind == "bpe" else {}
-    folders = Path(data or data_dir()) / "prepared"
     if kind == "bpe" and (found := _learned_before(folders, known)):
         return found
     if isinstance(kind, str):
@@ -111,19 +90,28 @@ def prepare(
     processes = processes if isinstance(kind, BPETokenizer) else 1
     with _one_at_a_time(folder.parent.parent):
         if not _is_ready(folder, known):  # it may have come while we waited
-            _write(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
+            put_in_place(folder, known, kind, lambda new: write_tokens(new, stream, kind, parts, processes))
     return folder
 
 
-def _shares(settings: dict[str, Any]) -> dict[str, float]:
-    """How a text is split, by `DataConfig` or by a manifest. No part for testing goes without saying, as it did when
-    there was none."""
-    shares = {"val_fraction": settings["val_fraction"], "test_fraction": settings.get("test_fraction", 0.0)}
-    return shares if shares["test_fraction"] else {"val_fraction": shares["val_fraction"]}
+def _prepare_bins(
+    bins: Bins, name: str, asked: Tokenizer | str, shares: dict[str, float], folders: Path
+) -> Path:  # fmt: skip
+    """The ids of ``bins``, in a folder that says what they are; large files are read once."""
+    if shares != shares_of(DataConfig().to_dict()):
+        raise CourseError(f"{name} is split already, into train.bin and val.bin. Leave the shares of the parts out.")
+    bins.need_tokenizer(asked)
+    for folder in folders.glob(f"bins-{short_name(name)}-*"):
+        with contextlib.suppress(CourseError):
+            if (manifest := read_manifest(folder)).get("origin") == bins.origin:
+                bins.recognized(manifest["sha256"])
+    known = {"corpus": name, "sha256": bins.sha256, **shares, "origin": bins.origin}
+    folder = folders / _folder_name(name, bins.sha256, bins.tokenizer, shares)
+    with _one_at_a_time(folders.parent):
+        if not _is_ready(folder, known):
+            put_in_place(folder, known, bins.tokenizer, bins.write)
+    return folder
 
-
-def _splits(settings: dict[str, Any]) -> tuple[str, ...]:
-    return ("train", "val", "test") if "test_fraction" in _shares(settings) else ("train", "val")
 
 
 def _kind(asked: Tokenizer | str, stream: Stream) -> Tokenizer | str:
@@ -145,7 +133,7 @@ def _manifest(known: dict[str, Any], tokenizer: Tokenizer, sizes: dict[str, dict
         "tokenizer": tokenizer.fingerprint(),
         "vocab_size": tokenizer.vocab_size,
         "dtype": token_dtype(tokenizer.vocab_size).name,
-        **_shares(known),
+        **shares_of(known),
     }
     return manifest | sizes | known  # what else is known comes last
 
@@ -203,10 +191,19 @@ def _is_ready(folder: Path, known: dict[str, Any]) -> bool:
         prepared = load_prepared(folder)
     except CourseError:
         return False
-    return prepared.manifest["sha256"] == known["sha256"] and _shares(prepared.manifest) == _shares(known)
+    return prepared.manifest["sha256"] == known["sha256"] and shares_of(prepared.manifest) == shares_of(known)
 
 
-def _write(
+def prepared_folder(known: dict[str, Any], tokenizer: Tokenizer, folders: Path) -> Path:
+    """Where in ``folders`` a text lies that a tokenizer has encoded.
+
+    Args:
+        known: of the text, as its manifest has it: ``corpus``, ``sha256``, and the shares of its parts.
+    """
+    return folders / _folder_name(known["corpus"], known["sha256"], tokenizer, shares_of(known))
+
+
+def put_in_place(
     folder: Path, known: dict[str, Any], tokenizer: Tokenizer, write: Callable[[Path], dict[str, dict[str, int]]]
 ) -> None:
     """Write all files into a new folder beside it, and rename that: nobody sees half a folder.
@@ -239,56 +236,3 @@ def _write(
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def load_prepared(folder: str | Path) -> Prepared:
-    """Open a prepared folder; raises CourseError where a file is missing or does not fit the manifest."""
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    if tokenizer.fingerprint() != manifest["tokenizer"]:
-        raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
-    for split in _splits(manifest):
-        open_tokens(folder / f"{split}.bin")
-    return Prepared(folder, tokenizer, manifest)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared folder says of itself; CourseError where it has no manifest, or one of another form."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = {"uint16", "uint32"}
-        fits = manifest["format"] == FORMAT and manifest["dtype"] in known and manifest["vocab_size"] >= 1
-        splits = _splits(manifest)
-        fits = fits and all(isinstance(manifest[part][s], int) for part in ("counts", "bytes") for s in splits)
-        if not (fits and {"sha256", "tokenizer"} <= manifest.keys()):
-            raise KeyError("a field")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CourseError(
-            f"{folder} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} is not a manifest of this format ({error}). Prepare the data again.") from error
-    return manifest
-
-
-def open_tokens(path: str | Path) -> np.ndarray:
-    """Map a prepared ``.bin`` file into memory, (N,); refused where it does not fit its manifest."""
-    path = Path(path)
-    manifest = read_manifest(path.parent)
-    if path.stem not in manifest["counts"] or path.suffix != ".bin":
-        raise CourseError(
-            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in _splits(manifest))}; not {path.name}."
-        )
-    dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise CourseError(f"{path} is missing. Prepare the data again.") from error
-    if size != count * dtype.itemsize:
-        raise CourseError(
-            f"{path} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} bytes; it "
-            f"has {size}. Was it cut off or replaced? Delete the folder {path.parent} and prepare it again."
-        )
-    return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

@@ -10,6 +10,9 @@ FROM_FILE = "FILE:"
 """A start that begins so is the path of a file that holds it, or ``-`` for standard input."""
 MOST_SHOWN = 100
 
+SAMPLE_TOKENS, SAMPLE_HEAT, SAMPLE_SEED = 500, 0.8, 1337
+"""How a sample is written where nothing else is asked for: so many tokens, at this temperature, from this seed on."""
+
 
 def read_start(start: str, flag: str = "--start") -> str:
     """The text of ``--start``: itself, or what a file holds.

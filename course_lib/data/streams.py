@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-from course_lib.data.datasets import find_corpus
+from course_lib.data.bins import Bins
+from course_lib.data.datasets import find_corpus, own_path
+from course_lib.data.shards import prepared_sha256
 from course_lib.errors import CourseError
 
 Block = str | bytes
@@ -29,6 +31,10 @@ class Stream:
         self.is_raw = corpus.is_raw
         self._read: Callable[[], Iterator[Block]]
         self._may_change = corpus.blocks is not None
+        if corpus.is_sharded:  # its text is nowhere; what was made from it is
+            self.length, self.sha256 = 0, prepared_sha256(name)
+            self._read = lambda: iter((corpus.read().decode(),))
+            return
         if corpus.blocks is not None:
             self._read = corpus.blocks
         else:
@@ -75,6 +81,15 @@ class Stream:
                 return
         if sha256 is not None and sha256.hexdigest() != self.sha256:
             raise CourseError(f"{self.name} has changed while it was read. Try again when nobody writes to it.")
+
+
+def opened(name: str) -> Stream | Bins:
+    """What a dataset's name stands for: a text to be encoded, or ids that are there already.
+
+    Raises:
+        CourseError: where it cannot be had or read.
+    """
+    return Bins(own_path(name) or "") if name.startswith("bins:") else Stream(name)
 
 
 def to_bytes(block: Block) -> bytes:

@@ -1,14 +1,13 @@
 """Weights that the original AGIFORMER has saved, and a model that computes with them what it computed."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError
+from course_lib.interop.torch_files import read_torch_file
 from course_lib.models import AGIFormer, build_blank_model
 from course_lib.paths import user_path
 
@@ -29,13 +28,7 @@ def load_agiformer(
         CourseError: where it cannot be read, or holds other weights than that model's.
     """
     path = user_path(path)
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise CourseError(
-            f"{path} should be a file of weights by torch.save(model.state_dict(), path); it cannot be read: {first}."
-        ) from error
+    weights = read_torch_file(path, "a file of weights by torch.save(model.state_dict(), path)")
     config = _config_of(path, weights).replace(
         n_head=num_heads, window_size=window_size, thinking_steps=thinking_steps
     )  # fmt: skip

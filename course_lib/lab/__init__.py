@@ -7,7 +7,8 @@ stands on. A `session` is one run from its start to its end, a `run` is what is 
 `panel` show of it.
 `sweep` runs one setting at several values, and draws the valley of their losses; `replay` shows recorded runs where
 there is no kernel.
-`Lab` puts them together. There is no training code here.
+`Lab` puts them together; what it has to know of a text is in `of_text`. `PixelLab` (`pixels`) is the same lab on
+sprites, and shows drawings (`drawing_view`) in place of texts. There is no training code here.
 
 `moments` says when a run writes a sample and how long that may take, `memory` what is free and what a run took,
 `fitting` refuses what does not fit, `neighbors` sees to it that no lab's run goes on unseen.
@@ -24,6 +25,7 @@ from course_lib.lab.controls import Choice, Controls
 from course_lib.lab.curves import Curve
 from course_lib.lab.driver import Driver, drive_here
 from course_lib.lab.lab import Lab
+from course_lib.lab.pixels import PixelLab
 from course_lib.lab.replay import Replay
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import SampleWriter
@@ -39,6 +41,7 @@ __all__ = [
     "Curve",
     "Driver",
     "Lab",
+    "PixelLab",
     "Replay",
     "Trial",
     "LossChart",

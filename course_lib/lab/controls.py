@@ -53,6 +53,7 @@ class Controls:
         largest: upper ends, by setting, where the data sets one.
         moved: told a setting's name and its new value. It should return at once.
         choices: what each slider offers; add to it for settings that `CHOICES` does not have.
+        menus: settings that are words, each with the menu that offers them; they stand above the sliders.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Controls:
         largest: Mapping[str, float] | None = None,
         moved: Callable[[str, float], None] = lambda name, value: None,
         choices: Mapping[str, Choice] = CHOICES,
+        menus: Mapping[str, ipywidgets.Dropdown] | None = None,
     ) -> None:
         self._start, self._describe, self._moved, self._choices = recipe, describe, moved, choices
         self.recipe = recipe
         """The recipe with the sliders' values; made anew when one moves, as checking all settings takes a moment."""
         settings = recipe.all_settings()
+        self.menus = dict(menus or {})
         folded = tuple(name for name in folded if name in settings)
         self.sliders: dict[str, ValueSlider] = {}
         for name in (*names, *folded):
@@ -89,7 +92,7 @@ class Controls:
         self.refresh()
 
     def _rows(self, names: tuple[str, ...], folded: tuple[str, ...]) -> list[ipywidgets.Widget]:
-        rows: list[ipywidgets.Widget] = []
+        rows: list[ipywidgets.Widget] = list(self.menus.values())
         for name in names:
             rows += [self.sliders[name]]
             if name == "max_lr" and self.constant is not None:
@@ -99,7 +102,7 @@ class Controls:
         return [*rows, self.reset]
 
     def _listen(self) -> None:
-        for name, slider in self.sliders.items():
+        for name, slider in (self.menus | self.sliders).items():
             slider.observe(lambda change, name=name: self._hear(name, change["new"]), names="value")
         self.seed.observe(lambda change: self._hear("seed", change["new"]), names="value")
         if self.constant is not None:
@@ -109,7 +112,7 @@ class Controls:
     @property
     def values(self) -> dict[str, Any]:
         """Setting to value, as the sliders, the box and the number stand now."""
-        values = {name: slider.value for name, slider in self.sliders.items()}
+        values = {name: control.value for name, control in (self.menus | self.sliders).items()}
         constant = CONSTANT if self.constant is not None and self.constant.value else {}
         return {**values, **constant, "seed": self.seed.value}
 
@@ -119,8 +122,8 @@ class Controls:
         if self.constant is not None:
             self.constant.value = False
         self.seed.value = settings["seed"]
-        for name, slider in self.sliders.items():
-            slider.value = settings[name]
+        for name, control in (self.menus | self.sliders).items():
+            control.value = settings[name]
 
     def refresh(self) -> None:
         """Write anew what stands under the sliders, and what the slider of the rate is called."""

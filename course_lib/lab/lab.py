@@ -9,18 +9,16 @@ from typing import ClassVar
 import ipywidgets
 import torch
 
-from course_lib.data import prepared_for
-from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.lab import at_work
-from course_lib.lab.controls import Controls
 from course_lib.lab.driver import let_helpers_go, training_thread
-from course_lib.lab.fitting import need_text, too_large
+from course_lib.lab.fitting import too_large
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.front_end import hears_threads
 from course_lib.lab.neighbors import IS_REPLACED, stopped_for, taken_over, this_cell, waiting
+from course_lib.lab.of_text import OfText
 from course_lib.lab.panel import Panel
-from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note, readout
+from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note
 from course_lib.lab.run import Trial, command_for
 from course_lib.lab.scene import curve_of, scene_of
 from course_lib.lab.session import MOVABLE, Session
@@ -31,7 +29,7 @@ from course_lib.recipes import Recipe, load_recipe
 from course_lib.widgets.style import run_style
 
 
-class Lab:
+class Lab(OfText):
     """Sliders, Start, Pause, Step and Stop, a live curve, a growing sample, and a tray of finished runs.
 
     >>> lab = Lab("tinytales_cpu")   # doctest: +SKIP
@@ -59,14 +57,9 @@ class Lab:
 
     def __init__(self, recipe: str | Recipe, live: bool | None = None) -> None:
         self._start = load_recipe(recipe) if isinstance(recipe, str) else recipe
-        data = self._start.data
-        self.place = this_cell(Lab)
+        self.place = this_cell(type(self))
         replaced = stopped_for(self)  # at once: whatever fails below, no run goes on unseen
-        prepared = prepared_for(data)
-        counts = prepared.manifest["counts"]
-        need_text(self._start, counts)
-        self._corpus, self._vocab_size = find_corpus(data.dataset), prepared.tokenizer.vocab_size
-        self._is_by_letters = prepared.tokenizer.kind in ("char", "byte")  # what is known of a text is known by letter
+        counts = self._read()
         self.session: Session | None = None
         """The run that goes on, or the last one."""
         self.thread: threading.Thread | None = None
@@ -74,20 +67,20 @@ class Lab:
         self._in_cell = False
         self.is_replaced = False
         """Whether another lab has taken this one's place; it begins no run any more."""
-        self._lines_of: tuple[Recipe | None, dict[str, float]] = None, {}
         self._torch_threads = torch.get_num_threads()
-        self.runs: list[Trial] = taken_over(replaced, data)
+        self.runs: list[Trial] = taken_over(replaced, self._start.data)
         self._last_number = max((run.number for run in self.runs), default=0)
         with waiting(at_work.workers(Lab)):  # or the forecast would be that of a machine that does something else
             self._forecaster = Forecaster(self._start, self._vocab_size, counts["val"])
         self.panel: Panel | None = None
         self.is_live = hears_threads() if live is None else live
-        longest = min(counts.values()) - 1
-        self.controls = Controls(self._start, self.describe, largest={"block_size": longest}, moved=self._moved)
+        self.controls = self._new_controls(min(counts.values()) - 1)
         if self.is_live:
             pressed = {"pause": self.pause, "stop": self.stop}
             pressed |= {"start": heeding(self.start), "step": heeding(self.step)}
-            self.panel = Panel(self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove)
+            self.panel = Panel(
+                self.controls, pressed, self._start, self._vocab_size, self.redraw, self.remove, self._look
+            )  # fmt: skip
         self.redraw()
         at_work.register(self)
 
@@ -104,20 +97,11 @@ class Lab:
 
     def describe(self, recipe: Recipe) -> str:
         """What the settings of ``recipe`` mean, the forecast, and the command that trains with them; as HTML."""
-        words = readout(recipe, self._vocab_size, self._forecaster, None if self.is_live else self._lines(recipe))
+        words = self._readout(recipe, None if self.is_live else self._lines(recipe))
         if self.is_training:
             return words + note(IN_A_CELL if self._in_cell else GOING_ON)
         words += note(problem) if (problem := too_large(recipe, self._forecaster.memory)) else ""
         return words if self.is_live else words + note(NOT_LIVE)
-
-    def _lines(self, recipe: Recipe) -> dict[str, float]:
-        """Losses that no reader of so many tokens can beat, where the text's own grammar tells them."""
-        if self._corpus.lines is None or not self._is_by_letters:
-            return {}
-        known = self._lines_of  # read once: another thread may ask for another recipe's
-        if known[0] is not recipe:
-            self._lines_of = known = recipe, self._corpus.lines(recipe.model(self._vocab_size).block_size)
-        return known[1]
 
     def _moved(self, name: str, value: float) -> None:
         """A slider was moved: the run in the background hears of it, and the lines of the chart follow."""
@@ -228,7 +212,7 @@ class Lab:
             thread.join()
         session = self._new_session(recipe, lambda: self._show_in(view, session))
         scene = scene_of(session, self._lines(recipe), session.max_steps)
-        view = (LiveView if self.is_live else StillView)(self._vocab_size, scene)
+        view = (LiveView if self.is_live else StillView)(self._vocab_size, scene, self._look)
         view.open()
         self._in_cell = True
         try:
@@ -257,7 +241,7 @@ class Lab:
         problem = IS_REPLACED if self.is_replaced else too_large(recipe, self._forecaster.memory)
         if problem is not None:
             error = in_one_line(CourseError(problem))
-            self.session = Session(recipe, self._corpus, self.redraw, self._last_number)
+            self.session = self._session(recipe, self.redraw)
             self.session.fail(error)
             self.redraw()
             raise error
@@ -266,7 +250,7 @@ class Lab:
         self._last_number += 1
         guess = self.panel.view.chart.guess if self.panel is not None else None
         forecast = self._forecaster.forecast(recipe)
-        self.session = Session(recipe, self._corpus, watch, self._last_number, forecast, guess)
+        self.session = self._session(recipe, watch, forecast, guess)
         return self.session
 
     def _show_in(self, view: LiveView | StillView, session: Session) -> None:
@@ -307,4 +291,4 @@ class Lab:
         return {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return f"Lab({self.recipe.name!r}): run this cell to see its sliders."
+        return f"{type(self).__name__}({self.recipe.name!r}): run this cell to see its sliders."

@@ -12,7 +12,7 @@ from course_lib.lab.run import Trial
 from course_lib.lab.scene import Scene, curve_of, scene_of
 from course_lib.lab.session import Session
 from course_lib.lab.tray import Tray, TrayRow
-from course_lib.lab.view import LiveView
+from course_lib.lab.view import TEXT, LiveView, Look
 from course_lib.recipes import Recipe
 from course_lib.widgets.buttons import Buttons
 from course_lib.widgets.style import run_style
@@ -31,6 +31,7 @@ class Panel:
         vocab_size: V, for the line at ln V.
         changed: called when other runs are to be laid over one another: it should have `show` called.
         removed: called with the number of a run to throw away.
+        look: how samples are shown.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class Panel:
         vocab_size: int,
         changed: Callable[[], None],
         removed: Callable[[int], None],
+        look: Look = TEXT,
     ) -> None:
         self._start, self._controls, self._drawing = start, controls, threading.RLock()
         self._axis = self._wanted = start.train.max_steps
         self._styles: dict[int, int] = {}
         self._in_tray: list[int] = []
         self.buttons, self.tray = Buttons(pressed), Tray(changed, removed)
-        self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}), guessing=True)
+        self.view = LiveView(vocab_size, Scene(start.train.max_steps, {}), look, guessing=True)
         narrow = {"flex": "1 1 290px", "max_width": "400px", "min_width": "0"}
         wide = {"flex": "3 1 440px", "min_width": "0", "max_width": "100%"}
         left = ipywidgets.VBox([controls.sliders_widget, self.buttons.widget, controls.readout], layout=narrow)
@@ -108,7 +110,7 @@ class Panel:
         error = f"Ended by an error: {run.error}" if run.error else ""
         note = " ".join(filter(None, [run.score_words(), error]))
         about = what_it_was(run, self._start)
-        return TrayRow(run.number, f"run {run.number}", about, in_numbers(run), self._style(run), note, run.command())
+        return TrayRow(run.number, run.label, about, in_numbers(run), self._style(run), note, run.command())
 
     def _style(self, run: Trial) -> dict[str, str]:
         """Each run keeps its look; that of a run thrown away is free for another."""

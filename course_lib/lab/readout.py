@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from course_lib.lab.driver import Change
 from course_lib.lab.forecast import Forecaster, about_bytes, about_seconds, weights_of
-from course_lib.lab.run import Trial, command_for
+from course_lib.lab.run import Trial
 from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES
 
@@ -19,26 +19,37 @@ IN_A_CELL = "A cell trains; the square in the toolbar stops it. The sliders are 
 NOT_LIVE = "Widgets hear nothing here while a cell trains. Move the sliders, then run lab.train() in the next cell."
 
 
-def readout(recipe: Recipe, vocab_size: int, forecaster: Forecaster, lines: Mapping[str, float] | None = None) -> str:
-    """Weights, tokens, the forecast of time and memory, and the command line that does the same; as HTML.
+def readout(
+    recipe: Recipe, vocab_size: int, forecaster: Forecaster, again: str, lines: Mapping[str, float] | None = None,
+    units: tuple[str, str] = ("", "tokens"),
+) -> str:  # fmt: skip
+    """Weights, tokens, the forecast of time and memory, and the words that do the same elsewhere; as HTML.
 
     Args:
+        again: how the run to come is had without the sliders, as HTML.
         lines: losses to say in words, where no chart shows them as lines.
+        units: what a sequence is called, and what a token.
     """
     weights = weights_of(recipe, vocab_size)
     train, block_size = recipe.train, recipe.all_settings()["block_size"]
     sequences = train.batch_size * train.grad_accum
     per_step = sequences * block_size
+    count = " ".join(filter(None, [str(sequences), units[0]]))
     compiling = ", and the time that torch.compile takes" if train.compile else ""
     sentences = [
-        f"The model has {weights:,} weights. One step reads {sequences} × {block_size} = {per_step:,} tokens; "
+        f"The model has {weights:,} weights. One step reads {count} × {block_size} = {per_step:,} {units[1]}; "
         f"{train.max_steps:,} steps read {train.max_steps * per_step:,}.",
         f"<b>Forecast:</b> {about_seconds(forecaster.seconds(recipe))} on this machine{compiling}, "
         f"{about_bytes(forecaster.memory(recipe))} of memory.",
         *(f"{html.escape(label)}: {value:.2f} nats." for label, value in (lines or {}).items()),
-        f"The run to come, in a terminal: <code>{html.escape(command_for(recipe))}</code>",
+        again,
     ]
     return f"<div style='line-height: 1.45; overflow-wrap: anywhere'>{'<br>'.join(sentences)}</div>"
+
+
+def in_a_terminal(command: str) -> str:
+    """Where a command line is typed, and what; as HTML."""
+    return f"The run to come, in a terminal: <code>{html.escape(command)}</code>"
 
 
 def note(text: str) -> str:

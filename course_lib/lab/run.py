@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -60,6 +61,9 @@ def _scored(
 class Trial:
     """One run: the settings it had, the trainer, and what each step did."""
 
+    unit: ClassVar[str] = "tokens"
+    """What a token of it is called."""
+
     recipe: Recipe
     trainer: Trainer
     records: list[StepRecord] = field(default_factory=list)
@@ -82,6 +86,11 @@ class Trial:
     is_over: bool = False
     judgment: str = ""
     """What a judge said of the last sample that was written while it trained; empty without a judge."""
+
+    @property
+    def label(self) -> str:
+        """What it is called in the tray and in the chart."""
+        return f"run {self.number}"
 
     @property
     def began(self) -> Recipe:
@@ -170,7 +179,7 @@ class Trial:
         peak = f" (peak {self.trainer.config.max_lr:g})" if self.rate_varies else ""
         parts.append(f"learning rate {last.lr:.3g}{peak}")
         if last.seconds:
-            parts.append(f"{last.tokens / last.seconds:,.0f} tokens per second")
+            parts.append(f"{last.tokens / last.seconds:,.0f} {self.unit} per second")
         if self.changes:
             parts.append("settings moved on the way")
         return ", ".join(parts)

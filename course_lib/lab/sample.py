@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -29,6 +30,18 @@ class Sample:
     step: int
     text: str
     grade: Grade | None = None
+
+
+class Writer(Protocol):
+    """Lets a model make samples: texts, or what else it learns; see `SampleWriter`."""
+
+    text: str
+
+    def fits(self, seconds: float) -> bool: ...
+
+    def write(
+        self, step: int, length: int = LENGTH, seconds: float = math.inf, stopped: Callable[[], bool] = lambda: False
+    ) -> Sample | None: ...
 
 
 class SampleWriter:

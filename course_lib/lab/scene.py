@@ -37,7 +37,7 @@ def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     """A run as a curve, with a note where a setting was moved."""
     notes = [(change.step, moved_in_short(change, run)) for change in run.changes]
     return Curve(
-        run.records, f"run {run.number}", style, notes, run.trainer.config,
+        run.records, run.label, style, notes, run.trainer.config,
         getattr(getattr(run.model, "config", None), "block_size", None),
         tuple(sample.step for sample in run.samples), run.guess,
     )  # fmt: skip

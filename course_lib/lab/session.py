@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from course_lib.corpora import Grade
 from course_lib.data.datasets import Corpus
@@ -12,11 +13,11 @@ from course_lib.lab.forecast import Forecast
 from course_lib.lab.memory import measured_peak
 from course_lib.lab.moments import Moments
 from course_lib.lab.run import Trial
-from course_lib.lab.sample import LENGTH, SHORT_LENGTH, Sample, SampleWriter
+from course_lib.lab.sample import LENGTH, SHORT_LENGTH, Sample, SampleWriter, Writer
 from course_lib.lab.sample_view import in_words
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
-from course_lib.training import StepRecord
+from course_lib.training import StepRecord, Trainer
 
 MOVABLE = ("max_lr", "dropout")
 """Settings that can be moved while a run goes on."""
@@ -29,7 +30,7 @@ class Session:
 
     Args:
         recipe: how to train.
-        corpus: where samples begin, and who judges them.
+        corpus: where samples begin, and who judges them; None where samples are no texts.
         watch: called a few times a second, and when something has changed.
         number: which run of its lab it is.
         forecast: what was forecast of it; None where nobody did.
@@ -37,17 +38,18 @@ class Session:
     """
 
     def __init__(
-        self, recipe: Recipe, corpus: Corpus, watch: Callable[[], None], number: int,
+        self, recipe: Recipe, corpus: Corpus | None, watch: Callable[[], None], number: int,
         forecast: Forecast | None = None, guess: float | None = None,
     ) -> None:  # fmt: skip
         settings = recipe.all_settings()
         self.recipe, self.number, self.max_steps = recipe, number, recipe.train.max_steps
         self._corpus, self._watch = corpus, watch
+        self._grade = corpus.grade if corpus is not None else None
         self.run: Trial | None = None
         self.error: BaseException | None = None
         self.is_over = False
         self._records: list[StepRecord] = []
-        self._writer: SampleWriter | None = None
+        self._writer: Writer | None = None
         self._forecast, self._guess = forecast, guess
         self._moments = Moments(self.max_steps, forecast.seconds if forecast else None)
         self._is_growing, self._why = False, ""
@@ -63,13 +65,13 @@ class Session:
             Whatever ends the training before its time; it is also kept as ``error``.
         """
         try:
-            trainer = build_trainer(self.recipe)
-            self.run = Trial(
+            trainer = self._build()
+            self.run = self.kind_of_run(
                 self.recipe, trainer, self._records, self.driver.changes, number=self.number, forecast=self._forecast,
                 guess=self._guess,
             )  # fmt: skip
             keep(self.run)
-            self._writer = SampleWriter(trainer.model, self.run.tokenizer, self._corpus.start, self._corpus.grade)
+            self._writer = self._new_writer(self.run)
             with heeding_signals(self.driver, trainer), measured_peak(trainer.compute.device) as peak:
                 self.driver.drive(trainer)
                 self.run.memory = peak()
@@ -79,6 +81,15 @@ class Session:
             raise
         finally:
             self._end()
+
+    kind_of_run: ClassVar[type[Trial]] = Trial
+
+    def _build(self) -> Trainer:
+        return build_trainer(self.recipe)
+
+    def _new_writer(self, run: Trial) -> Writer:
+        assert self._corpus is not None
+        return SampleWriter(run.model, run.tokenizer, self._corpus.start, self._grade)
 
     def fail(self, error: BaseException) -> None:
         """Remember what ended the run."""
@@ -135,7 +146,7 @@ class Session:
             return "", None, "", False
         if self._is_growing:
             text, step = self._writer.text, self.run.trainer.step
-            grade = self._corpus.grade(text) if self._corpus.grade is not None else None
+            grade = self._grade(text) if self._grade is not None else None
         else:
             text, step, grade = (newest := self.run.samples[-1]).text, newest.step, newest.grade
         steps = "before training" if step == 0 else f"after {step:,} step{'s' if step > 1 else ''}"
@@ -189,7 +200,7 @@ class Session:
             whole = self._writer.write(step, LENGTH, stopped=between_tokens)
         finally:
             self._is_growing = False
-        grade = self._corpus.grade
+        grade = self._grade
         self._keep(whole or Sample(step, text := self._writer.text, grade(text) if grade is not None else None))
 
     def _end(self) -> None:

@@ -1,7 +1,8 @@
 """Where a run can be watched: live widgets, or pictures that are painted anew where widgets do not arrive."""
 
 import html
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import ipywidgets
 from IPython.display import HTML, display
@@ -12,12 +13,25 @@ from course_lib.lab.sample_view import SampleBrowser, sample_html
 from course_lib.lab.scene import Scene
 
 
+class Look(NamedTuple):
+    """How samples are shown: by a widget that is made for a chart's key, and as HTML."""
+
+    browser: Callable[[str], Any]
+    html: Callable[[Scene], str]
+
+
+TEXT = Look(
+    SampleBrowser, lambda scene: sample_html(scene.sample, scene.grade, scene.about_sample, scene.is_growing)
+)  # fmt: skip
+"""Samples that are texts."""
+
+
 class LiveView:
     """A chart and, under it, what the model writes; with ``guessing``, the chart asks where the loss will end."""
 
-    def __init__(self, vocab_size: int, scene: Scene, guessing: bool = False) -> None:
+    def __init__(self, vocab_size: int, scene: Scene, look: Look = TEXT, guessing: bool = False) -> None:
         self.chart = LossChart(scene.max_steps, vocab_size, scene.lines, guessing)
-        self.sample = SampleBrowser(self.chart.data["key"])
+        self.sample = look.browser(self.chart.data["key"])
         self.widget = ipywidgets.VBox([self.chart, self.sample.widget])
         self.show(scene)
 
@@ -43,8 +57,8 @@ class LiveView:
 class StillView:
     """Pictures in the cell that trains, painted anew in place: where widgets hear nothing from a busy cell."""
 
-    def __init__(self, vocab_size: int, scene: Scene) -> None:
-        self._vocab_size, self._scene = vocab_size, scene
+    def __init__(self, vocab_size: int, scene: Scene, look: Look = TEXT) -> None:
+        self._vocab_size, self._scene, self._look = vocab_size, scene, look
         self._places: list[Any] = []
 
     def open(self) -> None:
@@ -62,5 +76,4 @@ class StillView:
         rows = scene.current.records if scene.current else []
         picture = plots.loss_curve(rows, self._vocab_size, "Training", scene.lines)
         status = html.escape(": ".join(filter(None, [scene.state, scene.status])))
-        sample = sample_html(scene.sample, scene.grade, scene.about_sample, scene.is_growing)
-        return picture, HTML(f"<div style='font: 13px sans-serif'>{status}</div>{sample}")
+        return picture, HTML(f"<div style='font: 13px sans-serif'>{status}</div>{self._look.html(scene)}")

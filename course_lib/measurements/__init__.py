@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from course_lib.errors import CourseError, nearest
+from course_lib.measurements.denoising import measure_denoising
 from course_lib.measurements.differences import measure_differences, measure_original
 from course_lib.measurements.drawings import measure_drawings
 from course_lib.measurements.grid import measure_grid
@@ -114,6 +115,9 @@ RECORDINGS = {
     ),
     "sprite_rates": Recording("Adam and SGD on sprites, each at seven learning rates", 2, measure_rates, "", seeds=3),
     "sprite_order": Recording("sprites shuffled, and kind by kind", 1, measure_order, "", seeds=3),
+    "sprite_denoising": Recording(
+        "denoisers of sprites, by the squared and by the absolute difference", 3, measure_denoising, "", seeds=3
+    ),
     "sprite_drawings": Recording(
         "what a GPT over pixels draws: how new it is, and what a classifier takes it for",
         6,

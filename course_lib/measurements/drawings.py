@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from course_lib.config import GPTConfig, TrainConfig
 from course_lib.corpora.sprites import KINDS
-from course_lib.data import LoaderBatches, PixelRows, PixelTokenizer, SpriteDataset
+from course_lib.data import PixelRows, PixelTokenizer, SpriteDataset
+from course_lib.data.pixels import nearest
 from course_lib.measurements.names import Measured
 from course_lib.measurements.sprites import CLASSES, parts, train_classifier
 from course_lib.models import GPT, ConvClassifier
 from course_lib.progress import progress_bar
+from course_lib.recipes.drawing import DRAWER, build_drawer
 from course_lib.reference import kept_rows
 from course_lib.sampling import generate
 from course_lib.training import Trainer, ask
@@ -31,18 +31,8 @@ def train_drawer(seed: int, bar: Any = None) -> tuple[Trainer, PixelRows, list[d
     sizes = GPT_SIZES
     rows = PixelRows(SpriteDataset(sizes["sprites"], seed, plain=True))
     held_out = PixelRows(SpriteDataset(sizes["held_out"], seed, "held_out", plain=True))
-    torch.manual_seed(seed)
-    model = GPT(GPTConfig(
-        block_size=rows.tokenizer.length - 1, vocab_size=rows.tokenizer.vocab_size, n_layer=sizes["n_layer"],
-        n_head=sizes["n_head"], n_embd=sizes["n_embd"], norm="rmsnorm", qk_norm=True, mlp="relu2", tie_weights=False,
-        zero_init=True,
-    ))  # fmt: skip
-    config = TrainConfig(
-        max_steps=sizes["steps"], optimizer="muon", max_lr=0.02, head_lr_scale=0.3, schedule="trapezoid",
-        warmup_steps=20, eval_every=0, device="cpu", precision="fp32",
-    )  # fmt: skip
-    batches = LoaderBatches(DataLoader(rows, sizes["batch_size"], shuffle=True), seed)
-    trainer = Trainer(model, batches, config, val_batches=LoaderBatches(DataLoader(held_out, 25)))
+    shape = {name: sizes[name] for name in ("batch_size", "n_layer", "n_head", "n_embd")}
+    trainer = build_drawer(DRAWER.replace(max_steps=sizes["steps"], seed=seed, eval_every=0, **shape), rows, held_out)
     kept = []
     for record in trainer:
         kept.append(dataclasses.asdict(record))
@@ -61,11 +51,6 @@ def complete(model: GPT, ids: Tensor, seed: int, temperature: float) -> Tensor:
     """The lower halves of pictures (N, 1 + H * W) drawn anew; the upper halves are what the model is shown."""
     shown = 1 + (ids.shape[1] - 1) // 2
     return generate(model, ids[:, :shown], ids.shape[1] - shown, temperature=temperature, seed=seed)
-
-
-def nearest(drawn: Tensor, known: Tensor) -> Tensor:
-    """In how many pixels each drawn picture differs from the known one that is most like it: (N,); 0 is a copy."""
-    return torch.stack([(known[:, 1:] != row[1:]).sum(dim=1).min() for row in drawn])
 
 
 def judge(ids: Tensor, rows: PixelRows, classifier: ConvClassifier) -> dict[str, Any]:
@@ -95,10 +80,12 @@ def measure_drawings(n_seeds: int) -> Measured:
     Details, one entry for each seed: ``val_loss`` in nats per pixel and ``rows``; ``drawn``, what `judge` says at each
     temperature; ``completed``, the same of held-out sprites whose lower half is drawn anew, at 0.8; ``true``, the share
     of held-out sprites that the classifier names right. ``samples`` are drawings of the first seed at 0.8, by kind: two
-    hex digits a pixel, its place in the palette.
+    hex digits a pixel, its place in the palette. ``completed_samples``, in the same form, are held-out sprites whose
+    lower half that model drew; the first ones of each kind in ``SpriteDataset(200, 1, "held_out", plain=True)``.
     """
     details: dict[str, Any] = {"sizes": GPT_SIZES, "temperatures": TEMPERATURES, "seeds": []}
     details |= {name: [] for name in ("val_loss", "rows", "drawn", "completed", "true")}
+    torch.manual_seed(0)
     classifier = ConvClassifier()
     train_classifier(classifier, *parts(CLASSES), CLASSES["epochs"], seed=0)
     seconds = []
@@ -116,7 +103,7 @@ def measure_drawings(n_seeds: int) -> Measured:
             for name, value in found.items():
                 details[name].append(value)
             if seed == 1:
-                details["samples"] = samples(drawn[0.8])
+                details["samples"], details["completed_samples"] = samples(drawn[0.8]), samples(completed)
             details["seeds"].append(seed)
             seconds.append(time.perf_counter() - start)
     return seconds, details

@@ -52,7 +52,7 @@ def measure_optimizers(recipe: Recipe, n_seeds: int) -> Measured:
                 prefix = f"{name}_"
                 if name == recipe.train.optimizer:
                     prefix = ""
-                    seconds.append(rows[-1]["seconds"])
+                    seconds.append(rows[-1]["seconds"] if rows else 0.0)
                 for what, value in _measured(rows).items():
                     details.setdefault(prefix + what, []).append(value)
     return seconds, details
@@ -80,9 +80,9 @@ def _adamw_for_matrices(trainer: Trainer, lr: float) -> torch.optim.AdamW:
 
 
 def _measured(rows: Rows) -> dict[str, Any]:
-    """The last validation loss, the curve, and the median time of a step."""
+    """The last validation loss (None of a run that diverged), the curve, and the median time of a step."""
     return {
-        "val_loss": round(rows[-1]["val_loss"], 4),
+        "val_loss": round(rows[-1]["val_loss"], 4) if rows else None,
         "step_seconds": step_seconds(rows),
         "rows": kept_rows(rows),
     }

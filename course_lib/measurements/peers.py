@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data import prepared_for
-from course_lib.data.prepared import open_tokens
+from course_lib.data.opening import open_tokens
 from course_lib.errors import CourseError
 from course_lib.losses import bits_per_byte
 from course_lib.measurements.names import Measured

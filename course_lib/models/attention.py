@@ -97,6 +97,33 @@ class StaticCache(KVCache):
         self.position.fill_(length)
 
 
+class PaddedCache(KVCache):
+    """A `KVCache` of rows that begin at different places: what stands before a row's beginning is nothing.
+
+    A row's first token has position 0, wherever it stands, and looks at nothing before it. So each row is what it would
+    be alone.
+
+    Args:
+        padding: (B,) int64, how many places of each row are empty at its front.
+    """
+
+    def __init__(self, config: GPTConfig, padding: Tensor, like: Tensor) -> None:
+        super().__init__(config, len(padding), like)
+        self.padding = padding.to(like.device)[:, None]  # (B, 1)
+
+    def rows(self, tokens: int) -> Tensor:
+        """(B, T): the position of each of the T tokens that come next; of padding 0, which is as good as any."""
+        places = torch.arange(self.length, self.length + tokens, device=self.keys.device)
+        return (places - self.padding).clamp(min=0)
+
+    def mask(self, tokens: int) -> Tensor:
+        """(B, 1, T, length + T), True where a new token may look: from its row's beginning to itself."""
+        places = torch.arange(self.length + tokens, device=self.keys.device)
+        new = places[self.length :, None]
+        seen = (places <= new) & (places >= self.padding[:, None])  # (B, T, length + T)
+        return (seen | (places == new))[:, None]  # itself in any case: padding that looks nowhere would become NaN
+
+
 def rotary_tables(length: int, head_dim: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the angles position * base^(-2i / head_dim), each (length, head_dim / 2).
 
@@ -134,15 +161,15 @@ class CausalSelfAttention(nn.Module):
         """(B, T, C) -> (B, T, C). ``rotary`` holds the tables of these T positions, if RoPE is on."""
         B, T, C = x.shape
         q, k, v = self._split(x, rotary)
-        seen, mask = 0, None
+        mask = None
         if cache is not None:
-            seen, mask = cache.length, cache.mask(T)
+            mask = cache.mask(T)
             k, v = cache.append(self.layer, k, v)
         y = F.scaled_dot_product_attention(  # softmax(q k^T / sqrt(head_dim)) v, with the mask
             q, k, v,
             attn_mask=mask,
             dropout_p=self.attn_dropout.p if self.training else 0.0,
-            is_causal=T > 1 and seen == 0,
+            is_causal=mask is None and T > 1,
         )  # fmt: skip
         # (B, H, T, head_dim) -> (B, T, C): the heads side by side again
         return self.resid_dropout(self.proj(y.transpose(1, 2).reshape(B, T, C)))

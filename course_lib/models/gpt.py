@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
-from course_lib.models.attention import CausalSelfAttention, KVCache, check_context, rotary_tables
+from course_lib.models.attention import CausalSelfAttention, KVCache, PaddedCache, check_context, rotary_tables
 from course_lib.models.linear import Linear, padded_linear
 
 __all__ = ["GPT", "Block", "GPTConfig", "MLP"]
@@ -170,9 +170,9 @@ class GPT(nn.Module):
         rows = slice(T) if cache is None else cache.rows(T)
         rotary = None
         if self.position_embedding is not None:
-            x = x + self.position_embedding.weight[rows]  # (T, C), the same for all B
+            x = x + self.position_embedding.weight[rows]  # (T, C), the same for all B but in a PaddedCache
         else:
-            rotary = (self.rotary_cos[rows], self.rotary_sin[rows])
+            rotary = (self.rotary_cos[rows].unsqueeze(-3), self.rotary_sin[rows].unsqueeze(-3))  # the same for all H
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, rotary, cache)
@@ -189,6 +189,13 @@ class GPT(nn.Module):
     def new_cache(self, batch_size: int) -> KVCache:
         """An empty cache for ``batch_size`` sequences, on the model's device and of its type."""
         return KVCache(self.config, batch_size, like=self.token_embedding.weight)
+
+    def new_padded_cache(self, padding: Tensor) -> PaddedCache:
+        """An empty cache for sequences that are padded at their front, each by as many tokens as ``padding`` (B,) says.
+
+        ``model(idx, cache)`` then gives what each sequence would give alone, wherever it is no padding.
+        """
+        return PaddedCache(self.config, padding, like=self.token_embedding.weight)
 
     def num_parameters(self, embeddings: bool = True) -> int:
         """How many weights there are, shared ones once; without position and token tables on request."""

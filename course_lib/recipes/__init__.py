@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from course_lib.config import MODEL_KINDS, Config, DataConfig, TrainConfig, by_own_names, read_toml
+from course_lib.config import MODEL_KINDS, Config, DataConfig, RunningConfig, TrainConfig, by_own_names, read_toml
 from course_lib.errors import CourseError, nearest
 from course_lib.paths import runs_dir, user_path
 
@@ -50,9 +50,9 @@ class Recipe:
             raise CourseError(f"There is no kind of model {self.kind!r}: {nearest(str(self.kind), list(MODEL_KINDS))}")
         known = setting_fields(self.kind)
         for name in self.settings:
-            if name not in known and name != "kind":
-                raise CourseError(f"There is no setting {name!r}: {nearest(name, list(known))}")
-        _ = self.data, self.train, self.model(ANY_VOCABULARY)
+            if name not in known and name not in ("kind", *RunningConfig.names()):
+                raise CourseError(f"There is no setting {name!r}: {nearest(name, [*known, *RunningConfig.names()])}")
+        _ = self.data, self.train, self.running, self.model(ANY_VOCABULARY)
 
     def _group(self, group: type, **more: Any) -> Any:
         chosen = {n: v for n, v in self.settings.items() if n in group.names()}
@@ -67,6 +67,11 @@ class Recipe:
     @property
     def train(self) -> TrainConfig:
         return self._group(TrainConfig)
+
+    @property
+    def running(self) -> RunningConfig:
+        """Where it is kept, and whether it is trained at all."""
+        return self._group(RunningConfig)
 
     @property
     def kind(self) -> Any:

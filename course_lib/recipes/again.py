@@ -5,7 +5,7 @@ from pathlib import Path
 from course_lib.config import DataConfig, RunConfig
 from course_lib.data import Prepared, prepared_for
 from course_lib.data.datasets import find_corpus, full_name
-from course_lib.data.streams import Stream
+from course_lib.data.streams import opened
 from course_lib.errors import CourseError
 from course_lib.paths import user_path
 from course_lib.tokenizers import Tokenizer
@@ -44,7 +44,7 @@ def text_of_run(
     """
     data = _moved(run_dir, about, dataset)
     try:
-        stream = Stream(data.dataset)
+        stream = opened(data.dataset)
         now = stream.sha256
         if data.sha256 not in (None, now):  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
@@ -72,6 +72,11 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
             f"{run_dir} does not keep the sha256 of its text, so nobody can say whether {dataset} is the same. Put the "
             f"text back to where it was ({old})."
         )
-    if find_corpus(old).is_raw != find_corpus(dataset).is_raw:  # they are split at different places
+    if _way(old) != _way(dataset):  # they are split at different places
         raise CourseError(f"{run_dir} is trained on {old}; --dataset {dataset} would read it in another way.")
     return about.data.replace(dataset=full_name(dataset))
+
+
+def _way(dataset: str) -> tuple[bool, bool]:
+    """How a dataset is read: as raw bytes or not, as ids or not."""
+    return find_corpus(dataset).is_raw, dataset.startswith("bins:")

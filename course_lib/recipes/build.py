@@ -19,9 +19,12 @@ from course_lib.models import build_model
 from course_lib.paths import runs_dir
 from course_lib.recipes import Recipe
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
+from course_lib.recipes.starting import Start, find_start, fitted, need_kind
 from course_lib.training import Trainer
 from course_lib.training.resuming import Save, refuse_without_optimizer
 
+SCRATCH = "scratch"
+"""The ``init_from`` of a model whose weights are drawn."""
 SHORTEST = 8
 """Nobody is advised to take a block_size below this: the model would see hardly more than a letter."""
 SCORING_TOKENS = 2**11
@@ -31,24 +34,40 @@ SCORING_LOGITS = 2**29
 """How many scores (tokens x V) a card holds at once, 2 GiB of them as fp32. Small batches would leave it idle."""
 
 
-def build_trainer(recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
-    """Prepare the data, initialize the model from the recipe's seed, and put a trainer around them.
+def build_trainer(
+    recipe: Recipe, run_dir: str | Path | None = None, asked: frozenset[str] = frozenset()
+) -> Trainer:  # fmt: skip
+    """Prepare the data, make the model, and put a trainer around them.
+
+    The model is initialized from the recipe's seed, or has the weights that ``init_from`` names: the optimizer and the
+    schedule are new in any case.
+
+    Args:
+        asked: settings that somebody chose by name: where weights decide them, another value is refused.
 
     Raises:
-        CourseError: for data that cannot be had or is too short, a device that is not there, a run_dir
-            that holds a run.
+        CourseError: for data that cannot be had or is too short, weights that are not there or of another shape, a
+            device that is not there, a run_dir that holds a run.
     """
     data, config = recipe.data, recipe.train
-    prepared = prepared_for(data)
-    model_config = recipe.model(prepared.tokenizer.vocab_size)
-    batches, val_batches = build_batchers(prepared, config, model_config.block_size)
-    with torch.random.fork_rng(devices=[]):  # the caller's draws go on as if there had been none here
-        torch.default_generator.manual_seed(config.seed)
-        model = build_model(model_config)
+    start = None if config.init_from == SCRATCH else find_start(config.init_from, dataset=data.dataset)
+    if start is not None:
+        need_kind(start, recipe)
+    prepared = prepared_for(data, start and start.tokenizer)
+    model = _model_for(recipe, prepared, start, asked)
+    batches, val_batches = build_batchers(prepared, config, model.config.block_size)
     return Trainer(
         model, batches, config, val_batches=val_batches, tokenizer=prepared.tokenizer, run_dir=run_dir,
         recipe=recipe.name, data=_as_found(data, prepared),
     )  # fmt: skip
+
+
+def _model_for(recipe: Recipe, prepared: Prepared, start: Start | None, asked: frozenset[str]) -> Any:
+    if start is not None:
+        return fitted(start, recipe, prepared.tokenizer, asked)
+    with torch.random.fork_rng(devices=[]):  # the caller's draws go on as if there had been none here
+        torch.default_generator.manual_seed(recipe.train.seed)
+        return build_model(recipe.model(prepared.tokenizer.vocab_size))
 
 
 def _as_found(data: DataConfig, prepared: Prepared) -> DataConfig:

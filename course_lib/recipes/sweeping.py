@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from course_lib.data.datasets import find_corpus
+from course_lib.data import datasets
 from course_lib.errors import CourseError, nearest
 from course_lib.recipes import Recipe
 from course_lib.reference import Reference, recorded
@@ -125,12 +125,8 @@ class Point:
 
 def floor_of(recipe: Recipe, block_size: int) -> float | None:
     """The floor for windows of ``block_size`` letters; None where the text has no grammar, or tokens are no letters."""
-    corpus = find_corpus(recipe.data.dataset)
-    by_letters = corpus.tokenizer if recipe.data.tokenizer == "auto" else recipe.data.tokenizer
-    if corpus.lines is None or by_letters not in ("char", "byte"):
-        return None
-    lines = corpus.lines(block_size)
-    return round(next(value for label, value in lines.items() if label.startswith("floor")), 4)
+    nats = datasets.floor_of(recipe.data.dataset, recipe.data.tokenizer, block_size)
+    return None if nats is None else round(nats, 4)
 
 
 @dataclass(frozen=True)

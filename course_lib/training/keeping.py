@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import nn
 
 from course_lib import checkpoint
-from course_lib.config import RunConfig
+from course_lib.config import RunConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
 from course_lib.tokenizers import Tokenizer
@@ -24,10 +24,9 @@ class Keeper:
     one history at every instant.
     """
 
-    def __init__(self, run_dir: Path, tensorboard: bool) -> None:
-        self.run_dir, self._tensorboard = run_dir, tensorboard
-        if tensorboard:
-            checkpoint.tensorboard_writer()  # where it is not installed, say so before there is a folder
+    def __init__(self, run_dir: Path, config: TrainConfig) -> None:
+        self.run_dir, self._config, self._keep = run_dir, config, config.keep
+        checkpoint.need_boards(config)  # where one is not installed, say so before there is a folder
         self.saved_step: int | None = None
         """After how many steps the last save was made; None before the first one."""
         self._saved_seconds = 0.0
@@ -39,17 +38,17 @@ class Keeper:
 
     @classmethod
     def new(cls, run_dir: Path, about: RunConfig, tokenizer: Tokenizer | None) -> Self:
-        """Begin a run; CourseError where the folder holds one, another process is about to, or TensorBoard lacks."""
-        self = cls(run_dir, about.train.tensorboard)
+        """Begin a run; CourseError where the folder holds one, another process is about to, or a board lacks."""
+        self = cls(run_dir, about.train)
         checkpoint.create_run(run_dir, about, tokenizer, self._lock)
         self._is_new = True
         self._last = self._look()
         return self
 
     @classmethod
-    def resume(cls, run_dir: Path, save: Path, step: int, seconds: float, tensorboard: bool) -> Self:
+    def resume(cls, run_dir: Path, save: Path, step: int, seconds: float, config: TrainConfig) -> Self:
         """Go on from a save of ``step`` steps and ``seconds``; CourseError where another process trains the run."""
-        self = cls(run_dir, tensorboard)
+        self = cls(run_dir, config)
         self._origin, self.saved_step, self._saved_seconds = save, step, seconds
         self._lock.acquire()
         self._last = self._look()
@@ -65,7 +64,7 @@ class Keeper:
         with self._writing():
             self._opened_log(step, step).sync()
             try:
-                checkpoint.save(self.run_dir, step, model, optimizer, state, best)
+                checkpoint.save(self.run_dir, step, model, optimizer, state, best, self._keep)
             finally:
                 self._last = self._look()
         self.saved_step, self._saved_seconds = step, state["seconds"]
@@ -104,10 +103,11 @@ class Keeper:
                 )
             if self._origin is not None:
                 try:
-                    checkpoint.rewind(self.run_dir, self._origin)
+                    checkpoint.rewind(self.run_dir, self._origin, self._keep)
                 finally:
                     self._last = self._look()
-            self._log = checkpoint.MetricsLog(self.run_dir, steps, self._tensorboard, next_step)
+            boards = checkpoint.boards_for(self._config, self.run_dir, next_step)
+            self._log = checkpoint.MetricsLog(self.run_dir, steps, boards)
             self._origin = None
         return self._log
 

@@ -127,7 +127,7 @@ class Trainer:
             self = cls(save.weighed(model, own), batches, config, loss, val_batches, save.tokenizer, optimizer=own)
             take_up(self, save, changes)
             if world.is_main:
-                self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config.tensorboard)
+                self._keeper = Keeper.resume(run_dir, save.folder, self.step, self.seconds, config)
         return self
 
     # ---- steering ------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Trainer:
         best = val_loss < self.best_val_loss
         self.best_val_loss = min(val_loss, self.best_val_loss)
         owed.record = replace(owed.record, val_loss=val_loss, best=best, seconds=round(self.seconds, 4))
-        owed.evaluation, owed.row, owed.save = False, True, True
+        owed.evaluation, owed.row, owed.save = False, True, owed.save or best or self.config.always_save
 
     def _next_batch(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         if self._stop_at_once():

@@ -142,6 +142,9 @@ def test_the_lab_is_measured_in_a_kernel(project: Path):
     turns = details["course vs plain loop, turn by turn"]
     assert turns == [round(a / b, 3) for a, b in zip(rows["course"], rows["plain loop"])]
     assert all(value > 0 for values in rows.values() for value in values)
+    assert len(details["chart updates per second"]) <= 2
+    assert {size: len(seconds) for size, seconds in details["seconds to stop"].items()} == {"64": 5, "256": 5}
+    assert all(seconds > 0 for stops in details["seconds to stop"].values() for seconds in stops)
 
 
 @pytest.mark.slow

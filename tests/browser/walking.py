@@ -36,6 +36,7 @@ class Walk:
         page.on("console", lambda message: self._told.append(message.text) if message.type == "error" else None)
         page.on("dialog", lambda dialog: dialog.accept())
         self.actions = self._actions()
+        self._longer = [self.ask, self.make_again, self.reload, self.restart, self.in_a_cell]
 
     def _actions(self) -> dict[Callable[[], None], int]:
         return {
@@ -52,10 +53,20 @@ class Walk:
         while time.monotonic() < end:
             action = self.random.choices(list(self.actions), list(self.actions.values()))[0]
             self.done.append(action.__name__)
-            action()
+            self._do(action)
             self.look()
         self.done.append("ask")
         self.ask()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        """A hand may come too late: the thing is gone, or turned off, since it was seen. Then nothing is done."""
+        self.page.set_default_timeout(1000 * (PATIENCE if action in self._longer else 3))
+        try:
+            action()
+        except Error as error:
+            if action in self._longer:
+                raise
+            self.say(f"(missed: {str(error).splitlines()[0]})")
 
     def say(self, words: object) -> None:
         self.done[-1] += f" {words}"
@@ -69,7 +80,10 @@ class Walk:
             assert time.monotonic() < end, faults
             time.sleep(0.05)
             seen = self.page.evaluate(SEEN)
-        shown = self.page.locator(ERROR).all_inner_texts()
+        shown = self.page.locator(ERROR).all_text_contents()  # JupyterLab hides what is out of sight: no inner text
+        while "" in shown:  # it puts an output up, and writes its text a moment later
+            assert time.monotonic() < end, "an output of the kind error has no text"
+            shown = self.page.locator(ERROR).all_text_contents()
         odd = [text for text in shown if not re.match(r"\s*CourseError: [^\n]*\s*$", text)]
         assert odd == [], odd
         ours = [text for text in self._told if re.search("course-lab|anywidget|TypeError|ReferenceError", text)]
@@ -122,12 +136,13 @@ class Walk:
         found = [node for node in self._lab(selector).all() if node.is_visible() and node.is_enabled()]
         return self.random.choice(found) if found else None
 
-    def _click(self, node) -> None:
-        """A click that may come too late: the thing is gone or turned off meanwhile."""
-        try:
-            node.click(timeout=2000)
-        except Error as error:
-            self.say(f"(missed: {str(error).splitlines()[0]})")
+    def _box(self, selector: str) -> dict | None:
+        """Where it is on the screen; None where it is not there, or is drawn anew at this moment."""
+        node = self._lab(selector)
+        if not node.is_visible():
+            return None
+        node.scroll_into_view_if_needed()
+        return node.bounding_box()
 
     def press(self) -> None:
         button = self.random.choice(["start", "start", "pause", "pause", "step", "step", "stop"])
@@ -136,7 +151,7 @@ class Walk:
         node = self._lab(f"button.course-lab-{button}")
         for _ in range(times):
             if node.is_enabled():
-                self._click(node)
+                node.click()
 
     def slide(self) -> None:
         slider = self._one_of("input[type=range]")
@@ -152,10 +167,10 @@ class Walk:
 
     def drag_slider(self) -> None:
         name = self.random.choice(["max_lr", "dropout", "block_size"])
-        box = self._lab(f".course-lab-{name} input[type=range]")
-        box.scroll_into_view_if_needed()
-        place, to = box.bounding_box(), self.random.random()
+        place, to = self._box(f".course-lab-{name} input[type=range]"), self.random.random()
         self.say(f"{name} to {to:.2f}")
+        if place is None:
+            return
         self.page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
         self.page.mouse.down()
         self.page.mouse.move(place["x"] + place["width"] * to, place["y"] + place["height"] / 2, steps=6)
@@ -169,7 +184,7 @@ class Walk:
 
     def reset(self) -> None:
         if self._lab("button.course-lab-reset").is_enabled():
-            self._click(self._lab("button.course-lab-reset"))
+            self._lab("button.course-lab-reset").click()
 
     def constant(self) -> None:
         if self._lab(".course-lab-constant input").is_enabled():
@@ -177,7 +192,7 @@ class Walk:
 
     def fold(self) -> None:
         if self._lab(".course-lab-fold-button").is_enabled():
-            self._click(self._lab(".course-lab-fold-button"))
+            self._lab(".course-lab-fold-button").click()
 
     def choose(self) -> None:
         box = self._one_of(".course-lab-tools select, .course-lab-tools input, .course-lab-tools button")
@@ -186,12 +201,12 @@ class Walk:
         if kind == "SELECT":
             box.select_option(index=self.random.randrange(box.locator("option").count()))
         else:
-            self._click(box)
+            box.click()
 
     def point(self) -> None:
-        sheet = self._lab(".course-lab-moment")
-        sheet.scroll_into_view_if_needed()
-        box = sheet.bounding_box()
+        box = self._box(".course-lab-moment")
+        if box is None:
+            return
         for _ in range(self.random.choice([1, 3])):
             x, y = self.random.uniform(-0.1, 1.1), self.random.uniform(-0.1, 1.1)
             self.page.mouse.move(max(0, box["x"] + x * box["width"]), max(0, box["y"] + y * box["height"]), steps=3)
@@ -209,12 +224,12 @@ class Walk:
         node = self._one_of(".course-lab-tray-frame li input, .course-lab-tray-frame li button")
         if node is not None:
             self.say(node.get_attribute("aria-label"))
-            self._click(node)
+            node.click()
 
     def browse(self) -> None:
         chip = self._one_of(".course-lab-samples [role=radio]")
         if chip is not None:
-            self._click(chip)
+            chip.click()
             self.page.keyboard.press(self.random.choice(["ArrowLeft", "ArrowRight", "Home", "End"]))
 
     def guess(self) -> None:
@@ -225,10 +240,8 @@ class Walk:
             field.press("Enter")
 
     def drag_guess(self) -> None:
-        mark = self._lab(".course-lab-guess-mark")
-        if mark.is_visible():
-            mark.scroll_into_view_if_needed()
-            box = mark.bounding_box()
+        box = self._box(".course-lab-guess-mark")
+        if box is not None:
             self.page.mouse.move(box["x"] + 8, box["y"] + 8)
             self.page.mouse.down()
             self.page.mouse.move(box["x"] + 8, box["y"] + self.random.uniform(-300, 300), steps=4)
@@ -265,7 +278,15 @@ class Walk:
         wait_until(lambda: self.page.evaluate(SEEN).get("gone", False), "the announcement", PATIENCE)
         self.look()
         self.page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=1000 * PATIENCE)
+        self._clear(TRAIN)
         self.make()
+
+    def _clear(self, source: str) -> None:
+        """Throw away a cell's outputs: of a widget whose kernel is gone JupyterLab itself says, after a reload, that it
+        is not found; no widget can say anything else there."""
+        self.page.locator(".jp-Notebook .jp-CodeCell", has_text=source).locator(".jp-InputPrompt").first.click()
+        self.page.get_by_role("menuitem", name="Edit", exact=True).click()
+        self.page.locator(".lm-Menu-item", has_text=re.compile("^Clear Cell Output")).first.click()
 
     def in_a_cell(self) -> None:
         run_cell(self.page, TRAIN)

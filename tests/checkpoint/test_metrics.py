@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.checkpoint import MetricsLog, read_metrics
+from course_lib.checkpoint import MetricsLog, boards_for, need_boards, read_metrics
+from course_lib.config import TrainConfig
 from course_lib.errors import CourseError
 
 
@@ -218,7 +219,7 @@ def test_tensorboard_that_is_not_installed_names_the_remedy(tmp_path: Path, monk
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(CourseError, match=r"pip install tensorboard.*leave it false"):
-        MetricsLog(tmp_path, tensorboard=True)
+        need_boards(TrainConfig(tensorboard=True))
 
 
 @pytest.mark.filterwarnings("ignore")  # tensorboard's own imports
@@ -226,7 +227,7 @@ def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is an extra: pip install tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log = MetricsLog(tmp_path, tensorboard=True)
+    log = MetricsLog(tmp_path, boards=boards_for(TrainConfig(tensorboard=True), tmp_path, 0))
     for step in range(3):
         log.write({"step": step, "train_loss": 2.0 - step, "val_loss": None})
     log.close()

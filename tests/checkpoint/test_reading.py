@@ -18,6 +18,7 @@ from course_lib.optim import build_optimizer
 from course_lib.tokenizers import CharTokenizer
 
 CONFIG = GPTConfig(block_size=8, vocab_size=11, n_layer=1, n_head=2, n_embd=8, tie_weights=False)
+KEPT = "a run keeps its last save and its best, or more with --keep"
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -100,7 +101,7 @@ def test_a_pointer_that_leads_nowhere(run: Path, content: str | bytes | None) ->
     if content is not None:
         (run / "last").write_bytes(content if isinstance(content, bytes) else content.encode())
     message = load_error(run)
-    assert "has no save 'last'; it has 10 and 20 (a run keeps its last save and its best): --which 20, last" in message
+    assert f"has no save 'last'; it has 10 and 20 ({KEPT}): --which 20, last" in message
     assert checkpoint.load(run, 20).state["step"] == 20
     assert checkpoint.load(run, "best").state["step"] == 10
 
@@ -125,7 +126,7 @@ NO_WORDS = ["\u00b2", "\u0662\u0660", "2\u00b2", "", "-1", "+20", "2e1", "20.", 
 def test_a_word_that_names_no_save(run: Path, word: str) -> None:
     """Superscripts and Arabic digits are digits to Python's str.isdigit, and the empty word is every hidden file."""
     (run / "saves" / ".new-abc").mkdir()
-    there = r"has no save .*; it has 10 and 20 \(a run keeps its last save and its best\): --which 20, last or best"
+    there = rf"has no save .*; it has 10 and 20 \({KEPT}\): --which 20, last or best"
     with pytest.raises(CourseError, match=there):
         checkpoint.find_save(run, word)
 
@@ -337,7 +338,7 @@ def test_a_damaged_save_in_place_of_one_that_was_replaced_is_named(run: Path, be
 
 def test_a_number_of_steps_whose_save_is_gone_meanwhile_names_those_there_are(run: Path, beside) -> None:
     beside("load_weights")
-    assert "has no save 20; it has 30 (a run keeps its last save and its best): --which 30" in load_error(run, 20)
+    assert f"has no save 20; it has 30 ({KEPT}): --which 30" in load_error(run, 20)
 
 
 def test_a_save_that_is_removed_while_the_newest_of_one_step_is_looked_for(

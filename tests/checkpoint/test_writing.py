@@ -438,6 +438,44 @@ def test_a_write_that_fails_names_the_remedy_and_loses_nothing(two_saves, monkey
     )
 
 
+def test_a_disk_that_fills_up_while_many_saves_are_kept_loses_none_of_them(two_saves, monkeypatch) -> None:
+    """At each of the calls that write: all saves that were there are whole afterwards, also the oldest, which was to
+    go; and when there is room again, the newest are kept."""
+    run, model, optimizer, weights = two_saves
+    checkpoint.save(run, 25, model, optimizer, {"loss": 1 / 25}, keep=3)
+    before = {path: path.read_bytes() for path in (run / "saves").rglob("*") if path.is_file()}
+    weights = weights | {25: copies(model)}
+    disk, failures = Disk(monkeypatch, "mkdir chmod open fsync rename replace".split()), 0
+    for k in range(1, 200):
+        copy = shutil.copytree(run, run.with_name(f"copy{k}"))
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with disk.failing(k, full, torn=True), contextlib.suppress(CourseError):
+            checkpoint.save(copy, 30, model, optimizer, {"loss": 1 / 30}, keep=3)
+            if len(disk.seen) < k:
+                break
+            continue  # the call that failed was one that may
+        failures += 1
+        assert {p: (copy / p.relative_to(run)).read_bytes() for p in before} == before
+        checkpoint.save(copy, 30, model, optimizer, {"loss": 1 / 30}, keep=3)
+        assert (copy / "last").read_text().startswith("30")
+        assert len(list((copy / "saves").iterdir())) == 4  # three of the newest, and the best
+    assert failures > 5
+    names = {p.name for p in (copy / "saves").iterdir()}
+    assert names == {"10", "20", "25", "30"}  # 10 is the best one
+
+
+def test_going_back_gives_up_what_came_after_and_keeps_what_came_before(two_saves) -> None:
+    run, model, optimizer, _ = two_saves
+    for step in (30, 40, 50):
+        checkpoint.save(run, step, model, optimizer, keep=9)
+    checkpoint.save(run, 30, model, optimizer, keep=9)  # by hand, without going back: 40 and 50 are of another history
+    assert sorted(p.name for p in (run / "saves").iterdir()) == ["10", "20", "30", "30.1"]
+    checkpoint.rewind(run, run / "saves" / "30", keep=2)
+    assert sorted(p.name for p in (run / "saves").iterdir()) == ["10", "20", "30"]
+    checkpoint.rewind(run, run / "saves" / "20", keep=1)
+    assert sorted(p.name for p in (run / "saves").iterdir()) == ["10", "20"]
+
+
 def test_a_disk_that_is_really_full(two_saves) -> None:
     """The operating system itself refuses, inside safetensors' own writing: files may not grow past a kilobyte."""
     run, model, optimizer, weights = two_saves

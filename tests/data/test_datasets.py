@@ -15,7 +15,7 @@ from course_lib.corpora.names import given_names
 from course_lib.corpora.numbers import numbers_text, spell
 from course_lib.data import datasets, load_bytes, load_prepared, load_text, prepare
 from course_lib.data.datasets import CORPORA, find_corpus, full_name, short_name
-from course_lib.data.prepared import open_tokens
+from course_lib.data.opening import open_tokens
 from course_lib.errors import CourseError
 from course_lib.sources import SOURCES
 

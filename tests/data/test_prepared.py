@@ -18,7 +18,7 @@ import pytest
 from course_lib.corpora import tinytales
 from course_lib.data import datasets, load_prepared, prepare, prepared, reading
 from course_lib.data.encoding import token_dtype, write_tokens
-from course_lib.data.prepared import open_tokens
+from course_lib.data.opening import open_tokens
 from course_lib.errors import CourseError
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
 from course_lib.tokenizers.bpe import splitting

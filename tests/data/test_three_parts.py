@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from course_lib.config import DataConfig
 from course_lib.corpora import tinytales
 from course_lib.data import load_prepared, prepare, prepared_for, reading
-from course_lib.data.prepared import open_tokens
+from course_lib.data.opening import open_tokens
 from course_lib.data.streams import Stream
 from course_lib.errors import CourseError
 from course_lib.recipes.build import too_short

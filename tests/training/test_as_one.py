@@ -155,8 +155,8 @@ def test_who_comes_second_waits_and_finds_the_files(project, monkeypatch):
     lock.acquire()
     folders: list[object] = []
     written: list[object] = []
-    write = prepared._write
-    monkeypatch.setattr(prepared, "_write", lambda *args: written.append(args[0]) or write(*args))
+    write = prepared.put_in_place
+    monkeypatch.setattr(prepared, "put_in_place", lambda *args: written.append(args[0]) or write(*args))
     others = [threading.Thread(target=lambda: folders.append(prepare("text:a.txt"))) for _ in range(3)]
     for thread in others:
         thread.start()

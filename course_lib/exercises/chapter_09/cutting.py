@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from course_lib.exercises.chapter_09.asking import ask
+from course_lib.exercises.judge.asking import ask
 from course_lib.exercises.judge.calling import described, need_function
 from course_lib.exercises.judge.exercise import Exercise, Wrong
 from course_lib.exercises.judge.values import plain

@@ -5,7 +5,7 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
-from course_lib.exercises.chapter_09.asking import ask
+from course_lib.exercises.judge.asking import ask
 from course_lib.exercises.judge.calling import described, need_function, number
 from course_lib.exercises.judge.exercise import Exercise, Wrong
 from course_lib.exercises.judge.values import near, need_number, plain

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.exercises.chapter_09.asking import Known, ask, telling
+from course_lib.exercises.judge.asking import Known, ask, telling
 from course_lib.exercises.judge.calling import call, need_function, number
 from course_lib.exercises.judge.exercise import Exercise, Wrong
 from course_lib.exercises.judge.measuring import Meter

@@ -1,92 +1,24 @@
-"""Pictures of training: loss curves with the lines that give them a meaning.
+"""Loss curves with the lines that give them a meaning, and curves of anything else."""
 
-Figures are made without pyplot: no state, no backend, safe in any thread. Colors are from the palette
-of Okabe and Ito (2008), which people with any kind of color vision can tell apart. A picture has no ground
-of its own: its words and curves hold on a light page and on a dark one.
-"""
-
-import base64
-import io
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.colors import same_color, to_rgba
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.text import Text
 
 from course_lib.errors import CourseError
+from course_lib.plots.picture import INK, OKABE_ITO, RUN_COLORS, Picture
 
-OKABE_ITO = {
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "green": "#009E73",
-    "purple": "#CC79A7",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "black": "#000000",
-}
 TRAIN_COLOR, VAL_COLOR = OKABE_ITO["blue"], OKABE_ITO["vermillion"]
-RUN_COLORS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
-INK = "#7A7A7A"  # the gray whose contrast is the same on white and on JupyterLab's dark page, above 4 on both
 BAND_COLOR = (0.5, 0.5, 0.5, 0.3)
-X_LABEL, Y_LABEL = "completed optimizer steps", "loss (nats per token)"
+X_LABEL, UNIT = "completed optimizer steps", "nats per token"
+Y_LABEL = f"loss ({UNIT})"
 
 Points = list[tuple[int, float]]
 """(completed steps, loss in nats per token)"""
 Bands = Mapping[str, Sequence[Sequence[Any]]]
 """What a band is called, to the rows of the runs that it spans, such as one run for each seed."""
-
-
-class Picture(Figure):
-    """A Figure that notebooks show as a picture; ``alt`` says in words what is to be seen.
-
-    A notebook's file keeps ``alt`` beside the picture. Its text is ``caption``, which says what is drawn but
-    no measured number: stored outputs are compared, and numbers may differ a little.
-    What is drawn black on white is shown in `INK` on the page itself, whose color is not known here.
-    """
-
-    alt = ""
-    caption = ""
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        _on_any_page(self)
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=144)
-        width, height = (round(96 * inches) for inches in self.get_size_inches())
-        bundle = {"image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": self.caption}
-        return bundle, {"image/png": {"width": width, "height": height, "alt": self.alt}}
-
-
-def _on_any_page(figure: Figure) -> None:
-    """Grays and black become `INK`, and white becomes nothing: what matplotlib draws by itself, and what others set."""
-    for axes in figure.axes:
-        axes.tick_params(which="both", color=INK, labelcolor=INK)  # ticks are made late, with colors of their own
-    found = figure.findobj()
-    boxes = [artist.get_bbox_patch() for artist in found if isinstance(artist, Text) and artist.get_bbox_patch()]
-    for artist in [*found, *boxes]:
-        if isinstance(artist, Text | Line2D):
-            artist.set_color(_hue(artist.get_color()))
-        if isinstance(artist, Line2D):
-            artist.set_markeredgecolor(_hue(artist.get_markeredgecolor()))
-            artist.set_markerfacecolor(_hue(artist.get_markerfacecolor()))
-        if isinstance(artist, Patch):
-            artist.set_facecolor(_hue(artist.get_facecolor()))
-            artist.set_edgecolor(_hue(artist.get_edgecolor()))  # of its hatch too
-
-
-def _hue(color: Any) -> Any:
-    """A color that holds on any page: gray and dark is `INK`, white is nothing, what has a hue stays."""
-    red, green, blue, alpha = to_rgba(color)
-    if alpha == 0 or max(red, green, blue) - min(red, green, blue) > 0.02:
-        return color
-    if same_color((red, green, blue), "white"):
-        return "none"
-    return (*to_rgba(INK)[:3], alpha) if red < 0.5 else color
 
 
 def loss_points(rows: Iterable[Any]) -> tuple[Points, Points]:
@@ -159,6 +91,7 @@ def loss_curve(
     log: bool = False,
     bands: Bands | None = None,
     bands_of: str = "train_loss",
+    unit: str = UNIT,
 ) -> Picture:
     """The loss of one run, or of several by name, against completed steps.
 
@@ -168,19 +101,19 @@ def loss_curve(
     Args:
         rows: see `loss_points`; or a dict from a run's name to its rows.
         vocab_size: V, for the line at ln V.
-        title: what the picture shows.
         lines: further horizontal lines, label to value.
         log: whether the loss axis is logarithmic; losses of zero and less then have no place.
-        bands: what other runs came to, by name: a strip from their lowest to their highest loss.
-        bands_of: which loss of theirs, ``train_loss`` or ``val_loss``.
+        bands: what other runs came to, by name: a strip from their lowest to their highest ``bands_of``.
+        bands_of: ``train_loss`` or ``val_loss``.
+        unit: of the loss.
     """
     runs = {str(name): loss_points(run) for name, run in _named(rows).items()}
     marks = reference_lines(vocab_size, lines)
     strips = {label: band_points(several, bands_of) for label, several in (bands or {}).items()}
     figure = Picture(figsize=(7, 3.6), facecolor="none", layout="constrained")
-    figure.alt = alt_text(rows, vocab_size, title, lines, bands, bands_of)
-    figure.caption = f"{title or 'A loss curve'}: {Y_LABEL} against {X_LABEL}"
-    axes = figure.add_subplot(facecolor="none", xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
+    figure.alt = alt_text(rows, vocab_size, title, lines, bands, bands_of, unit)
+    figure.caption = f"{title or 'A loss curve'}: loss ({unit}) against {X_LABEL}"
+    axes = figure.add_subplot(facecolor="none", xlabel=X_LABEL, ylabel=f"loss ({unit})", title=title)
     for label, (low, high) in strips.items():
         axes.fill_between(*_columns(low), _columns(high)[1], color=BAND_COLOR, linewidth=2, label=label)
     for (name, (train, val)), color in zip(runs.items(), itertools.cycle(RUN_COLORS)):
@@ -274,9 +207,10 @@ def alt_text(
     lines: Mapping[str, float] | None = None,
     bands: Bands | None = None,
     bands_of: str = "train_loss",
+    unit: str = UNIT,
 ) -> str:
     """What `loss_curve` shows, in words."""
-    sentences = [f"{title or 'A loss curve'}: loss in nats per token against completed optimizer steps."]
+    sentences = [f"{title or 'A loss curve'}: loss in {unit} against completed optimizer steps."]
     for name, run in _named(rows).items():
         train, val = loss_points(run)
         who = f"{name}: training" if name else "Training"

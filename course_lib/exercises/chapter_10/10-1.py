@@ -1,0 +1,3 @@
+def epoch_mean(losses, sizes):
+    total = sum(loss * size for loss, size in zip(losses, sizes))
+    return total / sum(sizes)
