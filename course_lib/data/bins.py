@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.errors import CourseError
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 from course_lib.tokenizers import BPETokenizer, CharTokenizer, Tokenizer
 
 PARTS = ("train", "val")
@@ -47,7 +47,8 @@ def read_plain_pickle(path: Path) -> Any:
         return _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
     except Exception as error:  # of a damaged pickle, and of one that was made to do harm, errors of all kinds come
         raise CourseError(
-            f"{path} should be a pickle of plain containers, numbers and texts; it cannot be read as such ({error}). "
+            f"{quoted(path)} should be a pickle of plain containers, numbers and texts; it cannot be read as such "
+            f"({error}). "
             "Nothing that it may hold was run."
         ) from error
 
@@ -63,13 +64,16 @@ def meta_tokenizer(path: Path) -> CharTokenizer:
     if isinstance(itos, list):
         itos = dict(enumerate(itos))
     if not (isinstance(itos, dict) and itos and all(isinstance(c, str) and len(c) == 1 for c in itos.values())):
-        raise CourseError(f"{path} should hold itos, one character for each id; it does not.")
+        raise CourseError(f"{quoted(path)} should hold itos, one character for each id; it does not.")
     if sorted(itos, key=str) != sorted(range(len(itos)), key=str) or meta.get("vocab_size", len(itos)) != len(itos):
-        raise CourseError(f"The ids of {path} should be those from 0 to {len(itos) - 1}, as many as its vocab_size.")
+        raise CourseError(
+            f"The ids of {quoted(path)} should be those from 0 to {len(itos) - 1}, as many as its vocab_size."
+        )
     characters = "".join(itos[i] for i in range(len(itos)))
     if sorted(set(characters)) != list(characters):
         raise CourseError(
-            f"The characters of {path} should be distinct and in Unicode order, as nanoGPT's prepare.py has them; they "
+            f"The characters of {quoted(path)} should be distinct and in Unicode order, as nanoGPT's prepare.py has "
+            "them; they "
             "are not. Prepare the text itself: text:PATH."
         )
     return CharTokenizer(characters)
@@ -90,7 +94,7 @@ class Bins:
         for part in PARTS:
             if not self.file(part).is_file():
                 raise CourseError(
-                    f"{self.folder} should hold train.bin and val.bin, as nanoGPT's prepare.py leaves them; "
+                    f"{quoted(self.folder)} should hold train.bin and val.bin, as nanoGPT's prepare.py leaves them; "
                     f"{part}.bin is not there. A text of your own is text:PATH."
                 )
             if self.file(part).stat().st_size % DTYPE.itemsize:
@@ -130,7 +134,8 @@ class Bins:
             return
         what = f"tokenizer {asked}" if isinstance(asked, str) else f"one of {asked.vocab_size} tokens, and not the same"
         raise CourseError(
-            f"The ids in {self.folder} are of a {self.kind} tokenizer with {self.tokenizer.vocab_size} tokens; what is "
+            f"The ids in {quoted(self.folder)} are of a {self.kind} tokenizer with {self.tokenizer.vocab_size} tokens; "
+            "what is "
             f"asked for is {what}. Ids cannot be made again without their text: take that, as text:PATH."
         )
 
@@ -158,7 +163,7 @@ class Bins:
                 if len(found) > len(lengths):
                     raise CourseError(
                         f"{self.file(part)} holds the id {len(found) - 1}, and its vocabulary has {len(lengths)}. Is "
-                        f"its meta.pkl missing in {self.folder}, or from another text?"
+                        f"its meta.pkl missing in {quoted(self.folder)}, or from another text?"
                     )
                 counts[part] += len(block)
                 sizes[part] += int(found @ lengths)

@@ -15,7 +15,7 @@ from course_lib.errors import CourseError
 from course_lib.interop.hf_config import course_config, hf_config
 from course_lib.interop.hf_files import CONFIG, INDEX, WEIGHTS, HFTensors, read_json, some
 from course_lib.models import GPT
-from course_lib.paths import replace_file, sync, user_path
+from course_lib.paths import quoted, replace_file, sync, user_path
 from course_lib.tokenizers import Tokenizer
 
 HEAD = "lm_head.weight"
@@ -47,7 +47,8 @@ def load_hf_gpt2(folder: str | Path, dropout: float | None = None, tokenizer: To
     config = course_config(folder / CONFIG, read_json(folder / CONFIG), dropout)
     if tokenizer is not None and tokenizer.vocab_size != config.vocab_size:
         raise CourseError(
-            f"{folder} has a vocabulary of {config.vocab_size} tokens, and the tokenizer ({tokenizer.kind}) one of "
+            f"{quoted(folder)} has a vocabulary of {config.vocab_size} tokens, and the tokenizer ({tokenizer.kind}) "
+            "one of "
             f"{tokenizer.vocab_size}. Use the tokenizer that the model was trained with; GPT-2's own has 50257 tokens."
         )
     tensors = HFTensors(folder)
@@ -104,7 +105,7 @@ def save_hf_gpt2(model: GPT, folder: str | Path) -> Path:
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
-        raise CourseError(f"Cannot write {folder}: {error}. Check its permissions and free space.") from error
+        raise CourseError(f"Cannot write {quoted(folder)}: {error}. Check its permissions and free space.") from error
     return folder
 
 
@@ -125,7 +126,9 @@ def _checked_places(tensors: HFTensors, config: GPTConfig) -> dict[str, tuple[st
     """`hf_names`, as the folder spells them; CourseError where tensors are missing, or there are others."""
     found, folder = tensors.names, tensors.folder
     if config.n_layer > len(found):  # before so many names are made
-        raise CourseError(f"{folder} holds {len(found)} tensors, and {CONFIG} says n_layer {config.n_layer}.{REMEDY}")
+        raise CourseError(
+            f"{quoted(folder)} holds {len(found)} tensors, and {CONFIG} says n_layer {config.n_layer}.{REMEDY}"
+        )
     has_prefix = any(name.startswith(PREFIX) for name in found)
     places = {
         name: (there if has_prefix else there.removeprefix(PREFIX), turned)
@@ -134,12 +137,13 @@ def _checked_places(tensors: HFTensors, config: GPTConfig) -> dict[str, tuple[st
     wanted = {there for there, _ in places.values()}
     if missing := sorted(wanted - found):
         raise CourseError(
-            f"{folder} lacks {some(missing)}, which a GPT-2 of its {CONFIG} has.{REMEDY}"
+            f"{quoted(folder)} lacks {some(missing)}, which a GPT-2 of its {CONFIG} has.{REMEDY}"
         )
     extra = sorted(name for name in found - wanted if not name.endswith(BUFFERS) and name != HEAD)
     if extra:
         raise CourseError(
-            f"{folder} holds {some(extra)}, which a GPT-2 of its {CONFIG} does not have. It is a model of another form "
+            f"{quoted(folder)} holds {some(extra)}, which a GPT-2 of its {CONFIG} does not have. It is a model of "
+            "another form "
             f"or depth, or {CONFIG} belongs to another one."
         )
     return places
@@ -163,6 +167,6 @@ def _check_head(tensors: HFTensors, config: GPTConfig, places: dict[str, tuple[s
         return
     if not torch.equal(tensors.read(HEAD), tensors.read(embedding)):
         raise CourseError(
-            f"{tensors.folder}: {HEAD} is not {embedding}, although {CONFIG} ties them. Write "
+            f"{quoted(tensors.folder)}: {HEAD} is not {embedding}, although {CONFIG} ties them. Write "
             f'"tie_word_embeddings": false in {tensors.folder / CONFIG}, if the head is meant to be its own.'
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 ARCHITECTURE = "GPT2LMHeadModel"
 GPT2_VOCABULARY = 50257
@@ -34,21 +35,24 @@ def course_config(path: Path, found: dict[str, Any], dropout: float | None = Non
     kind = found.get("model_type")
     if kind != "gpt2":
         raise CourseError(
-            f"{path} should describe a GPT-2 (model_type 'gpt2'); its model_type is {kind!r}. The course reads no "
+            f"{quoted(path)} should describe a GPT-2 (model_type 'gpt2'); its model_type is {kind!r}. The course reads "
+            "no "
             "other architecture of transformers."
         )
     for name, only in ONLY.items():
         if found.get(name, only) != only:
             raise CourseError(
-                f"{path}: {name} is {found[name]!r}, and the course's GPT has {only!r} there: its logits would be "
+                f"{quoted(path)}: {name} is {found[name]!r}, and the course's GPT has {only!r} there: its logits would "
+                "be "
                 "others. Use transformers for this model."
             )
     if missing := [hf_name for hf_name in SIZES.values() if hf_name not in found]:
-        raise CourseError(f"{path} lacks {', '.join(missing)}. Fetch the folder anew.")
+        raise CourseError(f"{quoted(path)} lacks {', '.join(missing)}. Fetch the folder anew.")
     activation = found.get("activation_function", "gelu_new")
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise CourseError(
-            f"{path}: activation_function is {activation!r}; the course's GPT has {', '.join(ACTIVATIONS)}. Use "
+            f"{quoted(path)}: activation_function is {activation!r}; the course's GPT has {', '.join(ACTIVATIONS)}. "
+            "Use "
             "transformers for this model."
         )
     if dropout is None:
@@ -60,10 +64,10 @@ def course_config(path: Path, found: dict[str, Any], dropout: float | None = Non
             | {"dropout": dropout, "bias": True, "mlp": ACTIVATIONS[activation], "tie_weights": tied}
         )
     except CourseError as error:
-        raise CourseError(f"{path}: {error}") from error
+        raise CourseError(f"{quoted(path)}: {error}") from error
     if found.get("n_inner") not in (None, 4 * config.n_embd):
         raise CourseError(
-            f"{path}: n_inner is {found['n_inner']!r}; the course's MLP is four times as wide as the model, "
+            f"{quoted(path)}: n_inner is {found['n_inner']!r}; the course's MLP is four times as wide as the model, "
             f"{4 * config.n_embd}. Use transformers for this model."
         )
     return config
@@ -73,7 +77,9 @@ def _one_dropout(path: Path, found: dict[str, Any]) -> Any:
     shares = {name: found.get(name, 0.1) for name in DROPOUTS}
     if len(set(map(repr, shares.values()))) > 1:
         said = ", ".join(f"{name} {share}" for name, share in shares.items())
-        raise CourseError(f"{path} has {said}; the course's GPT has one dropout for all. Choose it: dropout=0.1, say.")
+        raise CourseError(
+            f"{quoted(path)} has {said}; the course's GPT has one dropout for all. Choose it: dropout=0.1, say."
+        )
     return shares["resid_pdrop"]
 
 

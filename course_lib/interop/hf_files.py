@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
@@ -56,12 +57,14 @@ class HFTensors:
         if index.is_file() and not whole.is_file():
             shards = read_json(index).get("weight_map")
             if not (isinstance(shards, dict) and all(isinstance(file, str) for file in shards.values())):
-                raise CourseError(f"{index} should have a weight_map of tensors and files. Fetch the folder anew.")
+                raise CourseError(
+                    f"{quoted(index)} should have a weight_map of tensors and files. Fetch the folder anew."
+                )
             listed = {name: folder / Path(file).name for name, file in shards.items()}
             held = {name: file for file in sorted(set(listed.values())) for name in self._open(file)}
             if wrong := [name for name in sorted(listed.keys() | held.keys()) if listed.get(name) != held.get(name)]:
                 raise CourseError(
-                    f"{index} and the files that it lists do not agree on {some(wrong)}. Fetch the folder anew."
+                    f"{quoted(index)} and the files that it lists do not agree on {some(wrong)}. Fetch the folder anew."
                 )
             return held
         if not whole.is_file():
@@ -72,7 +75,9 @@ class HFTensors:
                 if older.is_file()
                 else "Fetch the folder anew"
             )
-            raise CourseError(f"{folder} should hold {WEIGHTS}, or {INDEX} and its shards; it holds neither. {remedy}.")
+            raise CourseError(
+                f"{quoted(folder)} should hold {WEIGHTS}, or {INDEX} and its shards; it holds neither. {remedy}."
+            )
         return dict.fromkeys(self._open(whole), whole)
 
 
@@ -91,10 +96,12 @@ def read_json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CourseError(
-            f"There is no {path}. A GPT-2 folder, as transformers writes it, holds {CONFIG} and {WEIGHTS}."
+            f"There is no {quoted(path)}. A GPT-2 folder, as transformers writes it, holds {CONFIG} and {WEIGHTS}."
         ) from error
     except (OSError, ValueError) as error:
-        raise CourseError(f"Cannot read {path}: {error}. Fetch the folder anew.") from error
+        raise CourseError(f"Cannot read {quoted(path)}: {error}. Fetch the folder anew.") from error
     if not isinstance(found, dict):
-        raise CourseError(f"{path} should hold a JSON object; it holds {type(found).__name__}. Fetch the folder anew.")
+        raise CourseError(
+            f"{quoted(path)} should hold a JSON object; it holds {type(found).__name__}. Fetch the folder anew."
+        )
     return found

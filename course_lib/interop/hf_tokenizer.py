@@ -6,6 +6,7 @@ from typing import Any
 
 from course_lib.errors import CourseError
 from course_lib.interop.hf_files import read_json
+from course_lib.paths import quoted
 from course_lib.tokenizers import BPETokenizer, Tokenizer
 from course_lib.tokenizers.bpe.gpt2 import END_OF_TEXT, byte_signs, parse, read_files
 from course_lib.tokenizers.bpe.splitting import GPT2_PATTERN
@@ -71,7 +72,8 @@ def load_hf_tokenizer(folder: Path) -> BPETokenizer | None:
     kinds = (model.get("type"), splitting.get("type"), splitting.get("add_prefix_space", False))
     if kinds != ("BPE", "ByteLevel", False) or found.get("normalizer") or not splitting.get("use_regex", True):
         raise CourseError(
-            f"{path} should be a byte-pair tokenizer that splits a text as GPT-2's does; it is another one. Give the "
+            f"{quoted(path)} should be a byte-pair tokenizer that splits a text as GPT-2's does; it is another one. "
+            "Give the "
             "tokenizer yourself."
         )
     return BPETokenizer(*parse(*_merges_and_ids(path, found, model)))
@@ -83,5 +85,7 @@ def _merges_and_ids(path: Path, found: dict[str, Any], model: dict[str, Any]) ->
         merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
         ids = model["vocab"] | {token["content"]: token["id"] for token in found.get("added_tokens", [])}
     except (KeyError, TypeError) as error:
-        raise CourseError(f"{path} is not a tokenizer of transformers ({error!r}). Fetch the folder anew.") from error
+        raise CourseError(
+            f"{quoted(path)} is not a tokenizer of transformers ({error!r}). Fetch the folder anew."
+        ) from error
     return "\n".join(merges), ids

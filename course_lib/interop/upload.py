@@ -23,6 +23,7 @@ from course_lib.interop.hf_tokenizer import tokenizer_files
 from course_lib.interop.model_card import model_card
 from course_lib.interop.model_source import model_source
 from course_lib.models import GPT, AGIFormer
+from course_lib.paths import quoted
 
 CARD, SOURCE = "README.md", "source"
 HUB = "https://huggingface.co"
@@ -69,7 +70,7 @@ def upload(
     loaded = checkpoint.load(run_dir, which)
     if not isinstance(loaded.model, GPT | AGIFormer):
         raise CourseError(
-            f"course upload sends models of the kinds gpt and agiformer; {run_dir} holds one of the kind "
+            f"course upload sends models of the kinds gpt and agiformer; {quoted(run_dir)} holds one of the kind "
             f"{kind_of(loaded.config.model) or type(loaded.model).__name__}."
         )
     api = None if dry_run else _api()
@@ -119,7 +120,8 @@ def _fill(folder: Path, loaded: checkpoint.Run, run_dir: Path, repo: str) -> Non
         (folder / CARD).write_text(model_card(loaded, run_dir, repo, is_hf), encoding="utf-8")
     except OSError as error:
         raise CourseError(
-            f"Cannot gather the files in {folder}: {error}. Free some space there, or name another place: TMPDIR=PATH."
+            f"Cannot gather the files in {quoted(folder)}: {error}. Free some space there, or name another place: "
+            "TMPDIR=PATH."
         ) from error
 
 

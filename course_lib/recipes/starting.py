@@ -16,7 +16,7 @@ from course_lib.interop.hf_find import is_gpt2_name
 from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
 from course_lib.interop.nanogpt import NanoGPT, is_padded, without_padding
 from course_lib.models import GPT, build_blank_model
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import BPETokenizer, Tokenizer, load_tokenizer
 
@@ -58,10 +58,11 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
     if path.is_file() or (path / "ckpt.pt").is_file():
         return _nanogpt(path if path.is_file() else path / "ckpt.pt", dataset)
     if path.suffix == ".pt":
-        raise CourseError(f"There is no file {path}; the path is taken from {Path.cwd()}.")
+        raise CourseError(f"There is no file {quoted(path)}; the path is taken from {Path.cwd()}.")
     run_dir = checkpoint.find_run(name)
     if not (run_dir / "saves").is_dir() and _is_hugging_face(run_dir):
-        raise CourseError(f"{run_dir} is no run; it looks like a folder of transformers: gpt2:{run_dir}")
+        name = quoted(f"gpt2:{run_dir}")
+        raise CourseError(f"{quoted(run_dir)} is no run; it looks like a folder of transformers: {name}")
     run = checkpoint.load(run_dir, which)
     text = run.config.data.start if run.config.data else "\n"
     return Start(str(run_dir), run.model, run.tokenizer, run.state["step"], text)
