@@ -258,7 +258,7 @@ def test_help_warns_of_the_pickle(capsys: pytest.CaptureFixture) -> None:
     ("args", "said"),
     [
         (["mine"], "course export needs --to. course export --help says more."),
-        (["mine", "--to", "onnx"], "--to should be 'cpp' or 'pth'; it is 'onnx'."),
+        (["mine", "--to", "onnx"], "--to should be 'cpp' or 'hf' or 'pth'; it is 'onnx'."),
     ],
 )
 def test_a_form_has_to_be_named(project: Path, kept: Small, capsys, args: list[str], said: str) -> None:
