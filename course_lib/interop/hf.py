@@ -55,14 +55,7 @@ def load_hf_gpt2(folder: str | Path, dropout: float | None = None, tokenizer: To
     _check_head(tensors, config, places)
     with torch.device("meta"):  # sizes without memory: nothing is reserved before all shapes are right
         model = GPT(config)
-    for name, weight in model.named_parameters():
-        hf_name, transposed = places[name]
-        wanted = tuple(weight.mT.shape if transposed else weight.shape)
-        if (found := tensors.shape(hf_name)) != wanted:
-            raise CourseError(
-                f"{tensors.file_of(hf_name)}: {hf_name} should have the shape {wanted} by {CONFIG}; it has {found}. "
-                "The files are not of one model: fetch the folder anew."
-            )
+    _check_shapes(tensors, model, places)
     model.to_empty(device="cpu")
     if config.tie_weights:  # the move has made two of one
         model.head.weight = model.token_embedding.weight
@@ -150,6 +143,17 @@ def _checked_places(tensors: HFTensors, config: GPTConfig) -> dict[str, tuple[st
             f"or depth, or {CONFIG} belongs to another one."
         )
     return places
+
+
+def _check_shapes(tensors: HFTensors, model: GPT, places: dict[str, tuple[str, bool]]) -> None:
+    for name, weight in model.named_parameters():
+        hf_name, transposed = places[name]
+        wanted = tuple(weight.mT.shape if transposed else weight.shape)
+        if (found := tensors.shape(hf_name)) != wanted:
+            raise CourseError(
+                f"{tensors.file_of(hf_name)}: {hf_name} should have the shape {wanted} by {CONFIG}; it has {found}. "
+                "The files are not of one model: fetch the folder anew."
+            )
 
 
 def _check_head(tensors: HFTensors, config: GPTConfig, places: dict[str, tuple[str, bool]]) -> None:

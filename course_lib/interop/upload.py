@@ -73,22 +73,24 @@ def upload(
             f"{kind_of(loaded.config.model) or type(loaded.model).__name__}."
         )
     api = None if dry_run else _api()
+    name = repo if api is None else _full_name(api, repo)
     with tempfile.TemporaryDirectory(prefix="course-upload-") as scratch:
         folder = Path(scratch)
-        name = repo if api is None else _full_name(api, repo)
         _fill(folder, loaded, run_dir, name)
         files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
-        if api is None:
-            return Upload(name, files)
-        with _explained(name, api.token):
-            api.create_repo(name, repo_type="model", private=private, exist_ok=True)
-            api.upload_folder(
-                repo_id=name, folder_path=folder, repo_type="model",
-                commit_message=f"{run_dir.resolve().name}, {loaded.state['step']} steps",
-                # What an earlier upload of another form has left there goes away in the same commit.
-                delete_patterns=sorted({*WRITTEN, SOURCE + "/*"} - files.keys()),
-            )  # fmt: skip
-    return Upload(name, files, f"{HUB}/{name}")
+        if api is not None:
+            _send(api, name, folder, files, private, f"{run_dir.resolve().name}, {loaded.state['step']} steps")
+    return Upload(name, files, None if api is None else f"{HUB}/{name}")
+
+
+def _send(api: Any, name: str, folder: Path, files: dict[str, int], private: bool, message: str) -> None:
+    """All of a folder in one commit; what an earlier upload of another form has left there goes away in the same."""
+    stale = sorted({*WRITTEN, SOURCE + "/*"} - files.keys())
+    with _explained(name, api.token):
+        api.create_repo(name, repo_type="model", private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=name, folder_path=folder, repo_type="model", commit_message=message, delete_patterns=stale
+        )
 
 
 def _full_name(api: Any, repo: str) -> str:

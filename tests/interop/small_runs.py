@@ -14,6 +14,7 @@ from course_lib.tokenizers import BPETokenizer, CharTokenizer, Tokenizer
 
 FORMS = {
     "gpt2": dict(bias=True),
+    "gpt2's own GELU": dict(bias=True, mlp="gelu_tanh"),
     "modern": dict(position="rope", norm="rmsnorm", qk_norm=True, mlp="relu2", tie_weights=False),
     "swiglu": dict(position="rope", norm="rmsnorm", mlp="swiglu", tie_weights=False),
     "swiglu with biases": dict(mlp="swiglu", bias=True, norm="rmsnorm", qk_norm=True, n_embd=40, n_head=4),

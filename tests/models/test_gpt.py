@@ -159,6 +159,7 @@ def test_rmsnorm_is_torchs_and_the_formula():
 
 NONLINEAR = {
     "gelu": lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "relu2": lambda x: torch.where(x > 0, x * x, torch.zeros_like(x)),
 }
 
