@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 
 
@@ -23,6 +24,11 @@ def user_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # ~name of somebody who is not known here: a file of that name, then
         return Path(path)
+
+
+def quoted(path: str | Path) -> str:
+    """A path as a message names it: so that it can be pasted into a shell, in quotes where the shell needs them."""
+    return shlex.quote(str(path))
 
 
 def data_dir() -> Path:

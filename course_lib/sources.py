@@ -21,7 +21,7 @@ from filelock import Timeout
 
 from course_lib.errors import CourseError, nearest
 from course_lib.locks import has_no_locks, system_lock
-from course_lib.paths import data_dir, project_root, user_path
+from course_lib.paths import data_dir, project_root, quoted, user_path
 from course_lib.progress import progress_bar
 
 RIGHT_FILE = "Delete it, so that it is fetched afresh, or put the right file there."
@@ -123,10 +123,10 @@ def find_source(name: str, source: Source | None = None) -> Path:
         return found
     if found is not None:
         return _unpacked_here(found, source, here)
-    looked = " and ".join(str(folder / source.file) for folder in folders_of(name))
+    looked = " and ".join(quoted(folder / source.file) for folder in folders_of(name))
     remedy = (
         f"Either download {source.url} on a machine with a network and put it at "
-        f"{here.with_name(source.archive or source.file)}, or set COURSE_DATA to a "
+        f"{quoted(here.with_name(source.archive or source.file))}, or set COURSE_DATA to a "
         f"folder that holds {name}/{source.file}. Without it, dataset 'tinytales' needs no download."
     )
     if os.environ.get("COURSE_OFFLINE") == "1":
@@ -143,12 +143,12 @@ def _verify(path: Path, source: Source, remedy: str, name: str | None = None) ->
     if source.digest is not None:
         kind, wanted = source.digest
         if (found := digest_of(path, kind)) != wanted:
-            raise CourseError(f"{name or path} should have the {kind} {wanted}; it has {found}. {remedy}")
+            raise CourseError(f"{name or quoted(path)} should have the {kind} {wanted}; it has {found}. {remedy}")
 
 
 def _unpacked_here(archive: Path, source: Source, target: Path) -> Path:
     """``target``, out of an archive on disk, which stays. Several programs take turns, as in `download`."""
-    remedy = f"Delete {archive}, so that it is fetched afresh, or put the right one there."
+    remedy = f"Delete {quoted(archive)}, so that it is fetched afresh, or put the right one there."
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _part_of(target) as part:
@@ -158,7 +158,8 @@ def _unpacked_here(archive: Path, source: Source, target: Path) -> Path:
                 _unpack(archive, source, part.with_suffix(".new"), target, remedy)
     except OSError as error:
         raise CourseError(
-            f"Cannot unpack {archive} to {target} ({error}). Free some disk space or check the permissions, then try "
+            f"Cannot unpack {quoted(archive)} to {quoted(target)} ({error}). Free some disk space or check the "
+            f"permissions, then try "
             "again."
         ) from error
     return target
@@ -175,7 +176,7 @@ def _unpack(archive: Path, source: Source, new: Path, target: Path, remedy: str)
         with new.open("wb") as file:
             for block in _packed(archive, source.file, remedy):
                 file.write(block)
-        _verify(new, source, remedy, f"{source.file} in {archive}")
+        _verify(new, source, remedy, f"{source.file} in {quoted(archive)}")
         os.replace(new, target)
     finally:
         new.unlink(missing_ok=True)
@@ -188,7 +189,9 @@ def _packed(archive: Path, name: str, remedy: str) -> Iterator[bytes]:
             while block := packed.read(BLOCK):
                 yield block
     except Exception as error:  # of a damaged file zipfile raises errors of all kinds, OSError and ValueError too
-        raise CourseError(f"{archive} should be a zip that holds {name}; it is not ({error}). {remedy}") from error
+        raise CourseError(
+            f"{quoted(archive)} should be a zip that holds {name}; it is not ({error}). {remedy}"
+        ) from error
 
 
 def download(source: Source, target: Path, attempts: int = 3) -> None:
@@ -233,7 +236,7 @@ def _part_of(target: Path) -> Iterator[Path]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"Waiting: another program is downloading {target}.", file=sys.stderr)
+            print(f"Waiting: another program is downloading {quoted(target)}.", file=sys.stderr)
             lock.acquire()
     except (NotImplementedError, OSError) as error:
         if not has_no_locks(error):

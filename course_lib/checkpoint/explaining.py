@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 
 def has_save(run_dir: Path) -> bool:
@@ -25,12 +26,12 @@ def explained(path: Path, run_dir: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        what = f"Cannot write {path}: {getattr(error, 'strerror', None) or error}."
+        what = f"Cannot write {quoted(path)}: {getattr(error, 'strerror', None) or error}."
         remedy = "ree some disk space or check the folder's permissions, then "
         if has_save(run_dir):
-            then = f"What was saved before is whole. F{remedy}go on with: course train --resume {run_dir}"
+            then = f"What was saved before is whole. F{remedy}go on with: course train --resume {quoted(run_dir)}"
         elif (run_dir / "config.json").is_file():
-            then = f"The run has no save yet. F{remedy}delete {run_dir} and start the run again."
+            then = f"The run has no save yet. F{remedy}delete {quoted(run_dir)} and start the run again."
         else:
             then = f"F{remedy}start the run again, or choose another --out-dir."
         raise CourseError(f"{what} {then}") from error

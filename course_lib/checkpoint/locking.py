@@ -18,7 +18,7 @@ from filelock import BaseFileLock, Timeout
 from course_lib.checkpoint.explaining import explained
 from course_lib.errors import CourseError
 from course_lib.locks import has_no_locks, system_lock
-from course_lib.paths import replace_file
+from course_lib.paths import quoted, replace_file
 
 _held: "weakref.WeakValueDictionary[str, RunLock]" = weakref.WeakValueDictionary()
 """What this process holds, by the folder's real path. A lock that nobody refers to any more is let go of."""
@@ -68,7 +68,8 @@ class RunLock:
                     older = None
                 if self._taken_over or (older is not None and older._turn > self._turn):
                     raise CourseError(
-                        f"{self.run_dir} is now written by a newer trainer of this program, and this older one has "
+                        f"{quoted(self.run_dir)} is now written by a newer trainer of this program, and this older "
+                        f"one has "
                         "stopped writing. Go on with the newer one, or resume the run once more."
                     )
                 self._take(older)
@@ -144,14 +145,15 @@ def _lock(run_dir: Path) -> BaseFileLock | None:
         file.acquire(timeout=0)
     except Timeout as error:
         raise CourseError(
-            f"{run_dir} is being trained by {_holder(run_dir)}. Two at once would spoil it: wait until that one has "
+            f"{quoted(run_dir)} is being trained by {_holder(run_dir)}. Two at once would spoil it: wait until that "
+            f"one has "
             "ended, or stop it (Ctrl-C; a notebook whose loop was interrupted keeps its run until it goes on or its "
             "kernel is restarted). For a second run choose another --out-dir."
         ) from error
     except (NotImplementedError, OSError) as error:
         if not has_no_locks(error):
             raise
-        why = f"{run_dir}: this file system has no locks. Take care that only one program trains this run."
+        why = f"{quoted(run_dir)}: this file system has no locks. Take care that only one program trains this run."
         warnings.warn(why, stacklevel=2)
         return None
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}

@@ -10,7 +10,7 @@ from typing import Any
 from course_lib.checkpoint.boards import Board
 from course_lib.checkpoint.explaining import explained
 from course_lib.errors import CourseError
-from course_lib.paths import replace_file
+from course_lib.paths import quoted, replace_file
 
 
 def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
@@ -28,7 +28,9 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, Any]]:
             rows.append(row)
         except ValueError as error:  # not JSON, or not UTF-8
             if number < len(lines):
-                raise CourseError(f"{path}, line {number}, is no JSON row ({error}). Delete that line.") from error
+                raise CourseError(
+                    f"{quoted(path)}, line {number}, is no JSON row ({error}). Delete that line."
+                ) from error
     return rows
 
 

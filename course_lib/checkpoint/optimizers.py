@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from course_lib.checkpoint.tensors import on_cpu, read_tensors
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer, OptimizerSet
+from course_lib.paths import quoted
 
 
 def members(optimizer: AnyOptimizer) -> list[torch.optim.Optimizer]:
@@ -103,20 +104,21 @@ def load_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) -> N
             wanted = {"momentum_buffer"} if type(member).__name__ == "Muon" else {"step", "exp_avg", "exp_avg_sq"}
             if quantities.keys() != wanted:
                 raise CourseError(
-                    f"{path}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}. "
+                    f"{quoted(path)}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}. "
                     "It belongs to another optimizer."
                 )
             for quantity, value in quantities.items():
                 shape = () if quantity == "step" else tuple(params[i].shape)
                 if tuple(value.shape) != shape:
                     raise CourseError(
-                        f"{path}: {order[i]}/{quantity} should have the shape {shape}; it has {tuple(value.shape)}. "
+                        f"{quoted(path)}: {order[i]}/{quantity} should have the shape {shape}; it has "
+                        f"{tuple(value.shape)}. "
                         "It belongs to a model of another size."
                     )
         member.load_state_dict(own)
     if by_weight:
         raise CourseError(
-            f"{path} has state for the unknown weight {next(iter(by_weight))!r}; it belongs to another model."
+            f"{quoted(path)} has state for the unknown weight {next(iter(by_weight))!r}; it belongs to another model."
         )
 
 
@@ -139,11 +141,13 @@ def load_own_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) 
         if name != name_of(optimizer):
             remedy = "Leave it out." if name is None else "Give one of the class that the run was trained with."
             theirs = "the library, which it builds itself" if name is None else f"the class {name}"
-            raise CourseError(f"{path} is of an optimizer of {theirs}; this one is {name_of(optimizer)}. {remedy}")
+            raise CourseError(
+                f"{quoted(path)} is of an optimizer of {theirs}; this one is {name_of(optimizer)}. {remedy}"
+            )
         for member, part in zip(members(optimizer), parts, strict=True):
             _load_member(member, part, tensors, model, path)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CourseError(f"{path} does not fit the optimizer {name_of(optimizer)} ({error!r}).") from error
+        raise CourseError(f"{quoted(path)} does not fit the optimizer {name_of(optimizer)} ({error!r}).") from error
 
 
 def _load_member(
@@ -155,7 +159,8 @@ def _load_member(
     if groups != saved:
         sizes = " and ".join(str([len(group) for group in those]) for those in (saved, groups))
         raise CourseError(
-            f"{path}: the optimizer's groups should hold the weights that they held when it was saved, in that order; "
+            f"{quoted(path)}: the optimizer's groups should hold the weights that they held when it was saved, in "
+            f"that order; "
             f"they do not (weights per group: {sizes}). Make the groups as they were."
         )
     order = {name: i for i, name in enumerate(name for group in groups for name in group)}

@@ -16,7 +16,7 @@ from course_lib.checkpoint.writing import OWN, read_pointer, settings_of
 from course_lib.config import MODEL_KINDS, Config, OwnModel, RunConfig
 from course_lib.errors import CourseError
 from course_lib.models import build_blank_model
-from course_lib.paths import runs_dir, user_path
+from course_lib.paths import quoted, runs_dir, user_path
 from course_lib.tokenizers import Tokenizer, load_tokenizer
 
 MOST_NAMED = 8
@@ -46,11 +46,12 @@ def find_run(run: str | Path) -> Path:
     known = [folder.name for folder in reversed(found)]
     more = f" (and {len(known) - MOST_NAMED} older ones)" if len(known) > MOST_NAMED else ""
     there = (
-        f"Runs here: {', '.join(reversed(known[-MOST_NAMED:]))}{more}."
+        f"Runs here: {', '.join(map(quoted, reversed(known[-MOST_NAMED:])))}{more}."
         if known
-        else f"There are no runs in {runs_dir()} yet; course train makes one."
+        else f"There are no runs in {quoted(runs_dir())} yet; course train makes one."
     )
-    raise CourseError(_part_of_a_run(run) or f"{run} is no run directory: it should hold a config.json. {there}")
+    no_run = f"{quoted(run)} is no run directory: it should hold a config.json. {there}"
+    raise CourseError(_part_of_a_run(run) or no_run)
 
 
 def _part_of_a_run(path: str | Path) -> str | None:
@@ -62,9 +63,10 @@ def _part_of_a_run(path: str | Path) -> str | None:
             if not (place.exists() and (place.parents[len(inside.parts) - 1] / "config.json").is_file()):
                 continue
             if inside.parts[0] == "saves" and len(inside.parts) > 1:
-                save = f"{parent} --which {inside.parts[1]}"
-                return f"{path} is a save of the run {parent}. Name the run, and beside it the save: {save}"
-            return f"{path} is a part of the run {parent}. Name the run: {parent}"
+                save = f"{quoted(parent)} --which {inside.parts[1]}"
+                name = quoted(parent)
+                return f"{quoted(path)} is a save of the run {name}. Name the run, and beside it the save: {save}"
+            return f"{quoted(path)} is a part of the run {quoted(parent)}. Name the run: {quoted(parent)}"
     return None
 
 
@@ -99,7 +101,7 @@ def find_save(run_dir: Path, which: str | int = "last") -> Path:
     if found:
         kept = "a run keeps its last save and its best, or more with --keep"
         there = f"it has {' and '.join(found)} ({kept}): --which {found[-1]}, last or best"
-    raise CourseError(f"{run_dir} has no save {number[1] if number else repr(which)}; {there}.")
+    raise CourseError(f"{quoted(run_dir)} has no save {number[1] if number else repr(which)}; {there}.")
 
 
 def _age(save: Path) -> int:
@@ -116,16 +118,17 @@ def read_config(run_dir: str | Path) -> tuple[RunConfig, Tokenizer | None]:
     try:
         config = RunConfig.from_json((run_dir / "config.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = _part_of_a_run(run_dir) or f"{run_dir} is no run directory: it should hold a config.json."
+        what = _part_of_a_run(run_dir) or f"{quoted(run_dir)} is no run directory: it should hold a config.json."
         raise CourseError(what) from error
     except (OSError, UnicodeDecodeError, CourseError) as error:
-        raise CourseError(f"Cannot read {run_dir}/config.json: {error}") from error
+        raise CourseError(f"Cannot read {quoted(run_dir / 'config.json')}: {error}") from error
     path = run_dir / "tokenizer.json"
     tokenizer = load_tokenizer(path) if path.exists() else None
     vocab_size = getattr(config.model, "vocab_size", None)
     if tokenizer is not None and vocab_size is not None and tokenizer.vocab_size != vocab_size:
         raise CourseError(
-            f"{run_dir}: the model has a vocabulary of {vocab_size}, its tokenizer.json one of {tokenizer.vocab_size}. "
+            f"{quoted(run_dir)}: the model has a vocabulary of {vocab_size}, its tokenizer.json one of "
+            f"{tokenizer.vocab_size}. "
             "One of the two files is from another run."
         )
     return config, tokenizer
@@ -146,14 +149,16 @@ def blank_model(run_dir: Path, about: RunConfig, own: nn.Module | None, call: st
         registry = f"course_lib.config.MODEL_KINDS[{about.model.kind!r}] = ModelKind(its settings' class, its class)"
         or_named = "" if about.model.kind.startswith(OWN) else f"; or name its kind first: {registry}"
         raise CourseError(
-            f"{run_dir} holds a model of the {name}, which course_lib cannot build: it knows {', '.join(MODEL_KINDS)}. "
+            f"{quoted(run_dir)} holds a model of the {name}, which course_lib cannot build: it knows "
+            f"{', '.join(MODEL_KINDS)}. "
             f"Build it in Python and give it: {call.format(run=repr(str(run_dir)))}{or_named}."
         )
     if own is None:
         return build_blank_model(about.model)
     if isinstance(about.model, Config) and settings_of(own) != about.model:
         raise CourseError(
-            f"The model of {run_dir} was built from {about.model}; the one that is given, a {type(own).__name__}, from "
+            f"The model of {quoted(run_dir)} was built from {about.model}; the one that is given, a "
+            f"{type(own).__name__}, from "
             f"{getattr(own, 'config', 'settings that nobody knows')}. Give one of the same settings, or none."
         )
     return own
@@ -204,7 +209,7 @@ def read_state(folder: Path, needed: Iterable[str] = ()) -> dict[str, Any]:
         if not isinstance(state, dict) or not isinstance(state["step"], int) or state["step"] < 0:
             raise ValueError("step should be a whole number")
     except (OSError, ValueError, KeyError) as error:
-        raise CourseError(f"{folder}/state.json is damaged ({error}). {instead_of(folder)}") from error
+        raise CourseError(f"{quoted(folder / 'state.json')} is damaged ({error}). {instead_of(folder)}") from error
     if missing := sorted(set(needed) - state.keys()):
-        raise CourseError(f"{folder}/state.json lacks {', '.join(missing)}. {instead_of(folder)}")
+        raise CourseError(f"{quoted(folder / 'state.json')} lacks {', '.join(missing)}. {instead_of(folder)}")
     return state

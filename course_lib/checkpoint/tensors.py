@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from course_lib.checkpoint.explaining import instead_of
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -36,17 +37,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except FileNotFoundError as error:
-        what = f"{path} is missing; the save is not whole. {instead_of(path.parent)}"
+        what = f"{quoted(path)} is missing; the save is not whole. {instead_of(path.parent)}"
         raise CourseError(what) from error
     except RuntimeError as error:  # torch opens the file a second time, and the save may have been replaced meanwhile
         if path.exists():
             raise
-        what = f"{path} is gone; the save was replaced while it was read. {instead_of(path.parent)}"
+        what = f"{quoted(path)} is gone; the save was replaced while it was read. {instead_of(path.parent)}"
         raise CourseError(what) from error
     except OSError as error:
-        raise CourseError(f"Cannot read {path}: {error}. Check its permissions. {instead_of(path.parent)}") from error
+        raise CourseError(
+            f"Cannot read {quoted(path)}: {error}. Check its permissions. {instead_of(path.parent)}"
+        ) from error
     except SafetensorError as error:
-        what = f"{path} is not a whole safetensors file ({error}). {instead_of(path.parent)}"
+        what = f"{quoted(path)} is not a whole safetensors file ({error}). {instead_of(path.parent)}"
         raise CourseError(what) from error
 
 
@@ -57,10 +60,10 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or name not in expected:
             where = "lacks" if name not in found else "has the unknown"
-            raise CourseError(f"{path} {where} weight {name!r}; it belongs to a model of another form.")
+            raise CourseError(f"{quoted(path)} {where} weight {name!r}; it belongs to a model of another form.")
         if found[name].shape != expected[name].shape:
             raise CourseError(
-                f"{path}: {name} should have the shape {tuple(expected[name].shape)}; it has "
+                f"{quoted(path)}: {name} should have the shape {tuple(expected[name].shape)}; it has "
                 f"{tuple(found[name].shape)}. It belongs to a model of another size or vocabulary."
             )
     own = dict(model.state_dict(keep_vars=True))

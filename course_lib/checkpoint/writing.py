@@ -18,7 +18,7 @@ from course_lib.checkpoint.tensors import model_tensors
 from course_lib.config import Config, OwnModel, RunConfig, kind_of
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
-from course_lib.paths import replace_file, sync
+from course_lib.paths import quoted, replace_file, sync
 from course_lib.tokenizers import Tokenizer
 
 OWN = "own:"
@@ -99,10 +99,10 @@ def _refuse_a_run(run_dir: Path) -> None:
     if not (run_dir / "config.json").exists():
         return
     with locked(run_dir) if (run_dir / "lock").exists() else contextlib.nullcontext():
-        remedy = f"Go on with it (course train --resume {run_dir})"
+        remedy = f"Go on with it (course train --resume {quoted(run_dir)})"
         if not has_save(run_dir):
             remedy = "It has no save to go on from: delete the folder"
-        raise CourseError(f"{run_dir} already holds a run. {remedy}, or choose another --out-dir.")
+        raise CourseError(f"{quoted(run_dir)} already holds a run. {remedy}, or choose another --out-dir.")
 
 
 def save(

@@ -12,7 +12,7 @@ from course_lib.config import AGIFormerConfig, OwnModel, RunConfig
 from course_lib.data.prompt import read_start
 from course_lib.drawings.signs import spelled
 from course_lib.errors import CourseError
-from course_lib.paths import replace_file, user_path
+from course_lib.paths import quoted, replace_file, user_path
 
 if TYPE_CHECKING:
     from course_lib.models.agiformer.inspecting import Movement, Verdict, Weights
@@ -75,8 +75,10 @@ def inspect(args: list[str]) -> None:
         try:
             replace_file(path, thought_drawing(thoughts(content, P, found)).svg + "\n")
         except OSError as error:
-            raise CourseError(f"Cannot write {path}: {error.strerror}. Name a file in another folder.") from error
-        print(f"drawn: {path}")
+            raise CourseError(
+                f"Cannot write {quoted(path)}: {error.strerror}. Name a file in another folder."
+            ) from error
+        print(f"drawn: {quoted(path)}")
 
 
 def _need_thinking(run_dir: Path, config: RunConfig) -> None:
@@ -85,7 +87,8 @@ def _need_thinking(run_dir: Path, config: RunConfig) -> None:
     if not isinstance(config.model, AGIFormerConfig):
         kind = config.model.kind if isinstance(config.model, OwnModel) else kind_of(config.model)
         raise CourseError(
-            f"course inspect looks into the thinking of a model of the kind agiformer; {run_dir} holds one of the kind "
+            f"course inspect looks into the thinking of a model of the kind agiformer; {quoted(run_dir)} holds one of "
+            f"the kind "
             f"{kind}, which does not think."
         )
 

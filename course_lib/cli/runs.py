@@ -23,10 +23,11 @@ def runs(args: list[str]) -> None:
     """List the runs here, newest first."""
     parse(RunsSettings, args, "course runs", DESCRIPTION)
     from course_lib.checkpoint import list_runs, table_of
-    from course_lib.paths import runs_dir
+    from course_lib.paths import quoted, runs_dir
 
     rows = list_runs()
-    print("\n".join(table_of(rows)) if rows else f"There are no runs in {runs_dir()} yet; course train makes one.")
+    none = f"There are no runs in {quoted(runs_dir())} yet; course train makes one."
+    print("\n".join(table_of(rows)) if rows else none)
 
 
 def find_run(run: str) -> Path:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from course_lib.cli.speed import Speedometer
 from course_lib.config import TrainConfig
+from course_lib.paths import quoted
 from course_lib.progress import progress_bar
 
 ABSURD = 10
@@ -27,7 +28,7 @@ def opening(trainer: Any) -> str:
         f"{math.log(model.config.vocab_size):.3f} nats is the loss of knowing nothing",
         f"{len(data.tokens):,} training tokens; {data.tokens_per_step:,} per step; {c.max_steps} steps"
         + (f", from step {trainer.step}" if trainer.step else ""),
-        f"run: {trainer.run_dir}",
+        f"run: {quoted(trainer.run_dir)}",
         *warnings(c, trainer.step),
     ])  # fmt: skip
 
@@ -89,8 +90,8 @@ def finished(trainer: Any) -> str:
     step, wanted = trainer.step, trainer.config.max_steps
     taken = f"its {step} steps" if step == wanted else f"{step} steps, more than the {wanted} that are asked for"
     return (
-        f"{trainer.run_dir} is finished: it has taken {taken}. To make it longer: course train --resume "
-        f"{trainer.run_dir} --max-steps {2 * step}"
+        f"{quoted(trainer.run_dir)} is finished: it has taken {taken}. To make it longer: course train --resume "
+        f"{quoted(trainer.run_dir)} --max-steps {2 * step}"
     )
 
 
@@ -216,6 +217,6 @@ def closing(trainer: Any) -> str:
     if trainer.overflows.total:
         lines.append(f"fp16 overflowed: {trainer.overflows.total} of {trainer.step} updates were skipped")
     if trainer.step < trainer.config.max_steps:
-        lines.append(f"stopped after {trainer.step} steps; go on with: course train --resume {trainer.run_dir}")
-    lines.append(f"sample from it with: course sample {trainer.run_dir}")
+        lines.append(f"stopped after {trainer.step} steps; go on with: course train --resume {quoted(trainer.run_dir)}")
+    lines.append(f"sample from it with: course sample {quoted(trainer.run_dir)}")
     return "\n".join(lines)

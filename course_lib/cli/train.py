@@ -15,7 +15,7 @@ from course_lib.cli.spellings import in_own_words, name_of, resumed, word_after
 from course_lib.config import ALIASES, MODEL_KINDS, TrainConfig
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 from course_lib.recipes import ANY_VOCABULARY, DEFAULT_SHAPE, Recipe, load_recipe, names, setting_fields
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
@@ -221,8 +221,9 @@ def drive(trainer: Any, tells_speed: bool = False, profile: int | None = None) -
     except BaseException as error:
         trainer.abandon()
         teller.close()
-        if main and is_left_without_save(trainer) and str(trainer.run_dir) not in str(error):
-            print(f"{trainer.run_dir} has no save, and so cannot be resumed: delete the folder.", file=sys.stderr)
+        if main and is_left_without_save(trainer) and quoted(trainer.run_dir) not in str(error):
+            name = quoted(trainer.run_dir)
+            print(f"{name} has no save, and so cannot be resumed: delete the folder.", file=sys.stderr)
         raise
     teller.close(telling.closing(trainer))
     if came:

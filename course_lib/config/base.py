@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
 from course_lib.errors import CourseError, nearest
+from course_lib.paths import quoted
 
 
 def _is_of_type(value: object, kind: object) -> bool:
@@ -132,4 +133,4 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte-order mark
     except ValueError as error:  # not TOML, or not UTF-8
-        raise CourseError(f"{path} is not valid TOML: {error}.") from error
+        raise CourseError(f"{quoted(path)} is not valid TOML: {error}.") from error

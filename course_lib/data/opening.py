@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 from course_lib.tokenizers import Tokenizer, load_tokenizer
 
 FORMAT = "course_lib tokens"
@@ -50,7 +51,9 @@ def load_prepared(folder: str | Path) -> Prepared:
     manifest = read_manifest(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint() != manifest["tokenizer"]:
-        raise CourseError(f"{folder} was encoded with another tokenizer than its tokenizer.json. Prepare it again.")
+        raise CourseError(
+            f"{quoted(folder)} was encoded with another tokenizer than its tokenizer.json. Prepare it again."
+        )
     for split in splits_of(manifest):
         open_tokens(folder / f"{split}.bin")
     return Prepared(folder, tokenizer, manifest)
@@ -69,10 +72,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise KeyError("a field")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CourseError(
-            f"{folder} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
+            f"{quoted(folder)} is no prepared folder: it has no manifest.json. Run: course prepare DATASET"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} is not a manifest of this format ({error}). Prepare the data again.") from error
+        raise CourseError(
+            f"{quoted(path)} is not a manifest of this format ({error}). Prepare the data again."
+        ) from error
     return manifest
 
 
@@ -82,16 +87,18 @@ def open_tokens(path: str | Path) -> np.ndarray:
     manifest = read_manifest(path.parent)
     if path.stem not in manifest["counts"] or path.suffix != ".bin":
         raise CourseError(
-            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in splits_of(manifest))}; not {path.name}."
+            f"{quoted(path.parent / 'manifest.json')} knows {', '.join(s + '.bin' for s in splits_of(manifest))}; not "
+            f"{path.name}."
         )
     dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
     try:
         size = path.stat().st_size
     except FileNotFoundError as error:
-        raise CourseError(f"{path} is missing. Prepare the data again.") from error
+        raise CourseError(f"{quoted(path)} is missing. Prepare the data again.") from error
     if size != count * dtype.itemsize:
         raise CourseError(
-            f"{path} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} bytes; it "
-            f"has {size}. Was it cut off or replaced? Delete the folder {path.parent} and prepare it again."
+            f"{quoted(path)} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} "
+            f"bytes; it has {size}. Was it cut off or replaced? Delete the folder {quoted(path.parent)} and prepare it "
+            "again."
         )
     return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

@@ -13,7 +13,7 @@ from course_lib.data.prepared import prepared_folder, put_in_place
 from course_lib.data.shards import SPLITS, Shards
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
-from course_lib.paths import data_dir
+from course_lib.paths import data_dir, quoted
 from course_lib.processes import cores
 from course_lib.tokenizers import BPETokenizer
 
@@ -60,10 +60,13 @@ def prepare_openwebtext(
             known["sha256"] = shards.sha256
             put_in_place(folder, known, tokenizer, lambda new: _handed_over(shards, new))
     except Timeout as error:
-        raise CourseError(f"Another process prepares {NAME} in {folder.parent}. Wait until it has ended.") from error
+        raise CourseError(
+            f"Another process prepares {NAME} in {quoted(folder.parent)}. Wait until it has ended."
+        ) from error
     except OSError as error:
         raise CourseError(
-            f"Cannot write to {parts}: {error.strerror or error}. What was kept is whole: free some disk space or "
+            f"Cannot write to {quoted(parts)}: {error.strerror or error}. What was kept is whole: free some disk "
+            f"space or "
             f"check the permissions, then go on with: course prepare {NAME}"
         ) from error
     shutil.rmtree(parts, ignore_errors=True)
@@ -76,13 +79,14 @@ def _announce(folder: Path, shards: Shards) -> None:
     need, free = max(0, whole - done), shutil.disk_usage(folder.parent).free
     print(
         f"{NAME}: {DOCUMENTS:,} documents, streamed (the text itself is not kept); {whole / 1e9:.1f} GB of ids in all, "
-        f"for which {need / 1e9:.1f} GB are needed in {folder.parent}, and {free / 1e9:.1f} GB are free; "
+        f"for which {need / 1e9:.1f} GB are needed in {quoted(folder.parent)}, and {free / 1e9:.1f} GB are free; "
         f"{shards.documents:,} documents are there already.",
         file=sys.stderr,
     )
     if free < need and not shards.is_complete:
         raise CourseError(
-            f"{NAME} needs {need / 1e9:.1f} GB in {folder.parent}, and {free / 1e9:.1f} GB are free. Free some disk "
+            f"{NAME} needs {need / 1e9:.1f} GB in {quoted(folder.parent)}, and {free / 1e9:.1f} GB are free. Free "
+            f"some disk "
             "space, or work from a folder on another disk."
         )
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from course_lib.corpora.sprites import KINDS, SIZE, draw_sprites
 from course_lib.errors import CourseError, need_whole
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 
 Color = tuple[int, int, int]
 
@@ -123,10 +123,11 @@ def read_png(file: Path, size: int = SIZE, background: Color = (255, 255, 255)) 
             width, height = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # PIL raises all of these
         raise CourseError(
-            f"{file} cannot be read as a picture ({_first_line(error)}). Save it anew as a PNG, or take it out."
+            f"{quoted(file)} cannot be read as a picture ({_first_line(error)}). Save it anew as a PNG, or take it out."
         ) from error
     raise CourseError(
-        f"{file} has {width} x {height} pixels, and all should have {size} x {size}. Resize it, for example with "
+        f"{quoted(file)} has {width} x {height} pixels, and all should have {size} x {size}. Resize it, for example "
+        f"with "
         f"Image.open(file).resize(({size}, {size}), Image.Resampling.NEAREST).save(file), Image being PIL's; or give "
         "SpriteFolder the size that all have."
     )
@@ -149,12 +150,13 @@ def _as_rgb(image: Any, background: Color) -> np.ndarray:
 def _classes(folder: Path) -> tuple[str, ...]:
     """The names of the folders in ``folder``, sorted."""
     if not folder.is_dir():
-        raise CourseError(f"There is no folder {folder}; the path is taken from {Path.cwd()}.")
+        raise CourseError(f"There is no folder {quoted(folder)}; the path is taken from {quoted(Path.cwd())}.")
     names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
     if len(names) < 2:
         there = f"one folder, {names[0]}" if names else "none"
         raise CourseError(
-            f"{folder} should hold a folder of PNGs for each class, at least two; there is {there}. To tell nothing "
+            f"{quoted(folder)} should hold a folder of PNGs for each class, at least two; there is {there}. To tell "
+            f"nothing "
             "apart needs no training: put the pictures of each class into a folder of its own."
         )
     return tuple(names)
@@ -166,7 +168,9 @@ def _pngs(folder: Path) -> list[Path]:
     found = [file for file in files if file.suffix.lower() == ".png"]
     if not found:
         others = f"of its {len(files)} files none ends in .png" if files else "it is empty"
-        raise CourseError(f"The folder {folder} should hold PNGs of its class; {others}. Fill it, or take it out.")
+        raise CourseError(
+            f"The folder {quoted(folder)} should hold PNGs of its class; {others}. Fill it, or take it out."
+        )
     return found
 
 

@@ -17,7 +17,7 @@ from course_lib.data.opening import FORMAT, Prepared, load_prepared, read_manife
 from course_lib.data.streams import Stream, opened
 from course_lib.errors import CourseError
 from course_lib.locks import system_lock
-from course_lib.paths import data_dir
+from course_lib.paths import data_dir, quoted
 from course_lib.processes import cores
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, Tokenizer
 
@@ -99,7 +99,7 @@ def _prepare_bins(
 ) -> Path:  # fmt: skip
     """The ids of ``bins``, in a folder that says what they are; large files are read once."""
     if shares != shares_of(DataConfig().to_dict()):
-        raise CourseError(f"{name} is split already, into train.bin and val.bin. Leave the shares of the parts out.")
+        raise CourseError(f"{quoted(name)} is split already, into train.bin and val.bin. Leave the shares out.")
     bins.need_tokenizer(asked)
     for folder in folders.glob(f"bins-{short_name(name)}-*"):
         with contextlib.suppress(CourseError):
@@ -215,7 +215,9 @@ def put_in_place(
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise CourseError(f"Cannot write to {folder.parent}: {error.strerror}. Check its permissions.") from error
+        raise CourseError(
+            f"Cannot write to {quoted(folder.parent)}: {error.strerror}. Check its permissions."
+        ) from error
     try:
         new = scratch / "new"
         new.mkdir()
@@ -232,7 +234,7 @@ def put_in_place(
             os.replace(scratch / "old", folder)
         reason = error.strerror or error  # numpy's own OSError of a full disk has no strerror
         raise CourseError(
-            f"Cannot write {folder}: {reason}. Free some disk space or check its permissions, then try again."
+            f"Cannot write {quoted(folder)}: {reason}. Free some disk space or check its permissions, then try again."
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

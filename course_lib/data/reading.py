@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from course_lib.errors import CourseError
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 
 SEPARATOR = "\n\n"
 """What stands between two files of one text: a blank line. It takes the place of the line breaks at a file's end."""
@@ -78,7 +78,8 @@ def find_files(path: str) -> list[Path]:
         found = [Path(name) for name in sorted(glob.glob(str(place), recursive=True)) if Path(name).is_file()]
         what = "fits no file"
     if not found:
-        raise CourseError(f"{path} {what}; there is nothing to learn from. The path is taken from {Path.cwd()}.")
+        here = f"The path is taken from {quoted(Path.cwd())}."
+        raise CourseError(f"{quoted(path)} {what}; there is nothing to learn from. {here}")
     return found
 
 
@@ -104,7 +105,7 @@ def text_blocks(path: str, name: str | None = None) -> Iterator[str]:
     """What `read_text` reads, a block at a time, so that the text need not fit into memory."""
     files = [None] if path == "-" else find_files(path)
     if len(files) == 1:
-        blocks = _blocks_of(files[0], "standard input" if path == "-" else name or path)
+        blocks = _blocks_of(files[0], "standard input" if path == "-" else quoted(name or path))
     else:
         blocks = _joined(_part(file) for file in files)
     is_empty = True
@@ -112,7 +113,7 @@ def text_blocks(path: str, name: str | None = None) -> Iterator[str]:
         is_empty = is_empty and not block
         yield block
     if is_empty:
-        what = "Standard input" if path == "-" else name or path
+        what = "Standard input" if path == "-" else quoted(name or path)
         more = " Pipe it in, as in: course train text:- < book.txt" if path == "-" else ""
         raise CourseError(f"{what} is empty; {MUCH_IS_NEEDED}{more}")
 
@@ -139,14 +140,14 @@ def _byte_blocks(file: Path | None) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise CourseError(
-            f"Cannot read {file}: {error.strerror}. Check the path; it is taken from {Path.cwd()}."
+            f"Cannot read {quoted(file)}: {error.strerror}. Check the path; it is taken from {quoted(Path.cwd())}."
         ) from error
 
 
 def _part(file: Path) -> Iterator[str]:
     """The text of one file of several: an error says how to leave it out."""
     try:
-        yield from _blocks_of(file, str(file))
+        yield from _blocks_of(file, quoted(file))
     except CourseError as error:
         kind = file.suffix or ".txt"
         wanted = ".txt" if kind != ".txt" else ".md"
@@ -179,8 +180,8 @@ def read_start_file(path: str, name: str) -> str:
         CourseError: for a path that is none or a folder, and for what cannot be read or is no text.
     """
     if not path or user_path(path).is_dir():
-        raise CourseError(f"{name} should name a file with a text, as in FILE:start.txt.")
-    return to_text(b"".join(_byte_blocks(None if path == "-" else user_path(path))), name)
+        raise CourseError(f"{quoted(name)} should name a file with a text, as in FILE:start.txt.")
+    return to_text(b"".join(_byte_blocks(None if path == "-" else user_path(path))), quoted(name))
 
 
 def read_bytes(path: str) -> bytes:
@@ -201,7 +202,7 @@ def byte_blocks(path: str) -> Iterator[bytes]:
             is_empty = is_empty and not block
             yield block
     if is_empty:
-        raise CourseError(f"{path} is empty; {MUCH_IS_NEEDED}")
+        raise CourseError(f"{quoted(path)} is empty; {MUCH_IS_NEEDED}")
 
 
 @functools.cache
@@ -270,7 +271,8 @@ class TextReader:
                 raise CourseError(f"{self._name} is {kind}, not a text in UTF-8. {remedy}")
         if wide := _unmarked(sample):
             raise CourseError(
-                f"{self._name} looks like {wide} without a byte-order mark: most of its bytes at every other place are "
+                f"{self._name} looks like {wide} without a byte-order mark: most of its bytes at every other "
+                f"place are "
                 f"zero. {_TO_UTF8.format(encoding=wide)}"
             )
 
@@ -281,7 +283,8 @@ class TextReader:
         line = self._lines + error.object.count(b"\n", 0, error.start) + 1
         assert self._sample is not None
         return CourseError(
-            f"{self._name} is not valid UTF-8: byte 0x{error.object[error.start]:02x} at position {position} (line "
+            f"{self._name} is not valid UTF-8: byte 0x{error.object[error.start]:02x} at position {position} "
+            f"(line "
             f"{line}). {_NO_TEXT if _is_binary(self._sample) else _OTHER_ENCODING}"
         )
 

@@ -8,6 +8,7 @@ from course_lib.data.bins import Bins
 from course_lib.data.datasets import find_corpus, own_path
 from course_lib.data.shards import prepared_sha256
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 Block = str | bytes
 """A piece of a text, or of what is raw: bytes."""
@@ -80,7 +81,7 @@ class Stream:
             if end is not None and place >= end:
                 return
         if sha256 is not None and sha256.hexdigest() != self.sha256:
-            raise CourseError(f"{self.name} has changed while it was read. Try again when nobody writes to it.")
+            raise CourseError(f"{quoted(self.name)} has changed while it was read. Try again when nobody writes to it.")
 
 
 def opened(name: str) -> Stream | Bins:

@@ -9,7 +9,7 @@ from course_lib.config import AGIFormerConfig
 from course_lib.errors import CourseError
 from course_lib.interop.torch_files import read_torch_file
 from course_lib.models import AGIFormer, build_blank_model
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 
 
 def load_agiformer(
@@ -55,6 +55,7 @@ def _config_of(path: Path, weights: object) -> AGIFormerConfig:
 
 def _other(path: Path, why: str) -> CourseError:
     return CourseError(
-        f"{path} should hold the weights of an AGIFORMER as of commit f82263e of github.com/inkbytefo/agi-former; "
+        f"{quoted(path)} should hold the weights of an AGIFORMER as of commit f82263e of "
+        f"github.com/inkbytefo/agi-former; "
         f"{why}."
     )

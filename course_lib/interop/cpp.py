@@ -11,7 +11,7 @@ from pathlib import Path
 from course_lib import checkpoint
 from course_lib.config import kind_of
 from course_lib.errors import CourseError
-from course_lib.paths import replace_file, sync, user_path
+from course_lib.paths import quoted, replace_file, sync, user_path
 from course_lib.programs import run_program
 from course_lib.tokenizers import BPETokenizer
 
@@ -52,10 +52,11 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
     kind = kind_of(loaded.config.model)
     if kind not in SERVED:
         raise CourseError(
-            f"The C++ program serves models of the kind {' and '.join(SERVED)}; {run_dir} holds one of the kind {kind}."
+            f"The C++ program serves models of the kind {' and '.join(SERVED)}; {quoted(run_dir)} holds one of the "
+            f"kind {kind}."
         )
     if loaded.tokenizer is None:
-        raise CourseError(f"{run_dir} has no tokenizer.json; without it the program cannot turn text into ids.")
+        raise CourseError(f"{quoted(run_dir)} has no tokenizer.json; without it the program cannot turn text into ids.")
     folder = user_path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-cpp")
     _check_folder(folder)
     try:
@@ -67,7 +68,8 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
             replace_file(folder / LETTERS, json.dumps(letters()) + "\n")
     except OSError as error:
         raise CourseError(
-            f"Cannot write {error.filename or folder}: {error.strerror or error}. Check the folder's permissions and "
+            f"Cannot write {quoted(error.filename or folder)}: {error.strerror or error}. Check the folder's "
+            f"permissions and "
             "free space, or name another with --out."
         ) from error
     return folder
@@ -90,12 +92,12 @@ def _check_folder(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise CourseError(f"{folder} is a file; the export needs a folder. Name another with --out.")
+        raise CourseError(f"{quoted(folder)} is a file; the export needs a folder. Name another with --out.")
     mine = folder / SOURCE
     if not any(folder.iterdir()):
         return
     if not mine.is_file() or (folder / "saves").exists():
-        raise CourseError(f"{folder} holds other files already. Empty it, or name another folder with --out.")
+        raise CourseError(f"{quoted(folder)} holds other files already. Empty it, or name another folder with --out.")
     if mine.read_bytes() != source().encode():
         raise CourseError(
             f"{mine} is not the program as this course_lib brings it: it was changed, or is of another version. Move "
@@ -136,7 +138,7 @@ def compile_cpp(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if not (folder / SOURCE).is_file():
-        raise CourseError(f"{folder} should hold {SOURCE}: course export RUN --to cpp writes it.")
+        raise CourseError(f"{quoted(folder)} should hold {SOURCE}: course export RUN --to cpp writes it.")
     if find_compiler() is None:
         where = f"CXX names {os.environ['CXX']!r}, which is not there" if os.environ.get("CXX") else "none was found"
         raise CourseError(

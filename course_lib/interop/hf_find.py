@@ -5,7 +5,7 @@ from pathlib import Path
 
 from course_lib.errors import CourseError, nearest
 from course_lib.interop.hf_files import CONFIG, INDEX, WEIGHTS
-from course_lib.paths import data_dir, user_path
+from course_lib.paths import data_dir, quoted, user_path
 from course_lib.sources import Source, download, folders_of
 
 GPT2_SIZES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M", "gpt2-xl": "1.6B"}
@@ -36,7 +36,7 @@ def find_hf_gpt2(name: str) -> Path:
     if name.startswith(FOLDER):
         folder = user_path(name.removeprefix(FOLDER))
         if not folder.is_dir():
-            raise CourseError(f"{folder} is no folder; gpt2:PATH names one with {CONFIG} and {WEIGHTS}.")
+            raise CourseError(f"{quoted(folder)} is no folder; gpt2:PATH names one with {CONFIG} and {WEIGHTS}.")
         return folder
     if name not in GPT2_SIZES:
         known = [*GPT2_SIZES, FOLDER + "PATH"]

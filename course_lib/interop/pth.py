@@ -1,7 +1,6 @@
 """A run's weights as a plain ``state_dict`` file, for programs that read nothing else."""
 
 import os
-import pickle
 import warnings
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 
 from course_lib import checkpoint
 from course_lib.errors import CourseError
-from course_lib.paths import sync, user_path
+from course_lib.paths import quoted, sync, user_path
 
 
 def export_pth(run: str | Path, path: str | Path | None = None, which: str | int = "auto") -> Path:
@@ -34,7 +33,8 @@ def export_pth(run: str | Path, path: str | Path | None = None, which: str | int
     path = user_path(path) if path is not None else Path(f"{run_dir.resolve().name}.pth")
     if os.path.lexists(path) and not _is_export(path, set(weights)):
         raise CourseError(
-            f"{path} is already there, and is no export of this model. Move it away, or name another file with --out."
+            f"{quoted(path)} is already there, and is no export of this model. Move it away, or name another file "
+            f"with --out."
         )
     scratch = path.with_name(f".{path.name}.new")
     try:
@@ -43,7 +43,10 @@ def export_pth(run: str | Path, path: str | Path | None = None, which: str | int
         os.replace(scratch, path)
     except (OSError, RuntimeError) as error:  # torch reports a folder that is missing as a RuntimeError
         scratch.unlink(missing_ok=True)
-        raise CourseError(f"Cannot write {path}: {error}. Check the folder, its permissions and its space.") from error
+        reason = getattr(error, "strerror", None) or (error if path.parent.is_dir() else "its folder is not there")
+        raise CourseError(
+            f"Cannot write {quoted(path)}: {reason}. Check the folder, its permissions and its space."
+        ) from error
     return path
 
 
@@ -52,6 +55,6 @@ def _is_export(path: Path, names: set[str]) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"):  # torch has something to say of pickles that are not its own
             there = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+    except Exception:  # of a file that is no pickle torch raises errors of all kinds, IndexError among them
         return False
     return isinstance(there, dict) and set(there) == names

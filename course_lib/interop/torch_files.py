@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 
 
 def read_torch_file(path: Path, what: str) -> Any:
@@ -27,7 +28,7 @@ def read_torch_file(path: Path, what: str) -> Any:
         pickle.UnpicklingError,
     ) as error:  # fmt: skip
         raise CourseError(
-            f"{path} should be {what}; it cannot be read: {_first(error)} Nothing that it may hold was run."
+            f"{quoted(path)} should be {what}; it cannot be read: {_first(error)} Nothing that it may hold was run."
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from course_lib.config import MODEL_KINDS, Config, DataConfig, RunningConfig, TrainConfig, by_own_names, read_toml
 from course_lib.errors import CourseError, nearest
-from course_lib.paths import runs_dir, user_path
+from course_lib.paths import quoted, runs_dir, user_path
 
 FROM_DATA = ("vocab_size", "sha256", "start")
 """Settings that follow from the data, and so are not a recipe's to make."""
@@ -96,12 +96,12 @@ def load_recipe(name: str | Path) -> Recipe:
     path = user_path(name)
     if path.suffix == ".toml":
         if not path.is_file():
-            raise CourseError(f"There is no recipe file {path}; the path is taken from {Path.cwd()}.")
+            raise CourseError(f"There is no recipe file {quoted(path)}; the path is taken from {quoted(Path.cwd())}.")
         settings = _without_sections(path, read_toml(path))
         try:
             return Recipe(path.stem, by_own_names(settings))
         except CourseError as error:
-            raise CourseError(f"{path}: {error}") from error
+            raise CourseError(f"{quoted(path)}: {error}") from error
     if str(name) not in names():
         raise CourseError(f"There is no recipe {str(name)!r}: {_instead_of(str(name), path)}")
     return Recipe(str(name), read_toml(Path(str(files(__name__) / f"{name}.toml"))))
@@ -110,9 +110,9 @@ def load_recipe(name: str | Path) -> Recipe:
 def _instead_of(name: str, path: Path) -> str:
     """What may be meant by a word that is no recipe."""
     if path.exists():
-        return f"it is a file or folder here. Your own text is text:{name}"
+        return f"it is a file or folder here. Your own text is {quoted(f'text:{name}')}"
     if (runs_dir() / name / "config.json").is_file():
-        return f"it is a run. To go on with it: course train --resume {name}"
+        return f"it is a run. To go on with it: course train --resume {quoted(name)}"
     return f"{nearest(name, names())} A recipe of your own is a .toml file, and your own text is text:PATH."
 
 
@@ -122,7 +122,8 @@ def _without_sections(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             lines = [f"{name} = {json.dumps(v, default=str)}" for name, v in value.items()]
             raise CourseError(
-                f"{path} has a section [{section}]; a recipe's settings stand without sections, one a line, such as "
+                f"{quoted(path)} has a section [{section}]; a recipe's settings stand without sections, one a line, "
+                f"such as "
                 f"{(lines or ['n_layer = 4'])[0]}. Delete the line [{section}]."
             )
     return settings

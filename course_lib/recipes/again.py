@@ -7,7 +7,7 @@ from course_lib.data import Prepared, prepared_for
 from course_lib.data.datasets import find_corpus, full_name
 from course_lib.data.streams import opened
 from course_lib.errors import CourseError
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 from course_lib.tokenizers import Tokenizer
 
 
@@ -21,12 +21,13 @@ def refuse_made_in_python(run_dir: Path, about: RunConfig, do: str, with_batches
     unsaid = about.recipe == "custom" and about.data == DataConfig()  # trainers wrote this before they left it out
     if about.data is None or unsaid:
         raise CourseError(
-            f"{run_dir} does not say what it is trained on: its batches were made in Python, and only there can they "
+            f"{quoted(run_dir)} does not say what it is trained on: its batches were made in Python, and only there "
+            f"can they "
             f"be made again. {do} there: {with_batches}"
         )
     if not hasattr(about.model, "block_size"):
         raise CourseError(
-            f"{run_dir} holds a model of its own, which only its program knows. {do} in Python: {with_model}"
+            f"{quoted(run_dir)} holds a model of its own, which only its program knows. {do} in Python: {with_model}"
         )
 
 
@@ -48,7 +49,8 @@ def text_of_run(
         now = stream.sha256
         if data.sha256 not in (None, now):  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
-                f"{data.dataset} is not the text that {run_dir} was trained on: its sha256 is {now}, and was "
+                f"{quoted(data.dataset)} is not the text that {quoted(run_dir)} was trained on: its sha256 is {now}, "
+                f"and was "
                 f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
         return data, prepared_for(data, tokenizer, stream)
@@ -57,7 +59,7 @@ def text_of_run(
         if not path or user_path(path).exists():
             raise
         raise CourseError(
-            f"{error} Where the text of {run_dir} has a new place: {command} --dataset {scheme}:PATH"
+            f"{error} Where the text of {quoted(run_dir)} has a new place: {command} --dataset {scheme}:PATH"
         ) from error
 
 
@@ -69,11 +71,14 @@ def _moved(run_dir: Path, about: RunConfig, dataset: str | None) -> DataConfig:
         return about.data
     if about.data.sha256 is None:
         raise CourseError(
-            f"{run_dir} does not keep the sha256 of its text, so nobody can say whether {dataset} is the same. Put the "
-            f"text back to where it was ({old})."
+            f"{quoted(run_dir)} does not keep the sha256 of its text, so nobody can say whether {quoted(dataset)} is "
+            f"the same. Put the "
+            f"text back to where it was ({quoted(old)})."
         )
     if _way(old) != _way(dataset):  # they are split at different places
-        raise CourseError(f"{run_dir} is trained on {old}; --dataset {dataset} would read it in another way.")
+        raise CourseError(
+            f"{quoted(run_dir)} is trained on {quoted(old)}; --dataset {quoted(dataset)} would read it in another way."
+        )
     return about.data.replace(dataset=full_name(dataset))
 
 

@@ -16,7 +16,7 @@ from course_lib.data.datasets import find_corpus, full_name
 from course_lib.device import World, current_world, find
 from course_lib.errors import CourseError
 from course_lib.models import build_model
-from course_lib.paths import runs_dir
+from course_lib.paths import quoted, runs_dir
 from course_lib.recipes import Recipe
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.starting import Start, find_start, fitted, need_kind
@@ -92,7 +92,8 @@ def resume_trainer(run: str | Path, which: str | int = "last", dataset: str | No
         save = Save.read(run_dir, which)
         about = save.about
         _refuse_what_is_unknown(run_dir, about, save.state)
-        data, prepared = text_of_run(run_dir, about, save.tokenizer, dataset, f"course train --resume {run_dir}")
+        command = f"course train --resume {quoted(run_dir)}"
+        data, prepared = text_of_run(run_dir, about, save.tokenizer, dataset, command)
         config = TrainConfig.from_dict(save.state["train"]).replace(**changes)
         batches, val_batches = build_batchers(prepared, config, about.model.block_size)
         trainer = Trainer.resume(save, batches, val_batches, **changes)
@@ -109,7 +110,8 @@ def _refuse_what_is_unknown(run_dir: Path, about: RunConfig, state: dict[str, An
     refuse_without_optimizer(run_dir, state)
     if state.get("own_loss"):
         raise CourseError(
-            f"{run_dir} is trained with a loss of its own, which only its program knows. Go on with it in Python: "
+            f"{quoted(run_dir)} is trained with a loss of its own, which only its program knows. Go on with it in "
+            f"Python: "
             f"{call}, loss)"
         )
 

@@ -18,6 +18,7 @@ from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, enco
 from course_lib.device import Compute, seed_for, select
 from course_lib.errors import CourseError, need_whole
 from course_lib.losses import bits_per_byte
+from course_lib.paths import quoted
 from course_lib.progress import progress_bar
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.build import open_split, scoring_batch_size
@@ -90,7 +91,7 @@ def evaluate(
     about, tokenizer = checkpoint.read_config(run_dir)
     _refuse_what_is_not_there(run_dir, about, split)
     loaded = checkpoint.load(run_dir, which)
-    data, prepared = text_of_run(run_dir, about, tokenizer, dataset, f"course eval {run_dir}")
+    data, prepared = text_of_run(run_dir, about, tokenizer, dataset, f"course eval {quoted(run_dir)}")
     settings = TrainConfig.from_dict(about.train.to_dict() | loaded.state.get("train", {}))  # those of the save
     # A card without TF32 refuses it; None takes it where it is.
     compute = select(device, precision or settings.precision, None if settings.tf32 else settings.tf32)
@@ -111,9 +112,9 @@ def _evaluate_weights(
     start = find_start(name, dataset=dataset)
     dataset = dataset or start.dataset
     if dataset is None:
-        raise CourseError(f"{name} does not say what it was trained on. Say what to score it on: --dataset NAME")
+        raise CourseError(f"{quoted(name)} does not tell its text. Say what to score it on: --dataset NAME")
     if split == "test":
-        raise CourseError(f"{dataset} is split into train and val here. Score {name} with --split val.")
+        raise CourseError(f"{quoted(dataset)} is split into train and val here. Score {quoted(name)} with --split val.")
     prepared = prepared_for(DataConfig(dataset=dataset), start.tokenizer)
     compute = select(device, precision or "auto")
     block_size = start.model.config.block_size
@@ -131,7 +132,8 @@ def _refuse_what_is_not_there(run_dir: Path, about: RunConfig, split: str) -> No
     assert about.data is not None
     if split == "test" and not about.data.test_fraction:
         raise CourseError(
-            f"{run_dir} has no test part: its text was split into training and validation only. Score it with --split "
+            f"{quoted(run_dir)} has no test part: its text was split into training and validation only. Score it with "
+            f"--split "
             "val, or train a new run with a part that is kept for testing: course train RECIPE --test-fraction 0.05"
         )
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 from course_lib.tokenizers.decoding import Decoder
 
 FORMAT = "course_lib tokenizer"
@@ -125,9 +126,9 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     try:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CourseError(f"There is no tokenizer file at {path}.") from error
+        raise CourseError(f"There is no tokenizer file at {quoted(path)}.") from error
     except OSError as error:
-        raise CourseError(f"Cannot read the tokenizer file {path}: {error.strerror}.") from error
+        raise CourseError(f"Cannot read the tokenizer file {quoted(path)}: {error.strerror}.") from error
     except ValueError as error:  # not JSON, or not UTF-8
-        raise CourseError(f"{path} is not a tokenizer file: {error}.") from error
+        raise CourseError(f"{quoted(path)} is not a tokenizer file: {error}.") from error
     return tokenizer_from_dict(state)

@@ -12,6 +12,7 @@ from course_lib import checkpoint
 from course_lib.config import RunConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer
+from course_lib.paths import quoted
 from course_lib.tokenizers import Tokenizer
 from course_lib.training.record import StepRecord
 
@@ -98,7 +99,8 @@ class Keeper:
             if self._look() != self._last:
                 self.close()
                 raise CourseError(
-                    f"{self.run_dir} was trained by another program meanwhile: its last save is not the one that this "
+                    f"{quoted(self.run_dir)} was trained by another program meanwhile: its last save is not the one "
+                    f"that this "
                     "trainer left. Resume the run, and go on with that trainer."
                 )
             if self._origin is not None:
@@ -135,5 +137,6 @@ def kept_by(keeper: Keeper | None) -> str:
     if keeper is None:
         return ""
     if keeper.saved_step is None:
-        return f" Nothing was saved, so {keeper.run_dir} cannot be resumed: delete it, or start anew in another folder."
-    return f" The last good save is {keeper.run_dir}/saves/{keeper.saved_step}."
+        name = quoted(keeper.run_dir)
+        return f" Nothing was saved, so {name} cannot be resumed: delete it, or start anew in another folder."
+    return f" The last good save is {quoted(keeper.run_dir / 'saves' / str(keeper.saved_step))}."

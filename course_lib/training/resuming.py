@@ -10,6 +10,7 @@ from torch import nn
 from course_lib import checkpoint
 from course_lib.config import RunConfig, TrainConfig
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 from course_lib.tokenizers import Tokenizer
 from course_lib.training.optimizer import OwnOptimizer
 from course_lib.training.record import Owed, StepRecord
@@ -54,7 +55,8 @@ def refuse_without_optimizer(run_dir: Path, state: dict[str, Any]) -> None:
     """CourseError for a run that was trained with an optimizer of its own."""
     if name := state.get("own_optimizer"):
         raise CourseError(
-            f"{run_dir} is trained with an optimizer of its own, {name}, which only its program knows. Go on with it "
+            f"{quoted(run_dir)} is trained with an optimizer of its own, {name}, which only its program knows. Go on "
+            f"with it "
             f"in Python: Trainer.resume({str(run_dir)!r}, batches, val_batches, optimizer=lambda model: "
             f"{name}(model.parameters()))"
         )

@@ -190,7 +190,7 @@ def test_a_file_among_others_that_is_no_text_is_named(letters):
 def test_what_cannot_be_read(project, letters, scheme):
     with pytest.raises(CourseError, match=rf"Cannot read nowhere\.txt: No such file.*taken from {project}"):
         load_bytes(f"{scheme}:nowhere.txt")
-    with pytest.raises(CourseError, match=r"letters/\*\.html fits no file"):
+    with pytest.raises(CourseError, match=r"'letters/\*\.html' fits no file"):
         load_bytes(f"{scheme}:letters/*.html")
     (project / "bare").mkdir()
     with pytest.raises(CourseError, match="bare is a folder without files"):

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from course_lib.errors import CourseError
+from course_lib.paths import quoted
 from course_lib.sources import Source, find_source
 from course_lib.tokenizers.bpe.splitting import GPT2_PATTERN
 
@@ -44,7 +45,7 @@ def read_files(vocab_bpe: str | Path, encoder_json: str | Path) -> Parts:
         merges = Path(vocab_bpe).read_text(encoding="utf-8")
         ids = json.loads(Path(encoder_json).read_text(encoding="utf-8"))
     except OSError as error:
-        raise CourseError(f"Cannot read {error.filename}: {error.strerror}.") from error
+        raise CourseError(f"Cannot read {quoted(error.filename)}: {error.strerror}.") from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise CourseError(
             f"{vocab_bpe} and {encoder_json} are not a list of merges and a vocabulary: {error}."
