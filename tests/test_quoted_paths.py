@@ -1,6 +1,7 @@
 """A path in a message can be pasted into a shell, whatever it is called: ways to fail, in a folder with a space."""
 
 import json
+import pickle
 import re
 import shlex
 import shutil
@@ -84,7 +85,28 @@ WAYS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no source": (lambda root: None, "prepare holmes"),
     "finished": (lambda root: None, "train --resume 'my run'"),
     "longer": (lambda root: None, "train --resume 'my run' --max-steps 4"),
+    "no ids": (lambda root: None, "prepare 'bins:my text'"),
+    "half of the ids": (lambda root: (folder_of(root) / "val.bin").unlink(), "prepare 'bins:my text'"),
+    "an id too large": (lambda root: (folder_of(root) / "val.bin").write_bytes(b"\7\0"), "prepare 'bins:my text'"),
+    "no vocabulary": (lambda root: (folder_of(root) / "meta.pkl").write_bytes(b"x"), "prepare 'bins:my text'"),
+    "ids are split": (lambda root: folder_of(root), "prepare 'bins:my text' --val-fraction 0.3"),
+    "no checkpoint": (lambda root: None, "sample 'my text.pt'"),
+    "no checkpoint in it": (lambda root: None, "sample --init-from 'my text.txt'"),
+    "no folder of transformers": (lambda root: None, "sample --init-from 'gpt2:my text'"),
+    "weights of another shape": (
+        lambda root: None, "train tinytales_cpu --init-from 'my run' --dataset 'text:my text.txt' --n-layer 9"),
+    "weights of another kind": (lambda root: None, "train agiformer_cpu --init-from 'my run'"),
 }  # fmt: skip
+
+
+def folder_of(root: Path) -> Path:
+    """A folder of ids as nanoGPT's prepare.py leaves it."""
+    folder = root / "my text"
+    folder.mkdir()
+    for name in ("train.bin", "val.bin"):
+        (folder / name).write_bytes(b"\0\0" * 99)
+    (folder / "meta.pkl").write_bytes(pickle.dumps({"itos": {0: "a"}}))
+    return folder
 
 
 def unquoted(message: str, root: Path) -> list[str]:

@@ -48,8 +48,7 @@ def read_plain_pickle(path: Path) -> Any:
     except Exception as error:  # of a damaged pickle, and of one that was made to do harm, errors of all kinds come
         raise CourseError(
             f"{quoted(path)} should be a pickle of plain containers, numbers and texts; it cannot be read as such "
-            f"({error}). "
-            "Nothing that it may hold was run."
+            f"({error}). Nothing that it may hold was run."
         ) from error
 
 
@@ -66,15 +65,13 @@ def meta_tokenizer(path: Path) -> CharTokenizer:
     if not (isinstance(itos, dict) and itos and all(isinstance(c, str) and len(c) == 1 for c in itos.values())):
         raise CourseError(f"{quoted(path)} should hold itos, one character for each id; it does not.")
     if sorted(itos, key=str) != sorted(range(len(itos)), key=str) or meta.get("vocab_size", len(itos)) != len(itos):
-        raise CourseError(
-            f"The ids of {quoted(path)} should be those from 0 to {len(itos) - 1}, as many as its vocab_size."
-        )
+        last = len(itos) - 1
+        raise CourseError(f"The ids of {quoted(path)} should be those from 0 to {last}, as many as its vocab_size.")
     characters = "".join(itos[i] for i in range(len(itos)))
     if sorted(set(characters)) != list(characters):
         raise CourseError(
             f"The characters of {quoted(path)} should be distinct and in Unicode order, as nanoGPT's prepare.py has "
-            "them; they "
-            "are not. Prepare the text itself: text:PATH."
+            "them; they are not. Prepare the text itself: text:PATH."
         )
     return CharTokenizer(characters)
 
@@ -98,7 +95,7 @@ class Bins:
                     f"{part}.bin is not there. A text of your own is text:PATH."
                 )
             if self.file(part).stat().st_size % DTYPE.itemsize:
-                raise CourseError(f"{self.file(part)} should hold ids of two bytes each; a byte is left over.")
+                raise CourseError(f"{quoted(self.file(part))} should hold ids of two bytes each; a byte is left over.")
         meta = self.folder / "meta.pkl"
         self.kind = "char" if meta.is_file() else "gpt2"
         self.tokenizer: Tokenizer = meta_tokenizer(meta) if meta.is_file() else BPETokenizer.gpt2()
@@ -135,8 +132,7 @@ class Bins:
         what = f"tokenizer {asked}" if isinstance(asked, str) else f"one of {asked.vocab_size} tokens, and not the same"
         raise CourseError(
             f"The ids in {quoted(self.folder)} are of a {self.kind} tokenizer with {self.tokenizer.vocab_size} tokens; "
-            "what is "
-            f"asked for is {what}. Ids cannot be made again without their text: take that, as text:PATH."
+            f"what is asked for is {what}. Ids cannot be made again without their text: take that, as text:PATH."
         )
 
     def ids(self, part: str) -> Iterator[np.ndarray]:
@@ -162,8 +158,8 @@ class Bins:
                 found = np.bincount(block, minlength=len(lengths))
                 if len(found) > len(lengths):
                     raise CourseError(
-                        f"{self.file(part)} holds the id {len(found) - 1}, and its vocabulary has {len(lengths)}. Is "
-                        f"its meta.pkl missing in {quoted(self.folder)}, or from another text?"
+                        f"{quoted(self.file(part))} holds the id {len(found) - 1}, and its vocabulary has "
+                        f"{len(lengths)}. Is its meta.pkl missing in {quoted(self.folder)}, or from another text?"
                     )
                 counts[part] += len(block)
                 sizes[part] += int(found @ lengths)

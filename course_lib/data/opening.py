@@ -87,7 +87,8 @@ def open_tokens(path: str | Path) -> np.ndarray:
     manifest = read_manifest(path.parent)
     if path.stem not in manifest["counts"] or path.suffix != ".bin":
         raise CourseError(
-            f"{path.parent}/manifest.json knows {', '.join(s + '.bin' for s in splits_of(manifest))}; not {path.name}."
+            f"{quoted(path.parent / 'manifest.json')} knows {', '.join(s + '.bin' for s in splits_of(manifest))}; not "
+            f"{path.name}."
         )
     dtype, count = np.dtype(manifest["dtype"]).newbyteorder("<"), manifest["counts"][path.stem]
     try:
@@ -97,7 +98,7 @@ def open_tokens(path: str | Path) -> np.ndarray:
     if size != count * dtype.itemsize:
         raise CourseError(
             f"{quoted(path)} does not fit its manifest: {count} ids of {dtype.name} take {count * dtype.itemsize} "
-            "bytes; it "
-            f"has {size}. Was it cut off or replaced? Delete the folder {quoted(path.parent)} and prepare it again."
+            f"bytes; it has {size}. Was it cut off or replaced? Delete the folder {quoted(path.parent)} and prepare it "
+            "again."
         )
     return np.memmap(path, dtype=dtype, mode="r") if count else np.zeros(0, dtype)

@@ -99,7 +99,7 @@ def _prepare_bins(
 ) -> Path:  # fmt: skip
     """The ids of ``bins``, in a folder that says what they are; large files are read once."""
     if shares != shares_of(DataConfig().to_dict()):
-        raise CourseError(f"{name} is split already, into train.bin and val.bin. Leave the shares of the parts out.")
+        raise CourseError(f"{quoted(name)} is split already, into train.bin and val.bin. Leave the shares out.")
     bins.need_tokenizer(asked)
     for folder in folders.glob(f"bins-{short_name(name)}-*"):
         with contextlib.suppress(CourseError):

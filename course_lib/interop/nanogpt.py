@@ -12,7 +12,7 @@ from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.interop.torch_files import read_torch_file
 from course_lib.models import GPT, build_blank_model
-from course_lib.paths import user_path
+from course_lib.paths import quoted, user_path
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before a name."""
@@ -139,4 +139,4 @@ def without_padding(model: GPT, vocab_size: int) -> GPT:
 
 
 def _other(path: Path, why: str) -> CourseError:
-    return CourseError(f"{path} should be a ckpt.pt of nanoGPT's train.py; {why}.")
+    return CourseError(f"{quoted(path)} should be a ckpt.pt of nanoGPT's train.py; {why}.")

@@ -112,9 +112,9 @@ def _evaluate_weights(
     start = find_start(name, dataset=dataset)
     dataset = dataset or start.dataset
     if dataset is None:
-        raise CourseError(f"{name} does not say what it was trained on. Say what to score it on: --dataset NAME")
+        raise CourseError(f"{quoted(name)} does not tell its text. Say what to score it on: --dataset NAME")
     if split == "test":
-        raise CourseError(f"{dataset} is split into train and val here. Score {name} with --split val.")
+        raise CourseError(f"{quoted(dataset)} is split into train and val here. Score {quoted(name)} with --split val.")
     prepared = prepared_for(DataConfig(dataset=dataset), start.tokenizer)
     compute = select(device, precision or "auto")
     block_size = start.model.config.block_size

@@ -58,11 +58,11 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
     if path.is_file() or (path / "ckpt.pt").is_file():
         return _nanogpt(path if path.is_file() else path / "ckpt.pt", dataset)
     if path.suffix == ".pt":
-        raise CourseError(f"There is no file {quoted(path)}; the path is taken from {Path.cwd()}.")
+        raise CourseError(f"There is no file {quoted(path)}; the path is taken from {quoted(Path.cwd())}.")
     run_dir = checkpoint.find_run(name)
     if not (run_dir / "saves").is_dir() and _is_hugging_face(run_dir):
-        name = quoted(f"gpt2:{run_dir}")
-        raise CourseError(f"{quoted(run_dir)} is no run; it looks like a folder of transformers: {name}")
+        meant = quoted(f"gpt2:{run_dir}")
+        raise CourseError(f"{quoted(run_dir)} is no run; it looks like a folder of transformers: {meant}")
     run = checkpoint.load(run_dir, which)
     text = run.config.data.start if run.config.data else "\n"
     return Start(str(run_dir), run.model, run.tokenizer, run.state["step"], text)
@@ -125,11 +125,11 @@ def _is_gpt2s(model: GPT) -> bool:
 def need_tokenizer(start: Start) -> Tokenizer:
     """CourseError where nobody knows how ids become text."""
     if start.tokenizer is None and is_run(start.name):
-        raise CourseError(f"{start.name} has no tokenizer.json, so its ids cannot become text.")
+        raise CourseError(f"{quoted(start.name)} has no tokenizer.json, so its ids cannot become text.")
     if start.tokenizer is None:
         raise CourseError(
-            f"{start.name} does not hold its vocabulary, so its ids cannot become text. Of a checkpoint of nanoGPT the "
-            "folder of ids has it, in meta.pkl: --dataset bins:FOLDER"
+            f"{quoted(start.name)} does not hold its vocabulary, so its ids cannot become text. Of a checkpoint of "
+            "nanoGPT the folder of ids has it, in meta.pkl: --dataset bins:FOLDER"
         )
     return start.tokenizer
 
@@ -137,7 +137,8 @@ def need_tokenizer(start: Start) -> Tokenizer:
 def need_kind(start: Start, recipe: Recipe) -> None:
     """CourseError where the weights are those of another kind of model than the recipe is for."""
     if (kind := kind_of(start.model.config)) != recipe.kind:
-        raise CourseError(f"{start.name} holds a model of the kind {kind}; the recipe is for one of {recipe.kind}.")
+        here = quoted(start.name)
+        raise CourseError(f"{here} holds a model of the kind {kind}; the recipe is for one of {recipe.kind}.")
 
 
 def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[str] = frozenset()) -> nn.Module:
@@ -156,16 +157,16 @@ def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[
     model, own = start.model, start.tokenizer
     if "tokenizer" in asked and own is not None and not _is_called(own, recipe.data.tokenizer):
         raise CourseError(
-            f"The weights of {start.name} know the ids of {own}; the tokenizer {recipe.data.tokenizer} would make "
-            "others. Leave it out."
+            f"The weights of {quoted(start.name)} know the ids of {own}; the tokenizer {recipe.data.tokenizer} would "
+            "make others. Leave it out."
         )
     model = without_padding(model, tokenizer.vocab_size) if isinstance(model, GPT) else model
     wanted = recipe.model(tokenizer.vocab_size)
     for name in sorted(asked & {*model.config.names()} - {"dropout", "block_size"}):
         if getattr(wanted, name) != (there := getattr(model.config, name)):
             raise CourseError(
-                f"The weights of {start.name} have {name} {there!r}, and {getattr(wanted, name)!r} is asked for. Leave "
-                "it out: they decide their shape."
+                f"The weights of {quoted(start.name)} have {name} {there!r}, and {getattr(wanted, name)!r} is asked "
+                "for. Leave it out: they decide their shape."
             )
     changes = {"dropout": wanted.dropout}
     if "block_size" in recipe.settings:
