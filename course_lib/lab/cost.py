@@ -32,14 +32,32 @@ def measure_lab(runs: int, recipe: str | None = None, steps: int = STEPS) -> Mea
     Raises:
         CourseError: where there is no kernel to start, or the measurement fails in it.
     """
-    from jupyter_client.kernelspec import NoSuchKernel
-    from jupyter_client.manager import start_new_kernel
-
     chosen = recipe or RECIPE
     code = (
         "from course_lib.notebook import setup\nsetup()\nimport json\nfrom course_lib.lab import cost\n"
         f"print(json.dumps([cost.take_turns({runs!r}, {chosen!r}, {steps!r}), cost.stops({chosen!r})]))"
     )
+    rows, to_stop = json.loads(_printed_in_a_kernel(code).splitlines()[-1])
+    updates = rows.pop("chart updates per second")
+    turns = [round(lab / plain, 3) for lab, plain in zip(rows["course"], rows["plain loop"], strict=True)]
+    details = {
+        "recipe": chosen,
+        "steps": steps,
+        "where": "a Jupyter kernel without a browser",
+        "chart updates per second": updates,
+        "seconds to stop": to_stop,
+        # On a machine whose speed changes from turn to turn, this says more than the ratio of the medians.
+        "course vs plain loop, turn by turn": turns,
+        "median of the turns": statistics.median(turns),
+    }
+    return "tokens per second", rows, details
+
+
+def _printed_in_a_kernel(code: str) -> str:
+    """What ``code`` prints in a Jupyter kernel of its own; CourseError where it fails there, or there is none."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from jupyter_client.manager import start_new_kernel
+
     try:
         manager, client = start_new_kernel(kernel_name="python3", stderr=subprocess.DEVNULL)
     except NoSuchKernel as error:
@@ -57,20 +75,7 @@ def measure_lab(runs: int, recipe: str | None = None, steps: int = STEPS) -> Mea
         manager.shutdown_kernel(now=True)
     if reply["content"]["status"] != "ok":
         raise CourseError(f"Measuring the lab failed: {reply['content'].get('evalue')}")
-    rows, to_stop = json.loads("".join(printed).splitlines()[-1])
-    updates = rows.pop("chart updates per second")
-    turns = [round(lab / plain, 3) for lab, plain in zip(rows["course"], rows["plain loop"], strict=True)]
-    details = {
-        "recipe": chosen,
-        "steps": steps,
-        "where": "a Jupyter kernel without a browser",
-        "chart updates per second": updates,
-        "seconds to stop": to_stop,
-        # On a machine whose speed changes from turn to turn, this says more than the ratio of the medians.
-        "course vs plain loop, turn by turn": turns,
-        "median of the turns": statistics.median(turns),
-    }
-    return "tokens per second", rows, details
+    return "".join(printed)
 
 
 def take_turns(runs: int, recipe: str, steps: int) -> dict[str, list[float]]:
