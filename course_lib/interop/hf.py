@@ -155,8 +155,8 @@ def _check_shapes(tensors: HFTensors, model: GPT, places: dict[str, tuple[str, b
         wanted = tuple(weight.mT.shape if transposed else weight.shape)
         if (found := tensors.shape(hf_name)) != wanted:
             raise CourseError(
-                f"{tensors.file_of(hf_name)}: {hf_name} should have the shape {wanted} by {CONFIG}; it has {found}. "
-                "The files are not of one model: fetch the folder anew."
+                f"{quoted(tensors.file_of(hf_name))}: {hf_name} should have the shape {wanted} by {CONFIG}; it has "
+                f"{found}. The files are not of one model: fetch the folder anew."
             )
 
 
@@ -168,5 +168,5 @@ def _check_head(tensors: HFTensors, config: GPTConfig, places: dict[str, tuple[s
     if not torch.equal(tensors.read(HEAD), tensors.read(embedding)):
         raise CourseError(
             f"{quoted(tensors.folder)}: {HEAD} is not {embedding}, although {CONFIG} ties them. Write "
-            f'"tie_word_embeddings": false in {tensors.folder / CONFIG}, if the head is meant to be its own.'
+            f'"tie_word_embeddings": false in {quoted(tensors.folder / CONFIG)}, if the head is meant to be its own.'
         )

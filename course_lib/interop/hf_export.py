@@ -11,7 +11,7 @@ from course_lib.interop.hf_config import hf_config
 from course_lib.interop.hf_files import CONFIG, WEIGHTS
 from course_lib.interop.hf_tokenizer import ABOUT, MERGES, OWN_FILE, VOCAB, tokenizer_files
 from course_lib.models import GPT
-from course_lib.paths import replace_file, user_path
+from course_lib.paths import quoted, replace_file, user_path
 
 SETTINGS = "course_config.json"
 """The run's own settings; an export is known by it."""
@@ -38,8 +38,9 @@ def export_hf(run: str | Path, folder: str | Path | None = None, which: str | in
     folder = user_path(folder) if folder is not None else Path(f"{run_dir.resolve().name}-hf")
     if not isinstance(loaded.model, GPT):
         raise CourseError(
-            f"transformers has no class for a model of the kind {kind_of(loaded.config.model)}, which {run_dir} holds. "
-            "What works instead: --to pth (a state_dict), or course upload, which sends the model's source along."
+            f"transformers has no class for a model of the kind {kind_of(loaded.config.model)}, which "
+            f"{quoted(run_dir)} holds. What works instead: --to pth (a state_dict), or course upload, which sends the "
+            "model's source along."
         )
     check_folder(folder, WRITTEN)
     write_hf_folder(loaded, folder)
@@ -85,7 +86,7 @@ def check_folder(folder: Path, written: set[str]) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise CourseError(f"{folder} is a file; the export needs a folder. Name another with --out.")
+        raise CourseError(f"{quoted(folder)} is a file; the export needs a folder. Name another with --out.")
     there = {path.name for path in folder.iterdir()} - {f".{name}.new" for name in written}  # these a kill has left
     if there and (SETTINGS not in there or there - written):
-        raise CourseError(f"{folder} holds other files already. Empty it, or name another folder with --out.")
+        raise CourseError(f"{quoted(folder)} holds other files already. Empty it, or name another with --out.")

@@ -82,7 +82,9 @@ class HFTensors:
 
 
 def _damaged(file: Path, error: Exception) -> CourseError:
-    return CourseError(f"{file} is not a whole safetensors file ({error}). Fetch the folder anew.")
+    if not file.exists():
+        return CourseError(f"{quoted(file)} is missing; {INDEX} lists it. Fetch the folder anew.")
+    return CourseError(f"{quoted(file)} is not a whole safetensors file ({error}). Fetch the folder anew.")
 
 
 def some(names: list[str]) -> str:

@@ -79,10 +79,10 @@ def _snapshots(name: str) -> list[Path]:
 def _downloaded(name: str, looked: list[Path]) -> Path:
     here = data_dir() / name
     repo = f"{OWNER}/{name}"
-    missing = f"{name} ({GPT2_SIZES[name]} weights) is neither at {' nor at '.join(map(str, looked))}"
+    missing = f"{name} ({GPT2_SIZES[name]} weights) is neither at {' nor at '.join(map(quoted, looked))}"
     remedy = (
         f"Either download {CONFIG}, {WEIGHTS}, {' and '.join(BESIDES)} from https://huggingface.co/{repo}/tree/main on "
-        f"a machine with a network and put them into {here}, or name a folder that holds them: {FOLDER}PATH."
+        f"a machine with a network and put them into {quoted(here)}, or name a folder that holds them: {FOLDER}PATH."
     )
     for variable in ("COURSE_OFFLINE", "HF_HUB_OFFLINE"):
         if os.environ.get(variable) == "1":

@@ -1,6 +1,7 @@
 """GPT-2 folders of transformers: the same logits in both directions, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ SHAPES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    build_hf().save_pretrained(tmp_path / "hf")
-    return tmp_path / "hf"
+    build_hf().save_pretrained(tmp_path / "my model")
+    return tmp_path / "my model"
 
 
 def edit(folder: Path, **changes) -> None:
@@ -41,6 +42,12 @@ def edit(folder: Path, **changes) -> None:
     settings = json.loads(path.read_text()) | changes
     kept = {name: value for name, value in settings.items() if name not in changes or value is not None}
     path.write_text(json.dumps(kept))
+
+
+def can_be_pasted(folder: Path, error: CourseError) -> None:
+    """The message names the folder, and always in quotes, as its name has a space."""
+    assert str(folder) in str(error)
+    assert folder.name not in re.sub(r"'[^']*'", "", str(error)), error
 
 
 # The same model --------------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ def test_a_config_that_is_not_this_model_is_refused(folder: Path, name: str) -> 
     edit(folder, **changes)
     with pytest.raises(CourseError, match=words) as error:
         load_hf_gpt2(folder)
-    assert str(folder) in str(error.value)
+    can_be_pasted(folder, error.value)
 
 
 def test_any_tensor_that_is_missing_extra_or_turned_is_named(folder: Path) -> None:
@@ -154,12 +161,14 @@ def test_any_tensor_that_is_missing_extra_or_turned_is_named(folder: Path) -> No
         with pytest.raises(CourseError, match=f"lacks {name}"):
             load_hf_gpt2(folder)
         save_file(whole | {name: tensor[:-1].contiguous()}, path)
-        with pytest.raises(CourseError, match=f"{name} should have the shape"):
+        with pytest.raises(CourseError, match=f"{name} should have the shape") as error:
             load_hf_gpt2(folder)
+        can_be_pasted(folder, error.value)
     for extra in ("h.0.attn.c_attn.weight", "transformer.h.0.attn.c_attn.lora", "score.weight"):
         save_file(whole | {extra: torch.zeros(2)}, path)
-        with pytest.raises(CourseError, match=f"holds {extra}, which a GPT-2"):
+        with pytest.raises(CourseError, match=f"holds {extra}, which a GPT-2") as error:
             load_hf_gpt2(folder)
+        can_be_pasted(folder, error.value)
 
 
 def test_a_head_beside_the_embedding_that_it_is_tied_to(folder: Path) -> None:
@@ -169,14 +178,15 @@ def test_a_head_beside_the_embedding_that_it_is_tied_to(folder: Path) -> None:
     save_file(whole | {"lm_head.weight": embedding.clone()}, path)
     same_logits(build_hf(), load_hf_gpt2(folder))
     save_file(whole | {"lm_head.weight": embedding + 1}, path)
-    with pytest.raises(CourseError, match=r"although .* ties them"):
+    with pytest.raises(CourseError, match=r"although .* ties them") as error:
         load_hf_gpt2(folder)
+    can_be_pasted(folder, error.value)
     edit(folder, tie_word_embeddings=False)
     assert torch.equal(load_hf_gpt2(folder).head.weight, embedding + 1)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    folder = tmp_path / "here"
+    folder = tmp_path / "my shards"
     shards = build_hf().save_pretrained(folder, max_shard_size="20KB")
     shards = sorted(folder.glob("model-*.safetensors"))
     index = folder / "model.safetensors.index.json"
@@ -184,20 +194,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     name, file = next(iter(listed["weight_map"].items()))
     elsewhere = {"weight_map": listed["weight_map"] | {name: next(p.name for p in shards if p.name != file)}}
     damages: list[tuple[Path, bytes | None, str]] = [
-        (shards[0], None, "is not a whole safetensors file"),
+        (shards[0], None, "is missing; .*index.json lists it"),
         (shards[1], whole[shards[1]][:-4], "is not a whole safetensors file"),
         (index, None, "should hold model.safetensors, or model.safetensors.index.json and its shards"),
         (index, b"{}", "should have a weight_map"),
         (index, b"\xff{", "Cannot read .*index.json"),
         (index, json.dumps(elsewhere).encode(), f"do not agree on {name}"),
-        (folder / "config.json", None, "There is no .*config.json. A GPT-2 folder"),
+        (folder / "config.json", None, "There is no .*config.json'. A GPT-2 folder"),
         (folder / "config.json", b"[1]", "should hold a JSON object"),
         (folder / "config.json", b"{", "Cannot read .*config.json"),
     ]
     for path, content, words in damages:
         path.unlink() if content is None else path.write_bytes(content)
-        with pytest.raises(CourseError, match=words):
+        with pytest.raises(CourseError, match=words) as error:
             load_hf_gpt2(folder)
+        can_be_pasted(folder, error.value)
         path.write_bytes(whole[path])
     load_hf_gpt2(folder)
     for shard in [*shards, index]:
@@ -208,8 +219,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_another_vocabulary_than_the_tokenizers(folder: Path) -> None:
-    with pytest.raises(CourseError, match=r"a vocabulary of 101 tokens, and the tokenizer \(byte\) one of 256"):
+    with pytest.raises(CourseError, match=r"101 tokens, and the tokenizer \(byte\) one of 256") as error:
         load_hf_gpt2(folder, tokenizer=ByteTokenizer())
+    can_be_pasted(folder, error.value)
 
 
 MODERN = {
@@ -230,7 +242,7 @@ def test_a_modern_model_has_no_class_there(tmp_path: Path, name: str) -> None:
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch) -> None:
     model = GPT(GPTConfig(12, 65, 2, 2, 16))
-    folder = save_hf_gpt2(model, tmp_path / "out")
+    folder = save_hf_gpt2(model, tmp_path / "my out")
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
 
     def full(tensors: object, target: Path, **words: object) -> None:
@@ -238,7 +250,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch) -
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("course_lib.interop.hf.save_file", full)
-    with pytest.raises(CourseError, match=r"Cannot write .*out: .*No space left"):
+    with pytest.raises(CourseError, match=r"Cannot write .*my out': .*No space left"):
         save_hf_gpt2(model, folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     (tmp_path / "file").write_text("")
