@@ -9,9 +9,7 @@ from typing import Any
 
 from course_lib.corpora import Grade, numbers_text, tinytales
 from course_lib.corpora.names import given_names
-from course_lib.data.bins import Bins
 from course_lib.data.reading import absolute, byte_blocks, read_bytes, read_text, text_blocks, to_text
-from course_lib.data.shards import not_prepared
 from course_lib.errors import CourseError, nearest
 from course_lib.sources import Source, find_source
 
@@ -82,6 +80,8 @@ def _wikitext_bytes() -> bytes:
 
 
 def _openwebtext_bytes() -> bytes:
+    from course_lib.data.shards import not_prepared  # here, as it needs numpy, which a page in a browser has not
+
     raise not_prepared("openwebtext")
 
 
@@ -136,6 +136,12 @@ def own_path(name: str) -> str | None:
     return path if scheme in OWN and path else None
 
 
+def _text_of_ids(path: str) -> bytes:
+    from course_lib.data.bins import Bins  # here, for the same reason
+
+    return Bins(path).text().encode()
+
+
 def find_corpus(name: str) -> Corpus:
     """The corpus of a name, of ``text:PATH`` (UTF-8), of ``bytes:PATH`` (anything) or of ``bins:PATH``.
 
@@ -162,7 +168,7 @@ def find_corpus(name: str) -> Corpus:
             blocks=lambda: text_blocks(path, name),
         )  # fmt: skip
     if name.startswith("bins:"):
-        return Corpus(lambda: Bins(path).text().encode(), "auto", f"the ids in {path}")
+        return Corpus(lambda: _text_of_ids(path), "auto", f"the ids in {path}")
     return Corpus(
         lambda: read_bytes(path), "byte", f"the bytes of {path}", blocks=lambda: byte_blocks(path), is_raw=True
     )
