@@ -257,6 +257,7 @@ class Walk:
 
     def make_again(self) -> None:
         """The lab's cell is run again; its runs lie in the new lab's tray."""
+        self.ask()  # a run that was just removed is gone by then
         before = {row["number"] for row in self.look()["tray"]}
         run_cell(self.page, MAKE)
         self.page.wait_for_timeout(300)
