@@ -142,6 +142,22 @@ def whole_and_interrupted(form: str, folder: Path, number: int) -> str:
     return ", ".join(part for part in wanted if found[part] != wanted[part])
 
 
+ENDED = 99
+"""The exit status of a script that was interrupted when its loop was through."""
+
+
+def script(form: str, folder: Path, number: int) -> None:
+    """`whole_and_interrupted` as a program: it prints what differs, or ends with `ENDED`.
+
+    Python would end itself by the signal; but what runs at its exit (torch's compiler imports a module there) may make
+    it forget which error ended it, and its status then is 1, as after any other error.
+    """
+    try:
+        print("differs:", whole_and_interrupted(form, folder, number))
+    except KeyboardInterrupt:
+        os._exit(ENDED)
+
+
 def places(lines: list[str]) -> list[int]:
     """Where to send a signal, counted from 1: each line the first time and the last time it comes."""
     first = {line: at for at, line in reversed(list(enumerate(lines, 1)))}

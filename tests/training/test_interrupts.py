@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from interrupts import BELOW, FORMS, WATCHED, at_every_line, make, result, train
+from interrupts import BELOW, ENDED, FORMS, WATCHED, at_every_line, make, result, train
 from jupyter_client.manager import start_new_kernel
 from torch import Tensor, nn
 
@@ -156,7 +156,7 @@ def test_random_interruptions_of_a_script_change_nothing(tmp_path: Path) -> None
     while cut < RANDOM:
         form = list(FORMS)[number % len(FORMS)]
         code = f"import torch; torch.set_num_threads(1); from interrupts import *; " \
-               f"print('differs:', whole_and_interrupted({form!r}, Path({str(tmp_path)!r}), {number}))"  # fmt: skip
+               f"script({form!r}, Path({str(tmp_path)!r}), {number})"  # fmt: skip
         with subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdout=subprocess.PIPE, text=True) as child:
             hangs = threading.Timer(PATIENCE, child.kill)  # its output then ends here, and its exit status tells
             hangs.start()
@@ -169,7 +169,7 @@ def test_random_interruptions_of_a_script_change_nothing(tmp_path: Path) -> None
                     assert line == "differs: \n", (form, number, cut, line)
             hangs.cancel()
         # A signal that comes when the loop is through ends the program.
-        assert child.returncode in (0, -signal.SIGINT), (form, number, cut)
+        assert child.returncode in (0, ENDED, -signal.SIGINT), (form, number, cut)
         number += 1
     print(f"{cut} interruptions of {number} runs")
 
