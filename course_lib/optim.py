@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.config import TrainConfig
 from course_lib.errors import CourseError
+from course_lib.row_adam import RowAdam
 
 
 def lr_at(
@@ -256,19 +257,29 @@ def set_lr(optimizer: AnyOptimizer, lr: float) -> None:
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> AnyOptimizer:
-    """The optimizer that ``config`` asks for.
+    """The optimizer that ``config`` asks for, and `RowAdam` for tables that say ``by_rows`` (without decay).
 
     ``muon`` gives hidden matrices to Muon and, to AdamW without decay, the embeddings, the output layer
     (the module named ``head``) and all vectors, each with its multiple of ``max_lr``.
     """
+    by_rows = [p for m in model.modules() if getattr(m, "by_rows", False) for p in m.parameters(recurse=False)]
+    usual = _build_usual(model, config, {id(p) for p in by_rows})
+    if not by_rows:
+        return usual
+    scaled = [{"params": by_rows, "lr_scale": config.ngram_lr_scale}]
+    members = usual.optimizers if isinstance(usual, OptimizerSet) else [usual]
+    return OptimizerSet([*members, RowAdam(scaled, config.max_lr, config.beta2)])
+
+
+def _build_usual(model: nn.Module, config: TrainConfig, besides: set[int]) -> AnyOptimizer:
+    """The optimizer of all weights but those whose ids are ``besides``."""
     betas = (config.beta1, config.beta2)
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and id(p) not in besides]
     if config.optimizer == "adamw":
-        return build_adamw(model, config.max_lr, config.weight_decay, betas)
+        return _adamw(decay_groups(named, config.weight_decay), lr=config.max_lr, betas=betas, eps=1e-8)
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("qkv", "matrix", "embedding", "head", "vector")}
-    for name, p in model.named_parameters():
-        if not p.requires_grad:
-            continue
+    for name, p in named:
         if id(p) in tables:
             kinds["embedding"].append(p)
         elif "head" in name.split("."):

@@ -18,6 +18,9 @@ from course_lib.errors import CourseError
 from course_lib.optim import AnyOptimizer, OptimizerSet
 from course_lib.paths import quoted
 
+KEPT = {"Muon": {"momentum_buffer"}, "RowAdam": {"step", "row_avg_sq"}}
+"""What an optimizer remembers of each weight; all others of the library are AdamW."""
+
 
 def members(optimizer: AnyOptimizer) -> list[torch.optim.Optimizer]:
     return optimizer.optimizers if isinstance(optimizer, OptimizerSet) else [optimizer]
@@ -101,7 +104,7 @@ def load_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) -> N
         order = [names[p] for p in params]
         own["state"] = {i: by_weight.pop(name) for i, name in enumerate(order) if name in by_weight}
         for i, quantities in own["state"].items():
-            wanted = {"momentum_buffer"} if type(member).__name__ == "Muon" else {"step", "exp_avg", "exp_avg_sq"}
+            wanted = KEPT.get(type(member).__name__, {"step", "exp_avg", "exp_avg_sq"})
             if quantities.keys() != wanted:
                 raise CourseError(
                     f"{quoted(path)}: {order[i]} has {sorted(quantities)}; this optimizer keeps {sorted(wanted)}. "
@@ -109,6 +112,7 @@ def load_optimizer(optimizer: AnyOptimizer, model: nn.Module, folder: Path) -> N
                 )
             for quantity, value in quantities.items():
                 shape = () if quantity == "step" else tuple(params[i].shape)
+                shape = (shape[0], 1) if quantity == "row_avg_sq" else shape
                 if tuple(value.shape) != shape:
                     raise CourseError(
                         f"{quoted(path)}: {order[i]}/{quantity} should have the shape {shape}; it has "

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import itertools
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -122,8 +123,9 @@ def _in_a_sentence(frame: str, kinds: dict[str, Any], spelled: list[str], prog: 
     for i, arg in enumerate(spelled):
         flag, equals, value = arg.partition("=")
         if (kind := kinds.get(flag[2:].replace("-", "_"))) and re.search(rf"{flag}(?![\w-])", text):
-            came = [value] if equals else spelled[i + 1 : i + 2]
-            return f"{flag} should be {described(kind)}; it is {repr(came[0]) if came else 'not given'}."
+            came = [value] if equals else list(itertools.takewhile(lambda word: word[:2] != "--", spelled[i + 1 :]))
+            came = came if get_origin(kind) is tuple else came[:1]
+            return f"{flag} should be {described(kind)}; it is {repr(' '.join(came)) if came else 'not given'}."
     if missing := re.match(r"Missing from .*?: (\S+)", text):
         return f"{prog} needs {missing[1]}. {prog} --help says more."
     text = text.removeprefix("Unrecognized options: ")

@@ -5,7 +5,7 @@ import functools
 import itertools
 import signal
 import sys
-from typing import Any
+from typing import Any, get_origin
 
 from course_lib.cli import telling
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
@@ -26,6 +26,8 @@ FIXED = frozenset(
 )
 """What a run keeps to its end: the shape of its model, the optimizer whose state it has saved, and its text, which may
 have another place, though."""
+SEVERAL = frozenset(name for name, field in setting_fields().items() if get_origin(field.type) is tuple)
+"""The settings whose flags take several words."""
 RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
 
 
@@ -121,9 +123,11 @@ def _take_recipe(args: list[str]) -> tuple[str, Recipe, list[str]]:
 
 def _refuse_more_words(args: list[str], remedy: str) -> None:
     """CourseError for a word that is neither a setting nor its value: mostly what a shell made of a pattern."""
-    before = ""
+    before, takes_more = "", False
     for arg in itertools.takewhile(lambda arg: arg != "--", args):
-        if not arg.startswith("-") and (not before.startswith("--") or "=" in before):
+        if arg.startswith("-"):
+            takes_more = "=" not in arg and name_of(arg) in SEVERAL
+        elif not takes_more and (not before.startswith("--") or "=" in before):
             raise CourseError(f"There is a word too many: {arg!r}. {remedy}")
         before = arg
 

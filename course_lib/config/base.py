@@ -6,16 +6,18 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, get_args, get_origin
 
 from course_lib.errors import CourseError, nearest
 from course_lib.paths import quoted
 
 
 def _is_of_type(value: object, kind: object) -> bool:
-    """Whether ``value`` fits the annotation ``kind`` (plain types, Literal, and unions with None)."""
+    """Whether ``value`` fits the annotation ``kind`` (plain types, Literal, unions with None, and tuples)."""
     if kind is None or kind is type(None):
         return value is None
+    if get_origin(kind) is tuple:  # tuple[int, ...]
+        return isinstance(value, tuple) and all(_is_of_type(part, get_args(kind)[0]) for part in value)
     if choices := get_args(kind):
         if all(isinstance(choice, str) for choice in choices):
             return value in choices
@@ -30,6 +32,8 @@ def _is_of_type(value: object, kind: object) -> bool:
 
 def described(kind: object) -> str:
     """What fits the annotation ``kind``, in words."""
+    if get_origin(kind) is tuple:
+        return "whole numbers in a row, such as 2 3 4"
     if choices := get_args(kind):
         return " or ".join(repr(c) if isinstance(c, str) else described(c) for c in choices)
     return {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}.get(
@@ -53,6 +57,8 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if get_origin(field.type) is tuple and isinstance(value, list):  # as JSON and TOML have it
+                object.__setattr__(self, field.name, value := tuple(value))
             if not _is_of_type(value, field.type):
                 raise CourseError(f"{field.name} should be {described(field.type)}; it is {value!r}.")
             if field.type is float and not isinstance(value, float):
@@ -80,7 +86,8 @@ class Config:
         return copy
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Plain values by name, as JSON has them: a tuple comes as a list."""
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -67,6 +67,10 @@ class GPTConfig(Config):
     """Whether the output head shares the token embedding's weights."""
     zero_init: bool = False
     """Whether each block's output projections, and an untied head, start at zero."""
+    ngrams: tuple[int, ...] = ()
+    """Of how many last tokens together there are embeddings too, a table for each number: 2 3 4, say; none without."""
+    ngram_rows: int = 32_768
+    """The most rows that such a table has; n-grams of which there are more share rows, by a hash."""
 
     def _check(self) -> None:
         for name in ("block_size", "vocab_size", "n_layer", "n_head", "n_embd"):
@@ -77,6 +81,9 @@ class GPTConfig(Config):
                 f"n_embd should be a multiple of n_head, so that each head gets its share; "
                 f"{self.n_embd} is no multiple of {self.n_head}."
             )
+        self._need("ngrams", all(2 <= n <= 32 for n in self.ngrams), "numbers from 2 to 32")
+        self._need("ngrams", list(self.ngrams) == sorted({*self.ngrams}), "in rising order, each of them once")
+        self._need("ngram_rows", self.ngram_rows >= 1, "at least 1")
         if self.position == "rope" and (self.n_embd // self.n_head) % 2:
             raise CourseError(f"RoPE turns pairs: n_embd / n_head should be even; it is {self.n_embd // self.n_head}.")
 
@@ -117,6 +124,8 @@ class TrainConfig(Config):
     """Muon: the embeddings' learning rate, as a multiple of max_lr."""
     head_lr_scale: float = 1.0
     """Muon: the untied head's learning rate, as a multiple of max_lr."""
+    ngram_lr_scale: float = 1.0
+    """The learning rate of n-gram tables, as a multiple of max_lr."""
     grad_clip: float = 1.0
     """The largest norm that a gradient may have; 0 turns clipping off."""
     eval_every: int = 250
@@ -165,7 +174,7 @@ class TrainConfig(Config):
         self._need("save_minutes", self.save_minutes is None or self.save_minutes > 0, "above 0, or None")
         for name in ("beta1", "beta2", "momentum"):
             self._need(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("max_lr", "embedding_lr_scale", "head_lr_scale"):
+        for name in ("max_lr", "embedding_lr_scale", "head_lr_scale", "ngram_lr_scale"):
             self._need(name, getattr(self, name) > 0, "above 0")
         if self.min_lr > self.max_lr:
             raise CourseError(f"min_lr should not be above max_lr; {self.min_lr} is above {self.max_lr}.")

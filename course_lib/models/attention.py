@@ -14,13 +14,16 @@ from course_lib.models.linear import Linear
 class KVCache:
     """The keys and values of all tokens seen so far, for each layer, in memory reserved once.
 
-    ``keys`` and ``values`` are (n_layer, B, H, T_max, head_dim); the first ``length`` places are in use.
+    ``keys`` and ``values`` are (n_layer, B, H, T_max, head_dim); the first ``length`` places are in use. Where the model
+    has embeddings of n-grams, ``tokens`` (B, reach + T_max) remembers the tokens for them, see `digits`.
     """
 
     def __init__(self, config: GPTConfig, batch_size: int, like: Tensor) -> None:
         head_dim = config.n_embd // config.n_head
         shape = (config.n_layer, batch_size, config.n_head, config.block_size, head_dim)
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
+        self.reach = max(config.ngrams, default=1) - 1  # digits that are looked at before a token
+        self.tokens = like.new_zeros(batch_size, self.reach + config.block_size, dtype=torch.long)
         self.length = 0
 
     @property
@@ -40,6 +43,15 @@ class KVCache:
     def rows(self, tokens: int) -> slice | Tensor:
         """Which rows of a table of positions belong to the T that come next."""
         return slice(self.length, self.length + tokens)
+
+    def digits(self, idx: Tensor) -> Tensor:
+        """Put T new tokens (B, T) after the old ones; returns them and the ``reach`` before, (B, reach + T).
+
+        As `NGramEmbedding` has them: token + 1, and 0 before the beginning.
+        """
+        end = self.length + self.reach + idx.shape[1]
+        self.tokens[:, self.length + self.reach : end] = idx + 1
+        return self.tokens[:, self.length : end]
 
     def mask(self, tokens: int) -> Tensor | None:
         """(T, length + T), True where a new token may look; None where T = 1, or is_causal, says it all."""
@@ -66,8 +78,10 @@ class StaticCache(KVCache):
 
     def __init__(self, cache: KVCache) -> None:
         self.keys, self.values, self.length = cache.keys, cache.values, cache.length
+        self.tokens, self.reach = cache.tokens, cache.reach
         self.position = torch.tensor([cache.length], device=self.keys.device)
         self._places = torch.arange(self.block_size, device=self.keys.device)
+        self._reached = torch.arange(self.reach + 1, device=self.keys.device)
         self._mask: Tensor | None = None  # of the step at hand, the same for all layers
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +89,11 @@ class StaticCache(KVCache):
         self.keys[layer].index_copy_(2, self.position, key.to(self.keys.dtype))
         self.values[layer].index_copy_(2, self.position, value.to(self.values.dtype))
         return self.keys[layer], self.values[layer]
+
+    def digits(self, idx: Tensor) -> Tensor:
+        """As `KVCache.digits`, for one new token: (B, reach + 1)."""
+        self.tokens.index_copy_(1, self.position + self.reach, idx + 1)
+        return self.tokens.index_select(1, self.position + self._reached)
 
     def rows(self, tokens: int) -> Tensor:
         """As `KVCache.rows`; ``tokens`` is 1."""
@@ -110,6 +129,11 @@ class PaddedCache(KVCache):
     def __init__(self, config: GPTConfig, padding: Tensor, like: Tensor) -> None:
         super().__init__(config, len(padding), like)
         self.padding = padding.to(like.device)[:, None]  # (B, 1)
+
+    def digits(self, idx: Tensor) -> Tensor:
+        """As `KVCache.digits`; padding is no token."""
+        places = torch.arange(self.length, self.length + idx.shape[1], device=self.keys.device)
+        return super().digits(idx.masked_fill(places < self.padding, -1))
 
     def rows(self, tokens: int) -> Tensor:
         """(B, T): the position of each of the T tokens that come next; of padding 0, which is as good as any."""

@@ -2,7 +2,8 @@
 
 The defaults are GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each part, GELU, and
 an output head tied to the token embedding. By configuration each part can be the newer one: RoPE,
-RMSNorm, QK-norm, squared ReLU or SwiGLU, an untied head, projections that start at zero.
+RMSNorm, QK-norm, squared ReLU or SwiGLU, an untied head, projections that start at zero, and
+embeddings of n-grams beside those of tokens.
 """
 
 import math
@@ -16,6 +17,7 @@ from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.models.attention import CausalSelfAttention, KVCache, PaddedCache, check_context, rotary_tables
 from course_lib.models.linear import Linear, padded_linear
+from course_lib.models.ngrams import NGramEmbedding, RowTable, with_nothing_before
 
 __all__ = ["GPT", "Block", "GPTConfig", "MLP"]
 
@@ -103,6 +105,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.ngram_embedding = NGramEmbedding(config) if config.ngrams else None
         self.position_embedding = None
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
@@ -167,6 +170,8 @@ class GPT(nn.Module):
         start = 0 if cache is None else cache.length
         check_context(T, start, self.config.block_size)
         x = self.token_embedding(idx)  # (B, T, C)
+        if (ngrams := self.ngram_embedding) is not None:
+            x = x + ngrams(with_nothing_before(idx, ngrams.reach) if cache is None else cache.digits(idx))
         rows = slice(T) if cache is None else cache.rows(T)
         rotary = None
         if self.position_embedding is not None:
@@ -200,8 +205,15 @@ class GPT(nn.Module):
     def num_parameters(self, embeddings: bool = True) -> int:
         """How many weights there are, shared ones once; without position and token tables on request."""
         total = sum(p.numel() for p in self.parameters())
-        tables = [self.token_embedding, self.position_embedding]
+        tables = [self.token_embedding, self.position_embedding, *self._row_tables()]
         return total if embeddings else total - sum(t.weight.numel() for t in tables if t is not None)
+
+    def num_active_parameters(self) -> int:
+        """How many weights one token meets: all of them, and of each n-gram table the one row that it looks up."""
+        return self.num_parameters() - sum(t.weight.numel() - self.config.n_embd for t in self._row_tables())
+
+    def _row_tables(self) -> list[RowTable]:
+        return [module for module in self.modules() if isinstance(module, RowTable)]
 
     def flops_per_token(self) -> float:
         """Floating-point operations of one training step per token, forward and backward.

@@ -47,7 +47,7 @@ class PartialGPT(nn.Module):
     def __init__(self, config: GPTConfig, rung: Rung) -> None:
         super().__init__()
         self.rung = rung
-        self.config = config.replace(n_layer=rung.layers, n_head=max(1, rung.heads), tie_weights=rung.tied)
+        self.config = config.replace(n_layer=rung.layers, n_head=max(1, rung.heads), tie_weights=rung.tied, ngrams=())
         whole = GPT(self.config)
         self.token_embedding, self.norm, self.head = whole.token_embedding, whole.norm, whole.head
         self.position_embedding = whole.position_embedding if rung.positions else None

@@ -14,7 +14,17 @@ def clip(
 ) -> Tensor | None:  # fmt: skip
     """Shorten the gradient of the true loss to at most ``longest``; its norm before that. 0 clips nothing: None."""
     scaler.unscale_(optimizer)
-    return nn.utils.clip_grad_norm_(model.parameters(), longest) if longest else None
+    if not longest:
+        return None
+    weights = [p for p in model.parameters() if p.grad is not None]
+    if not any(p.grad.is_sparse for p in weights):
+        return nn.utils.clip_grad_norm_(weights, longest)
+    for p in weights:
+        p.grad = p.grad.coalesce() if p.grad.is_sparse else p.grad  # each row once, or the norm would be another
+    grads = [p.grad.values() if p.grad.is_sparse else p.grad for p in weights]
+    norm = nn.utils.get_total_norm(grads)
+    torch._foreach_mul_(grads, (longest / (norm + 1e-6)).clamp(max=1.0))  # as clip_grad_norm_ does it
+    return norm
 
 
 def take_step(
