@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.config import TrainConfig
 from course_lib.errors import CourseError
+from course_lib.quick_start import AdamW, without_compiler
 from course_lib.row_adam import RowAdam
 
 
@@ -90,7 +91,7 @@ def build_adamw(
 def _adamw(groups: list[dict[str, Any]], fused: bool | None = None, **settings: Any) -> torch.optim.AdamW:
     if fused is None:
         fused = all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, fused=fused, **settings)
+    return AdamW(groups, fused=fused, **settings)
 
 
 def _product_dtype(matrices: Tensor) -> torch.dtype:
@@ -194,6 +195,9 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(p)
         return state["momentum_buffer"]
+
+
+without_compiler(Muon)
 
 
 class OptimizerSet:

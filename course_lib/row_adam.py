@@ -6,7 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.quick_start import without_compiler
 
+
+@without_compiler
 class RowAdam(torch.optim.Optimizer):
     """Adam for the rows that a step has touched, with one number of memory a row; the others stay as they are.
 
