@@ -168,6 +168,19 @@ def test_it_can_be_kept_and_put_back() -> None:
     assert torch.equal(one, other)
 
 
+def test_what_is_put_back_lies_where_the_weights_are() -> None:
+    """The count of steps too: on a card the decision to skip a step is there, and is added to it."""
+    kept = RowAdam([nn.Parameter(torch.zeros(R, C))])
+    kept.param_groups[0]["params"][0].grad = torch.ones(R, C)
+    kept.step()
+    away = nn.Parameter(torch.zeros(R, C, device="meta"))
+    optimizer = RowAdam([away])
+    optimizer.load_state_dict(kept.state_dict())
+    assert {name: value.device.type for name, value in optimizer.state[away].items()} == {
+        "step": "meta", "row_avg_sq": "meta",
+    }  # fmt: skip
+
+
 # Who gets it ----------------------------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ def test_a_modern_model_or_another_kind_is_refused(project: Path) -> None:
     with pytest.raises(CourseError, match=r"this one has embeddings of n-grams\. What works instead: .*--to cpp"):
         export_hf("n-grams")
     with pytest.raises(CourseError, match="this one has embeddings of n-grams"):
-        save_hf_gpt2(checkpoint.load("n-grams").model, project / "saved")
+        save_hf_gpt2(checkpoint.load("runs/n-grams").model, project / "saved")
     assert {path.name for path in project.iterdir()} == {"_toc.yml", "runs"}
 
 
