@@ -8,6 +8,7 @@ from course_lib.interop import find_compiler
 from course_lib.losses import cross_entropy
 from course_lib.models import GPT
 from course_lib.models.ngrams import NGramEmbedding, with_nothing_before
+from course_lib.models.partial import LADDER, PartialGPT
 
 V, C, BLOCK = 23, 24, 16
 SHAPE = dict(block_size=BLOCK, vocab_size=V, n_layer=2, n_head=2, n_embd=C)
@@ -224,6 +225,15 @@ def test_a_cropped_copy_computes_the_same(model: GPT) -> None:
     smaller = model.cropped(7)
     assert torch.equal(smaller(ids(2, 7)), model(ids(2, 7)))
     assert smaller.config == model.config.replace(block_size=7)
+
+
+def test_the_rungs_of_the_ladder_are_models_of_single_tokens() -> None:
+    """Each adds one part to counting pairs, and none of them is a table of n-grams."""
+    for rung in LADDER:
+        part = PartialGPT(GPTConfig(**SHAPE, ngrams=(2, 3)), rung)
+        assert part.config.ngrams == ()
+        assert not [name for name, _ in part.named_parameters() if "ngram" in name]
+        assert part(ids(2, 5)).shape == (2, 5, V)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
