@@ -24,7 +24,8 @@ class RowAdam(torch.optim.Optimizer):
     _step_supports_amp_scaling = True  # so torch's GradScaler leaves the decision to the device
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, beta2: float = 0.95, eps: float = 1e-8) -> None:
-        super().__init__(params, dict(lr=lr, beta2=beta2, eps=eps))
+        # By the word "capturable" torch puts the count of steps, when it is loaded, back to where the weights are.
+        super().__init__(params, dict(lr=lr, beta2=beta2, eps=eps, capturable=True))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

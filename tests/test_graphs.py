@@ -30,6 +30,7 @@ FORMS = {
     "gpt2": dict(bias=True),
     "modern": dict(position="rope", norm="rmsnorm", qk_norm=True, mlp="relu2", tie_weights=False),
     "swiglu": dict(position="rope", norm="rmsnorm", mlp="swiglu", dropout=0.3),
+    "n-grams": dict(ngrams=(2, 3), ngram_rows=50),
 }
 SETTINGS = [dict(temperature=0), dict(temperature=0.9, seed=3), dict(temperature=0.8, top_k=5, top_p=0.9, seed=4)]
 
