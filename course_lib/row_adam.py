@@ -15,8 +15,8 @@ class RowAdam(torch.optim.Optimizer):
 
     The mean of squared gradients (Kingma and Ba 2015) is that of all entries of a row together, as large embeddings are
     trained elsewhere (Gupta et al. 2014, Naumov et al. 2019). There is no mean of gradients: a row that comes up once
-    in fifty steps would get to see a fifth of its gradient, and the rest never. The count of steps is the table's: a row
-    that comes up late begins with a step 1 / sqrt(1 - beta2) times as long as the table's first ones.
+    in fifty steps would get to see a fifth of its gradient, and the rest never. The count of steps is the table's: a
+    row that comes up late begins with a step 1 / sqrt(1 - beta2) times as long as the table's first ones.
 
     A gradient may be sparse or dense; of a dense one, rows that are all zero count as not touched. Where its
     ``found_inf`` is 1 a step changes nothing (see `course_lib.optim.step_unless`).
