@@ -112,12 +112,14 @@ class DrawingStrip(ipywidgets.HTML):
         ids, tokenizer = from_text(text), self._rows.tokenizer
         off = ""
         if ids.shape[1] == tokenizer.length:
-            mean = nearest(ids, self._rows.ids).float().mean().item()
+            # Of its own kind: an empty picture is nearer to a small heart than a good ghost is to any ghost.
+            same_kind = self._rows.ids[self._rows.ids[:, 0] == ids[0, 0]]
+            mean = nearest(ids, same_kind).float().mean().item()
             off = f"{mean:.0f} px off"
         source = base64.b64encode(png_of(ids, tokenizer)).decode()
         kind = self._kind(text)
         when = "being drawn now" if growing else f"after {label}"
-        said = f"{len(ids)} drawings of a {kind}, {when}" + (f", {off} the nearest sprite" if off else "")
+        said = f"{len(ids)} drawings of a {kind}, {when}" + (f", {off} the nearest {kind}" if off else "")
         return (
             f'<li{" class=growing" if growing else ""}><b>{label}</b>'
             f'<img alt="{html.escape(said)}" src="data:image/png;base64,{source}">{off or "&nbsp;"}</li>'
@@ -134,7 +136,8 @@ def strip_html(columns: Sequence[str], kind: str) -> str:
         words = (
             f"<b>Drawings of a {html.escape(kind)}</b>, {DRAWN} at each moment. A row always draws the same random "
             "numbers, so what differs along it is what was learned. Under each column: in how many of 256 pixels its "
-            "drawings differ from the nearest sprite in the training set, on average; 0 would be copies."
+            f"drawings differ from the nearest {html.escape(kind)} of the training set, on average. That tells copies, "
+            "which are 0 off, from new drawings; it is no mark for how good they are."
         )
     items = f'<ol aria-label="drawings, by the steps behind them">{"".join(columns)}</ol>' if columns else ""
     return f'<style>{STYLE}</style><div class="course-lab-drawings">{words}{items}</div>'
