@@ -127,6 +127,12 @@ def test_the_page_holds_what_was_recorded_and_needs_nothing_else(project):
     assert [slider["at"] for slider in data["sliders"]] == [1, 0, 0], "at the recipe's own values, or the nearest"
     floors = [dict(data["lines"][T]) for T in ("8", "16")]
     assert floors[0]["floor for block_size 8"] > floors[1]["floor for block_size 16"] > floors[1]["entropy rate"]
+    assert (data["windows"], data["over"]) == (
+        2,
+        "Recorded runs of a smaller model than the lab's: " + ("n_layer 1, n_embd 16, 6 steps."),
+    )
+    assert [slider["label"] for slider in data["sliders"]] == ["block_size", "dropout", "peak learning rate"]
+    assert "seeds 2 to 2 at the recipe's own block_size and dropout" in data["about"]
     assert "src=" not in replay.html()
     assert "import " not in replay.html()
     assert "http" not in replay.html().replace("http://www.w3.org/2000/svg", "")
