@@ -22,13 +22,20 @@ function axes(svg, data, x, y, box) {
 
 const line = (points, x, y, of) => points.map((point) => `${x(point.value).toFixed(1)},${y(point[of]).toFixed(1)}`).join(" ");
 
-// What no reader of so many tokens can beat, at each value; and the loss of knowing nothing, where it is near.
+// What no reader of so many letters can beat, at each value; and the loss of knowing nothing, where it is near.
 function marks(svg, data, x, y, box) {
   const dashed = { fill: "none", stroke: INK, "stroke-dasharray": "6 4" };
   const known = data.points.filter((point) => point.floor !== null);
   if (known.length) {
-    make(svg, "polyline", { class: "floor", points: line(known, x, y, "floor"), ...dashed });
-    make(svg, "text", { x: box.right, y: y(known.at(-1).floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
+    // The floor of one rate is that of all, and a line of one point cannot be seen.
+    const isOne = known.every((point) => point.floor === known[0].floor);
+    if (isOne) make(svg, "line", { class: "floor", x1: box.left, x2: box.right, y1: y(known[0].floor), y2: y(known[0].floor), ...dashed });
+    else make(svg, "polyline", { class: "floor", points: line(known, x, y, "floor"), ...dashed });
+    const words = make(svg, "text", { x: box.right, y: y(known.at(-1).floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
+    if (words.getComputedTextLength() > box.right - box.left) {
+      words.textContent = data.floor_label.split(":")[0]; // in a narrow chart the number alone has room
+      make(words, "title", {}, data.floor_label);
+    }
   }
   if (data.nothing <= data.y_max) {
     make(svg, "line", { class: "nothing", x1: box.left, x2: box.right, y1: y(data.nothing), y2: y(data.nothing), ...dashed });
