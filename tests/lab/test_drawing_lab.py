@@ -80,6 +80,15 @@ def test_a_run_in_the_background_is_the_plain_loop_and_its_drawings_stand_beside
     assert labels(shown) == ["step 0", "step 10", "step 12"]
     assert "Drawings of a heart" in shown
     assert [row["label"] for row in lab.panel.tray.rows] == ["run 1, heart"]
+    assert "that a triangle marks under the curve" in shown
+    assert lab.panel.view.chart.data["unit"] == "pixel"
+    assert lab.panel.view.chart.finished[0]["kind"] == "heart"
+    lab.controls.menus["dataset"].value = "sprites:ghost"
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert [row["about"].split(",")[0] for row in lab.panel.tray.rows] == ["as the recipe says", "class ghost"]
+    assert "Of the 70 tokens 10 name a class" in lab.controls.readout.value
+    assert "ln 60 = 4.09" in lab.controls.readout.value
 
 
 def held_out_of(lab: PixelLab, kind: str) -> Subset:
