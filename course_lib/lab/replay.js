@@ -8,7 +8,7 @@ const VAL_DOT = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z";
 const FLOOR_FOR = "floor for ";
 const LOOKS = {
   curve: { stroke: "#0072B2", "stroke-width": 1.8 },
-  seed: { stroke: "#0072B2", "stroke-width": 1, "stroke-opacity": 0.4 },
+  seed: { stroke: "#56B4E9", "stroke-width": 1, "stroke-opacity": 0.75 },
   before: { stroke: INK, "stroke-width": 1.2, "stroke-opacity": 0.5 },
 };
 
@@ -145,7 +145,21 @@ function writing(place, run, step) {
   const when = sample.step ? `after ${sample.step} steps` : "before training";
   const judged = sample.sentences === null ? "" : sample.sentences ? judgedWords(sample) : ": no whole sentence yet";
   place.title.textContent = `What the model writes ${when}${judged}`;
-  if (place.text.textContent !== sample.text) place.text.textContent = sample.text;
+  if (place.shown === sample) return;
+  place.shown = sample;
+  place.text.replaceChildren();
+  const letters = Array.from(sample.text); // as Python counts them
+  let end = 0;
+  for (const [from, to, fits] of sample.marks) {
+    place.text.append(letters.slice(end, from).join(""));
+    const [sign, says, color, line] = fits ? ["✓", "fits the stories' grammar", "#009E73", "2px"] : ["✗", "does not fit it", "#D55E00", "wavy 1.2px"];
+    const mark = named(place.text, "span", "sign", `display: inline-block; width: 1.3em; font-weight: bold; color: ${color};`, sign);
+    mark.setAttribute("role", "img");
+    mark.setAttribute("aria-label", says);
+    add(place.text, "span", `text-decoration: underline ${line} ${color}; text-underline-offset: 3px;`, letters.slice(from, to).join(""));
+    end = to;
+  }
+  place.text.append(letters.slice(end).join(""));
 }
 
 function begin(root) {
@@ -168,6 +182,7 @@ function begin(root) {
   const text = named(frame, "div", "course-lab-text", WRITING);
   named(frame, "div", "course-lab-replay-source", "margin-top: 6px; font-size: 12px;", data.about);
 
+  const place = { title, text, shown: null };
   let [run, before, timer] = [null, null, null];
   const redraw = () => {
     const [at, step] = [chosen.map((slider) => slider.value), Number(moment.value)];
@@ -179,7 +194,7 @@ function begin(root) {
     draw(svg, data, view, widthOf(frame), clip);
     status.textContent = words;
     unequal.textContent = otherWords(data, view);
-    writing({ title, text }, run, step);
+    writing(place, run, step);
   };
   const pick = () => {
     const found = data.runs.find((one) => same(one, chosen.map((slider) => slider.value)));

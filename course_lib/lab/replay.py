@@ -7,9 +7,12 @@ and in VS Code. Where scripts are not run (a notebook that is not trusted), its 
 
 import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 from course_lib import plots
+from course_lib.corpora import Grade
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
 from course_lib.recipes import load_recipe, names
 from course_lib.reference import Reference, recorded
@@ -82,7 +85,12 @@ def _data(record: Reference) -> dict[str, Any]:
     nothing = details["knowing_nothing"]
     marks = {"knowing nothing": nothing}
     known = {f"{T:g}": details["lines"].get(f"{T:g}", {}) for T in details["grid"]["block_size"]}
-    runs = [{name: run[name] for name in ("at", "train", "val", "samples", "diverged")} for run in details["trials"]]
+    grade = find_corpus(load_recipe(details["recipe"]).data.dataset).grade if details["recipe"] in names() else None
+    runs = [
+        {name: run[name] for name in ("at", "train", "val", "diverged")}
+        | {"samples": [_marked(sample, grade) for sample in run["samples"]]}
+        for run in details["trials"]
+    ]
     return {
         "sliders": [
             {"name": name, "label": LABELS[name], "values": values, "at": _nearest(values, own[name])}
@@ -99,6 +107,14 @@ def _data(record: Reference) -> dict[str, Any]:
         "about": _about(record),
         "runs": runs,
     }
+
+
+def _marked(sample: dict[str, Any], grade: Callable[[str], Grade] | None) -> dict[str, Any]:
+    """A recorded sample, with [start, end, whether it fits] of its sentences where the judge counts as it did then."""
+    parts = grade(sample["text"]).sentences if grade is not None and sample["sentences"] else ()
+    marks = [[part.start, part.end, int(part.is_grammatical)] for part in parts]
+    is_same = (sum(fits for *_, fits in marks), len(marks)) == (sample["good"], sample["sentences"])
+    return sample | {"marks": marks if is_same else []}
 
 
 def _without_values(lines: dict[str, float]) -> list[tuple[str, float]]:

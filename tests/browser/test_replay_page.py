@@ -104,6 +104,8 @@ def test_three_sliders_choose_a_recorded_run_and_a_fourth_its_moment(book_page, 
     labels = " ".join(frame.locator("text.line-label").all_text_contents())
     assert "floor for block_size 64 = 0.31" in labels
     assert own["samples"][-1]["text"].split()[0] in frame.locator(".course-lab-text").inner_text()
+    signs = frame.locator(".course-lab-text .sign").all_text_contents()
+    assert (signs.count("✓"), len(signs)) == (own["samples"][-1]["good"], own["samples"][-1]["sentences"])
     assert frame.evaluate(OUTSIDE) == []
     for part, ratio in frame.evaluate(READABLE).items():
         assert ratio >= (4.5 if part in ("text", "status", "written") else 3), (part, ratio)
