@@ -62,9 +62,12 @@ function drawPoint(svg, data, point, i, x, y, box) {
   }
   make(svg, "circle", { class: "point", cx: at, cy: height, r: 5, fill: data.color, stroke: PAPER, "stroke-width": 1 });
   const text = make(svg, "text", { x: at, y: Math.min(height, y(point.high)) - 15, "text-anchor": "middle", ...HALO }, point.loss_label);
-  if (!isGood) return;
-  text.setAttribute("font-weight", "bold");
-  text.textContent = data.good_word + point.loss_label;
+  if (isGood) {
+    text.setAttribute("font-weight", "bold");
+    text.textContent = data.good_word + point.loss_label;
+  }
+  const half = text.getComputedTextLength() / 2; // at the ends of the axis there may be no room for all of it
+  text.setAttribute("x", Math.min(Math.max(at, box.left + half), box.right + EDGE.right - 2 - half));
 }
 
 function draw(svg, data, width, chosen) {

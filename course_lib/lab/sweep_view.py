@@ -157,7 +157,7 @@ def lessons(valley: Valley) -> list[str]:
         else:
             found.append(f"Within {CLOSE:.0%} of it, and so as good as one seed can tell: {others}.")
     if (chosen := valley.chosen) is not None and chosen is not good:
-        found.append(f"Among equals take the lower rate, {chosen.value:g}: a longer run wants less, and breaks sooner.")
+        found.append(f"Among equals take the lower rate, {chosen.value:g}: a longer run wants less.")
     if valley.open_end:
         end = valley.open_end
         found.append(f"It is the {end}est value tried: the valley may go on there. Try further, with {end}er values.")
