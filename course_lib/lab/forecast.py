@@ -22,7 +22,7 @@ ALWAYS_TAKEN = 40e6
 """Bytes that the system shows for any run on a processor, however small: code that the first step loads, and memory
 that the allocator keeps in pieces. Measured: 9 to 62 MB where a run needs 9, 36 to 49 where it needs 44, 46 to 49 where
 it needs 93; the most with evaluations and samples."""
-TOO_LITTLE = 100e6
+TOO_LITTLE = 75e6
 """Of so few bytes most may be `ALWAYS_TAKEN`, which differs from run to run: no forecast of them is scored."""
 
 

@@ -63,5 +63,8 @@ RATE = "entropy rate"
 
 
 def _explained(label: str) -> str:
-    """A label, with what the entropy rate is: a line below the floor looks like a floor under the floor."""
-    return label.replace(RATE, f"{RATE}, the floor of a reader of everything", 1) if label.startswith(RATE) else label
+    """A label, with what the entropy rate is: a line below the floor looks like a floor under the floor.
+
+    In brackets, which a narrow chart leaves out.
+    """
+    return label.replace(RATE, f"{RATE} (the floor of a reader of everything)", 1) if label.startswith(RATE) else label

@@ -173,7 +173,7 @@ def test_the_floor_moves_with_the_block_size(project, known_text):
     def floors() -> list[tuple[str, float]]:
         return [(line["label"], line["value"]) for line in chart(lab)["lines"]]
 
-    rate = ("entropy rate, the floor of a reader of everything: 0.10", 0.1)
+    rate = ("entropy rate (the floor of a reader of everything): 0.10", 0.1)
     assert floors()[1:] == [("floor at block_size 16: 0.50", 0.5), rate]
     V = load_prepared(prepare(known_text)).tokenizer.vocab_size
     assert floors()[0] == (f"knowing nothing: ln {V} = {math.log(V):.2f}", pytest.approx(math.log(V)))
