@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.config import TrainConfig
 from course_lib.errors import CourseError
+from course_lib.quick_start import AdamW, without_compiler
 from course_lib.row_adam import RowAdam
 
 
@@ -90,7 +91,7 @@ def build_adamw(
 def _adamw(groups: list[dict[str, Any]], fused: bool | None = None, **settings: Any) -> torch.optim.AdamW:
     if fused is None:
         fused = all(p.device.type in ("cpu", "cuda", "mps") for group in groups for p in group["params"])
-    return torch.optim.AdamW(groups, fused=fused, **settings)
+    return AdamW(groups, fused=fused, **settings)
 
 
 def _product_dtype(matrices: Tensor) -> torch.dtype:
@@ -196,6 +197,9 @@ class Muon(torch.optim.Optimizer):
         return state["momentum_buffer"]
 
 
+without_compiler(Muon)
+
+
 class OptimizerSet:
     """Several optimizers that are stepped as one; each weight belongs to exactly one of them."""
 
@@ -262,13 +266,21 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> AnyOptimizer:
     ``muon`` gives hidden matrices to Muon and, to AdamW without decay, the embeddings, the output layer
     (the module named ``head``) and all vectors, each with its multiple of ``max_lr``.
     """
-    by_rows = [p for m in model.modules() if getattr(m, "by_rows", False) for p in m.parameters(recurse=False)]
+    by_rows = [p for m in mark_tables(model, sparse=True) for p in m.parameters(recurse=False)]
     usual = _build_usual(model, config, {id(p) for p in by_rows})
     if not by_rows:
         return usual
     scaled = [{"params": by_rows, "lr_scale": config.ngram_lr_scale}]
     members = usual.optimizers if isinstance(usual, OptimizerSet) else [usual]
     return OptimizerSet([*members, RowAdam(scaled, config.max_lr, config.beta2)])
+
+
+def mark_tables(model: nn.Module, sparse: bool) -> list[nn.Module]:
+    """The tables that say ``by_rows``, told whether their gradients may hold the rows that were looked up alone."""
+    tables = [module for module in model.modules() if getattr(module, "by_rows", False)]
+    for table in tables:
+        table.sparse = sparse
+    return tables
 
 
 def _build_usual(model: nn.Module, config: TrainConfig, besides: set[int]) -> AnyOptimizer:

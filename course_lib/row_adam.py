@@ -6,13 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.quick_start import without_compiler
 
+
+@without_compiler
 class RowAdam(torch.optim.Optimizer):
     """Adam for the rows that a step has touched, with one number of memory a row; the others stay as they are.
 
     The mean of squared gradients (Kingma and Ba 2015) is that of all entries of a row together, as large embeddings are
     trained elsewhere (Gupta et al. 2014, Naumov et al. 2019). There is no mean of gradients: a row that comes up once
-    in fifty steps would get to see a fifth of its gradient, and the rest never.
+    in fifty steps would get to see a fifth of its gradient, and the rest never. The count of steps is the table's: a row
+    that comes up late begins with a step 1 / sqrt(1 - beta2) times as long as the table's first ones.
 
     A gradient may be sparse or dense; of a dense one, rows that are all zero count as not touched. Where its
     ``found_inf`` is 1 a step changes nothing (see `course_lib.optim.step_unless`).
@@ -21,7 +25,8 @@ class RowAdam(torch.optim.Optimizer):
     _step_supports_amp_scaling = True  # so torch's GradScaler leaves the decision to the device
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, beta2: float = 0.95, eps: float = 1e-8) -> None:
-        super().__init__(params, dict(lr=lr, beta2=beta2, eps=eps))
+        # By the word "capturable" torch puts the count of steps, when it is loaded, back to where the weights are.
+        super().__init__(params, dict(lr=lr, beta2=beta2, eps=eps, capturable=True))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

@@ -341,6 +341,16 @@ def test_sample_is_what_the_library_generates(text_run: Path, capsys: pytest.Cap
     assert texts[0] != texts[1]
 
 
+def test_a_sample_ends_with_the_token_that_is_to_end_it(text_run: Path, capsys: pytest.CaptureFixture) -> None:
+    how = ["text", "--start", "the c", "--max-new-tokens", "30", "--temperature=1", "--seed", "3"]
+    whole = sampled(capsys, *how)[:-1]
+    end = whole[8]
+    first = whole.index(end, len("the c"))  # nothing that the start holds counts
+    assert sampled(capsys, *how, f"--stop={end}") == whole[: first + 1] + "\n"
+    for stop, many in (("th", "2"), ("", "none")):
+        assert f"{stop!r} is {many}" in refused(capsys, "sample", "text", f"--stop={stop}")
+
+
 def test_sample_takes_the_save_that_is_asked_for(text_run: Path, capsys: pytest.CaptureFixture) -> None:
     assert "no save 3; it has" in refused(capsys, "sample", "text", "--which", "3")
     last = sampled(capsys, "text", "--which", "last", "--temperature", "0", "--max-new-tokens", "20")

@@ -272,3 +272,27 @@ def test_a_loss_of_another_unit_says_so_everywhere():
     assert figure.caption == "A run: loss (nats per picture) against completed optimizer steps"
     assert "loss in nats per picture against" in figure.alt
     assert "token" not in figure.alt + figure.caption
+
+
+# Choices --------------------------------------------------------------------------------------------------
+
+
+def test_each_choice_has_a_row_with_a_dot_for_each_run():
+    figure = plots.choices({"as it is": [1.8, 1.9], "with more": [1.5]}, "loss", "Rows", beside=["5 ms", "6 ms"])
+    assert drawn(figure) == {"as it is": [(1.8, 0), (1.9, 0)], "with more": [(1.5, 1)]}
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["as it is", "with more"]
+    assert axes.get_ylim() == (1.5, -0.5), "the first row is on top"
+    means = [line.get_xdata()[0] for line in axes.get_lines() if line.get_label().startswith("_")]
+    assert means == [pytest.approx(1.85), 1.5, pytest.approx(1.85)], "each row's, and the line from the first"
+    assert [text.get_text() for text in axes.texts] == ["5 ms", "6 ms"]
+    assert "as it is: 1.85, with more: 1.5" in figure.alt
+
+
+@pytest.mark.parametrize(
+    ("rows", "beside", "message"),
+    [({}, (), "at least one row"), ({"a": []}, (), "a number in each"), ({"a": [1.0]}, ("x", "y"), "it has 2")],
+)
+def test_choices_without_runs_or_with_other_words_are_refused(rows, beside, message):
+    with pytest.raises(CourseError, match=message):
+        plots.choices(rows, "loss", beside=beside)

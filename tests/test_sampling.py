@@ -26,6 +26,7 @@ FORMS = {
     "rope": dict(position="rope"),
     "swiglu": dict(mlp="swiglu"),
     "modern": dict(position="rope", norm="rmsnorm", qk_norm=True, mlp="relu2"),
+    "n-grams": dict(ngrams=(2, 3), ngram_rows=50),
 }
 
 

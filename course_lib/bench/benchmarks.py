@@ -1,7 +1,5 @@
 """The benchmarks of one thing each, on any machine: generate, cpp, step, recipe, bpe, micro, agiformer."""
 
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -9,26 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from course_lib import checkpoint
 from course_lib.bench.agiformer import bench_agiformer
 from course_lib.bench.micro import bench_micro
-from course_lib.bench.peer import (
-    PEER_ARGS,
-    TRAIN,
-    build_peer,
-    copy_peer,
-    course_path,
-    load_peer,
-    peer_steps,
-    scratch_project,
-)
-from course_lib.bench.reporting import Measure, report, take_turns, timed
+from course_lib.bench.peer import build_peer, load_peer, peer_steps
+from course_lib.bench.reporting import Measure, report, summary, take_turns, timed
 from course_lib.bench.tokenizing import bench_bpe
+from course_lib.bench.whole_runs import bench_recipe
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
-from course_lib.device import find, select
+from course_lib.device import find
 from course_lib.errors import CourseError, nearest
-from course_lib.interop import compile_cpp, export_cpp
+from course_lib.interop import compile_cpp, export_cpp, find_compiler
 from course_lib.models import GPT
 from course_lib.programs import run_program
 from course_lib.recipes import load_recipe
@@ -38,26 +29,67 @@ from course_lib.tokenizers import CharTokenizer
 
 SIZE = {"block_size": 256, "vocab_size": 65, "n_layer": 6, "n_head": 6, "n_embd": 384}
 """The model that generates: nanoGPT's for Tiny Shakespeare."""
+DRAWN: dict[str, Any] = {"max_new_tokens": 255, "temperature": 0.8}
+STREAMS = 16
 
 
 def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
-    """255 tokens after a prompt of one: 6 layers x 384, context 256; with the cache and without."""
+    """255 tokens after a prompt of one: 6 layers x 384, context 256; one stream and several.
+
+    One stream: the sampler with its cache and without, and where a compiler is at hand the C++ program, timed by its
+    own clock. Several streams: the sampler; in ``details`` under ``streams``, from at most three runs.
+    """
     device = find("auto").device
     torch.manual_seed(0)
     model = GPT(GPTConfig(**SIZE)).to(device).eval()
-    prompt = torch.zeros((1, 1), dtype=torch.long, device=device)
-    settings = {"max_new_tokens": 255, "temperature": 0.8}
-    rows: dict[str, Callable[[], object]] = {
-        "course": lambda: generate(model, prompt, **settings, seed=1),
-        "course without cache": lambda: generate(model, prompt, **settings, seed=1, use_cache=False),
-    }
+    other = None
     if peer is not None:
         other = build_peer(load_peer(peer), **SIZE, dropout=0.0, bias=False).to(device).eval()
-        rows["nanoGPT"] = lambda: other.generate(prompt, **settings)
-    for action in rows.values():  # a first time that does not count
+    alone = _generators(model, other, device, 1)
+    alone["course without cache"] = lambda: generate(model, _first(1, device), **DRAWN, seed=1, use_cache=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        programs = {}
+        if device == "cpu" and find_compiler() is not None:
+            programs = {"C++": _writing_in_cpp(model, Path(scratch), ["--temperature", str(DRAWN["temperature"])])}
+        results = take_turns({row: timed(action) for row, action in alone.items()} | programs, runs)
+    together = {row: timed(action) for row, action in _generators(model, other, device, STREAMS).items()}
+    streams = {"number": STREAMS, **summary("seconds", take_turns(together, min(runs, 3)))}
+    return report("generate", command, "seconds", results, model=SIZE, device=device, **DRAWN, streams=streams)
+
+
+def _first(streams: int, device: str) -> Tensor:
+    """The prompt: one token for each stream, (B, 1)."""
+    return torch.zeros((streams, 1), dtype=torch.long, device=device)
+
+
+def _generators(model: GPT, other: Any, device: str, streams: int) -> dict[str, Callable[[], object]]:
+    """What writes ``streams`` texts side by side; each has done so once, which does not count."""
+    prompt = _first(streams, device)
+    rows: dict[str, Callable[[], object]] = {"course": lambda: generate(model, prompt, **DRAWN, seed=1)}
+    if other is not None:
+        rows["nanoGPT"] = lambda: other.generate(prompt, **DRAWN)
+    for action in rows.values():
         action()
-    results = take_turns({row: timed(action) for row, action in rows.items()}, runs)
-    return report("generate", command, "seconds", results, model=SIZE, device=device, **settings)
+    return rows
+
+
+def _writing_in_cpp(
+    model: GPT, folder: Path, words: list[str], new: list[list[int]] | None = None
+) -> Callable[[], float]:
+    """The exported C++ program: each call writes 255 tokens, adds them to ``new``, and returns the seconds."""
+    tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(SIZE["vocab_size"])))
+    checkpoint.create_run(folder / "run", RunConfig("bench", DataConfig(), model.config, TrainConfig()), tokenizer)
+    checkpoint.save(folder / "run", 1, model)
+    program = compile_cpp(export_cpp(folder / "run", folder / "cpp"))
+    command = [program, folder / "cpp", "--prompt", "0", "--max-new-tokens", "255", "--ids", "--time", *words]
+
+    def write() -> float:
+        done = run_program(command)
+        if new is not None:
+            new.append([int(word) for word in done.out.split()])
+        return float(done.err.split()[-2])
+
+    return write
 
 
 def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
@@ -71,17 +103,7 @@ def bench_cpp(command: str, runs: int, peer: Path | None, recipe: str | None) ->
     prompt = torch.zeros((1, 1), dtype=torch.long)
     new: list[list[int]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        tokenizer = CharTokenizer("".join(chr(48 + i) for i in range(SIZE["vocab_size"])))
-        checkpoint.create_run(folder / "run", RunConfig("bench", DataConfig(), model.config, TrainConfig()), tokenizer)
-        checkpoint.save(folder / "run", 1, model)
-        program = compile_cpp(export_cpp(folder / "run", folder / "cpp"))
-        words = "--prompt 0 --max-new-tokens 255 --temperature 0 --ids --time".split()
-
-        def write_in_cpp() -> float:
-            done = run_program([program, folder / "cpp", *words])
-            new.append([int(word) for word in done.out.split()])
-            return float(done.err.split()[-2])
+        write_in_cpp = _writing_in_cpp(model, Path(scratch), ["--temperature", "0"], new)
 
         def write_in_python() -> float:
             start = time.perf_counter()
@@ -113,44 +135,6 @@ def bench_step(command: str, runs: int, peer: Path | None, recipe: str | None) -
     results = {row: [per_run / value for value in values] for row, values in seconds.items()}
     details = {"recipe": chosen.name, "precision": trainer.compute.precision, "compile": trainer.config.compile}
     return report("step", command, "tokens per second", results, **details, steps=n_steps)
-
-
-def bench_recipe(command: str, runs: int, peer: Path | None, recipe: str | None) -> dict[str, Any]:
-    """A whole training run, from the start of the process to its exit, the text at hand."""
-    name = recipe or "shakespeare_char_cpu"
-    losses: dict[str, list[float]] = {"course": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        text = scratch_project(folder, "shakespeare_char")
-        rows = {"course": lambda: _run_course(name, folder, losses["course"])}
-        if peer is not None:
-            load_peer(peer)
-            losses["nanoGPT"] = []
-            copy = copy_peer(peer, folder / "peer", text)
-            rows["nanoGPT"] = lambda: _run_peer(copy, PEER_ARGS.get(name, []), losses["nanoGPT"])
-        results = take_turns(rows, runs)
-    config = load_recipe(name).train
-    compute = select(config.device, config.precision, config.tf32)
-    return report(
-        "recipe", command, "seconds", results, recipe=name, precision=compute.precision, best_val_loss=losses,
-        scored_on={"course": "the whole validation split", "nanoGPT": "random validation batches"},
-    )  # fmt: skip
-
-
-def _run_course(recipe: str, folder: Path, losses: list[float]) -> float:
-    run = Path(tempfile.mkdtemp(dir=folder)) / "run"
-    command = [sys.executable, "-m", "course_lib", "train", recipe, "--out-dir", str(run)]
-    seconds = run_program(command, folder, course_path()).seconds
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses.append(round(min(row["val_loss"] for row in rows if row["val_loss"] is not None), 4))
-    return seconds
-
-
-def _run_peer(folder: Path, args: list[str], losses: list[float]) -> float:
-    done = run_program([sys.executable, *TRAIN, *args], folder)
-    lines = [line for line in done.out.splitlines() if "val loss" in line]
-    losses.append(min(float(line.rsplit("val loss", 1)[1]) for line in lines))
-    return done.seconds
 
 
 BENCHMARKS = {

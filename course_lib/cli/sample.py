@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from course_lib.cli.parse import parse
 from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
 from course_lib.cli.spellings import in_own_words, without, word_after
-from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start, read_start
+from course_lib.data.prompt import SAMPLE_HEAT, SAMPLE_SEED, SAMPLE_TOKENS, encode_start, encode_stop, read_start
 from course_lib.errors import CourseError
 
 
@@ -33,6 +33,7 @@ class SampleSettings:
     top_k: Annotated[int | None, arg(help="Draw from the k likeliest tokens only.")] = None
     top_p: Annotated[float | None, arg(help="Draw from the likeliest tokens that sum to p only.")] = None
     seed: Annotated[int, arg(help="Where the draws start; sample i uses seed + i.")] = SAMPLE_SEED
+    stop: Annotated[str | None, arg(help="A token that ends a sample; it is written, and nothing after it.")] = None
     which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
     precision: Annotated[
@@ -71,10 +72,11 @@ def sample(args: list[str]) -> None:
     tokenizer = need_tokenizer(found)
     start = found.text if s.start is None else read_start(s.start)
     prompt = torch.tensor([encode_start(tokenizer, start)], dtype=torch.long)
+    stop = None if s.stop is None else encode_stop(tokenizer, s.stop)
     model = prepared_model(found.model, s)
     for i in range(s.num_samples):
         # First, as it refuses settings out of range: what was refused writes nothing.
-        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i)
+        tokens = stream(model, prompt, s.max_new_tokens, s.temperature, s.top_k, s.top_p, seed=s.seed + i, stop=stop)
         if s.num_samples > 1:
             print(f"--- sample {i + 1} of {s.num_samples} ---")
         show(start)

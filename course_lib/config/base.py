@@ -6,7 +6,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 from course_lib.errors import CourseError, nearest
 from course_lib.paths import quoted
@@ -57,11 +57,12 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if get_origin(field.type) is tuple and isinstance(value, list):  # as JSON and TOML have it
+            kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+            if get_origin(kind) is tuple and isinstance(value, list):  # as JSON and TOML have it
                 object.__setattr__(self, field.name, value := tuple(value))
-            if not _is_of_type(value, field.type):
-                raise CourseError(f"{field.name} should be {described(field.type)}; it is {value!r}.")
-            if field.type is float and not isinstance(value, float):
+            if not _is_of_type(value, kind):
+                raise CourseError(f"{field.name} should be {described(kind)}; it is {value!r}.")
+            if kind is float and not isinstance(value, float):
                 object.__setattr__(self, field.name, float(value))
         self._check()
 

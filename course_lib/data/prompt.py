@@ -56,6 +56,21 @@ def encode_start(tokenizer: Tokenizer, start: str) -> list[int]:
     raise _unknown(tokenizer, start)
 
 
+def encode_stop(tokenizer: Tokenizer, stop: str) -> int:
+    """The id of the one token that ends a text.
+
+    Raises:
+        CourseError: for a text that is several tokens, or none; and as `encode_start`.
+    """
+    ids = encode_start(tokenizer, read_start(stop, "--stop")) if stop else []
+    if len(ids) != 1:
+        raise CourseError(
+            f"--stop should be one token of the model; {stop!r} is {len(ids) or 'none'}. A character or a byte always "
+            "is one: by characters give one, such as '.'."
+        )
+    return ids[0]
+
+
 def _unknown(tokenizer: Tokenizer, start: str) -> CourseError:
     known = tokenizer.characters if isinstance(tokenizer, CharTokenizer) else ""
     strange = "".join(dict.fromkeys(c for c in start if c not in known))

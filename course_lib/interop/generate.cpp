@@ -493,10 +493,15 @@ class WeightFile {
 
 // ---- Settings: config.json ------------------------------------------------------------------------------------------
 
+// As one may say "a row for each n-gram", whatever their number; how many rows there are, the file of weights shows.
+constexpr uint64_t MAX_NGRAM_ROWS = 1'000'000'000'000'000'000;
+
 struct Config {
     size_t block_size = 0, vocab_size = 0, n_layer = 0, n_head = 0, n_embd = 0;  // 0: not given yet
     bool bias = false, qk_norm = false, tie_weights = true;
     string position = "learned", norm = "layernorm", mlp = "gelu";
+    std::vector<uint64_t> ngrams;  // of how many tokens together there are embeddings too
+    uint64_t ngram_rows = 32'768;  // the most rows that one of their tables has
     string start = "\n";  // what a text of this kind begins with
 
     size_t head_dim() const { return n_embd / n_head; }
@@ -507,6 +512,17 @@ void check(const Config& config, const fs::path& path) {
     if (config.n_embd % config.n_head != 0) fail(path.string(), ": n_embd should be a multiple of n_head.");
     if (config.position == "rope" && config.head_dim() % 2 != 0)
         fail(path.string(), ": RoPE turns pairs, so n_embd / n_head should be even.");
+}
+
+std::vector<uint64_t> read_ngrams(const Json& value, const string& where) {
+    if (value.kind != Json::List) fail(where, " should be a list of whole numbers, such as [2, 3, 4].");
+    std::vector<uint64_t> ngrams;
+    for (const Json& order : value.items) {  // rising, each of them once
+        const uint64_t low = ngrams.empty() ? 2 : ngrams.back() + 1;
+        if (low > 32) fail(where, " should end with 32 at the latest.");
+        ngrams.push_back(whole_number(order, low, 32, where + ": a number of tokens"));
+    }
+    return ngrams;
 }
 
 Config read_config(const fs::path& path) {
@@ -547,6 +563,8 @@ Config read_config(const fs::path& path) {
                 if (!known) fail(where, " has the unknown value ", in_quotes(value.text), ".");
                 *choice.value = value.text;
             }
+        if (name == "ngrams") config.ngrams = read_ngrams(value, where), known = true;
+        if (name == "ngram_rows") config.ngram_rows = whole_number(value, 1, MAX_NGRAM_ROWS, where), known = true;
         if (!known) fail(where, " is a setting that this program does not know. Is there a newer generate.cpp?");
     }
     for (const auto& [setting, target] : numbers)
@@ -1029,6 +1047,35 @@ struct Block {
     Floats keys, values;  // the cache: (tokens seen, C), head beside head
 };
 
+// Which row of a table the last n tokens choose, see course_lib/models/ngrams.py. It goes by digits: token + 1, and 0
+// where there is no token, before the beginning. No product overflows: a factor is below 2^31, the other below 2^32.
+class NGramTable {
+  public:
+    NGramTable(WeightFile& file, const string& name, const Config& config, uint64_t n)
+        : n_(static_cast<size_t>(n)), base_(config.vocab_size + 1), rows_(1) {
+        for (size_t i = 0; i < n_ && !hashed_; ++i) {
+            hashed_ = rows_ > config.ngram_rows / base_;  // base^(i + 1) is more than a table may have
+            rows_ = hashed_ ? config.ngram_rows : rows_ * base_;
+        }
+        weight_ = file.take(name, {rows_, config.n_embd});
+    }
+
+    // The row that belongs to ids[place], whose text begins with ids[0].
+    const float* row(const std::vector<Id>& ids, size_t place, size_t width) const {
+        uint64_t row = 0;  // the digits before the beginning add nothing
+        for (size_t at = place + 1 > n_ ? place + 1 - n_ : 0; at <= place; ++at)
+            row = (row * base_ + ids[at] + 1) % PRIME;
+        return weight_.data() + static_cast<size_t>(hashed_ ? row * SPREAD % PRIME % rows_ : row) * width;
+    }
+
+  private:
+    static constexpr uint64_t PRIME = 2'147'483'647, SPREAD = 1'103'515'245;
+    size_t n_;
+    uint64_t base_, rows_;
+    bool hashed_ = false;  // where all n-grams fit into the table they have a row each
+    Floats weight_;
+};
+
 class Model {
   public:
     Model(const Config& config, const fs::path& path, Team& team) : config_(config), team_(team), multiply_(team) {
@@ -1036,6 +1083,10 @@ class Model {
         const size_t C = config.n_embd, hidden = config.hidden();
         embedding_ = file.take("token_embedding.weight", {config.vocab_size, C});
         if (config.position == "learned") positions_ = file.take("position_embedding.weight", {config.block_size, C});
+        for (const uint64_t n : config.ngrams) {
+            const string name = "ngram_embedding.tables." + std::to_string(ngrams_.size()) + ".weight";
+            ngrams_.emplace_back(file, name, config, n);
+        }
         for (size_t layer = 0; layer < config.n_layer; ++layer) {
             const string name = "blocks." + std::to_string(layer) + ".";
             Block block;
@@ -1061,9 +1112,7 @@ class Model {
     const Floats& forward(const Id* ids, size_t T) {
         const size_t C = config_.n_embd;
         make_room(T);
-        for (size_t t = 0; t < T; ++t)
-            for (size_t i = 0; i < C; ++i)
-                x_[t * C + i] = embedding_[ids[t] * C + i] + (positions_.empty() ? 0 : positions_[(seen_ + t) * C + i]);
+        embed(ids, T);
         for (Block& block : blocks_) {
             // Of the last block, only the last token is looked at. Its keys and values are needed of all.
             const size_t first = &block == &blocks_.back() ? T - 1 : 0;
@@ -1084,6 +1133,8 @@ class Model {
     Team& team_;
     Multiplier multiply_;
     Floats embedding_, positions_, logits_, cosines_, sines_;
+    std::vector<NGramTable> ngrams_;
+    std::vector<Id> read_;  // the tokens seen, for the n-grams
     std::vector<Block> blocks_;
     Norm norm_;
     Linear head_;
@@ -1108,6 +1159,26 @@ class Model {
 
     void multiply(const Linear& linear, const float* x, size_t T, float* y) {
         multiply_(linear, linear.weight.data(), x, T, y);
+    }
+
+    // What each token says by itself, together with those before it, and by its place.
+    void embed(const Id* ids, size_t T) {
+        const size_t C = config_.n_embd;
+        if (!ngrams_.empty()) {
+            read_.resize(seen_);  // fewer than there were, after forget()
+            read_.insert(read_.end(), ids, ids + T);
+        }
+        for (size_t t = 0; t < T; ++t) {
+            float* const x = &x_[t * C];
+            std::fill_n(x, C, 0.0f);
+            for (const NGramTable& table : ngrams_) {
+                const float* const row = table.row(read_, seen_ + t, C);
+                for (size_t i = 0; i < C; ++i) x[i] += row[i];
+            }
+            for (size_t i = 0; i < C; ++i) x[i] += embedding_[ids[t] * C + i];
+            if (positions_.empty()) continue;
+            for (size_t i = 0; i < C; ++i) x[i] += positions_[(seen_ + t) * C + i];
+        }
     }
 
     // Memory grows with the tokens that there are, never with what block_size says there might be.

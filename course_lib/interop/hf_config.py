@@ -86,6 +86,7 @@ def _one_dropout(path: Path, found: dict[str, Any]) -> Any:
 def hf_problems(config: GPTConfig) -> list[str]:
     """What of a GPT is not as GPT-2 has it; an empty list where transformers can compute it."""
     others = [f"{name} {getattr(config, name)}" for name, old in GPT2_FORM.items() if getattr(config, name) != old]
+    others += ["embeddings of n-grams"] if config.ngrams else []
     return others if config.mlp in ACTIVATIONS.values() else [*others, f"mlp {config.mlp}"]
 
 

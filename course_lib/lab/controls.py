@@ -9,6 +9,7 @@ from course_lib.errors import CourseError
 from course_lib.lab.fold import fold
 from course_lib.lab.run import rate_varies
 from course_lib.recipes import Recipe
+from course_lib.widgets.number import WholeNumber
 from course_lib.widgets.sliders import CHOICES, Choice, ValueSlider
 
 SHOWN = ("block_size", "dropout", "max_lr")
@@ -156,9 +157,7 @@ def _box() -> ipywidgets.Checkbox:
     return box
 
 
-def _seed(value: int) -> ipywidgets.BoundedIntText:
-    """2**53 is the last whole number that JavaScript can count to."""
-    look = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
-    seed = ipywidgets.BoundedIntText(value, min=0, max=2**53 - 1, description="seed", **look)
+def _seed(value: int) -> WholeNumber:
+    seed = WholeNumber(value=value, description="seed", layout={"width": "auto"})
     seed.add_class("course-lab-seed")
     return seed

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 
 import torch
 
+from course_lib.device import current_world
 from course_lib.optim import scheduled_lr
 from course_lib.training import StepRecord, Trainer, stopping_on_signals
 
@@ -238,13 +239,13 @@ class Driver:
 
 
 @contextlib.contextmanager
-def heeding_signals(driver: Driver, trainer: Trainer) -> Iterator[None]:
+def heeding_signals(driver: Driver) -> Iterator[None]:
     """Within it, JupyterLab's stop button (or Ctrl-C) stops the driver; a second press stops at once.
 
     It does nothing in another thread than the main one: no signals arrive there.
     """
     # The driver is told, not the trainer alone: a driver that pauses has to wake up.
-    told = SimpleNamespace(stop=driver.stop, world=trainer.world)
+    told = SimpleNamespace(stop=driver.stop, world=current_world())
     with stopping_on_signals(told, say=lambda text: None):
         yield
 
@@ -255,7 +256,7 @@ def drive_here(driver: Driver, trainer: Trainer) -> None:
     The stop button of JupyterLab (or Ctrl-C) ends the run after the step at hand, without an error; a
     second press stops at once.
     """
-    with heeding_signals(driver, trainer):
+    with heeding_signals(driver):
         driver.drive(trainer)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.lab import at_work
-from course_lib.lab.driver import let_helpers_go, training_thread
+from course_lib.lab.driver import heeding_signals, let_helpers_go, training_thread
 from course_lib.lab.fitting import too_large
 from course_lib.lab.forecast import Forecaster
 from course_lib.lab.front_end import hears_threads
@@ -215,15 +215,16 @@ class Lab(OfText):
         view = (LiveView if self.is_live else StillView)(self._vocab_size, scene, self._look)
         view.open()
         self._in_cell = True
-        try:
-            self._refresh()
-            session.go(self.runs.append)
-        except CourseError as error:
-            in_one_line(error)
-            raise
-        finally:
-            self._in_cell = False
-            self._keep(session)
+        with heeding_signals(session.driver):  # to the last line: a press ends the run and breaks nothing
+            try:
+                self._refresh()
+                session.go(self.runs.append)
+            except CourseError as error:
+                in_one_line(error)
+                raise
+            finally:
+                self._in_cell = False
+                self._keep(session)
         run = session.run
         assert run is not None
         if not run.is_complete:

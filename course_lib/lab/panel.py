@@ -110,9 +110,9 @@ class Panel:
             return
         checked = [number for number in self.tray.checked if number in numbers]
         checked += [number for number in numbers if number not in self._in_tray]
-        self._in_tray = numbers
         self._styles = {number: style for number, style in self._styles.items() if number in numbers}
         self.tray.put([self._row(run) for run in over], sorted(checked)[-MOST_OVERLAID:])
+        self._in_tray = numbers  # last: where an error comes between, the next refresh does it again
 
     def _row(self, run: Trial) -> TrayRow:
         error = f"Ended by an error: {run.error}" if run.error else ""

@@ -121,4 +121,6 @@ def _label(name: str) -> str:
 
 def written(value: object) -> str:
     """A value as the sliders write it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -34,7 +34,8 @@ def command_for(recipe: Recipe) -> str:
     A recipe that does not come with the course is named as a file, ``NAME.toml``.
     """
     words = ["course train", recipe.name if recipe.name in names() else f"{recipe.name}.toml"]
-    words += [f"--{name.replace('_', '-')} {value}" for name, value in differences(recipe).items()]
+    for name, value in differences(recipe).items():
+        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return " ".join(words)
 
 

@@ -72,7 +72,7 @@ class Session:
             )  # fmt: skip
             keep(self.run)
             self._writer = self._new_writer(self.run)
-            with heeding_signals(self.driver, trainer), measured_peak(trainer.compute.device) as peak:
+            with heeding_signals(self.driver), measured_peak(trainer.compute.device) as peak:
                 self.driver.drive(trainer)
                 self.run.memory = peak()
                 self._write_the_last_sample(trainer.step)

@@ -89,7 +89,7 @@ class SweepRuns:
         if self._stopping.is_set():  # it came before there was a driver to tell
             driver.stop()
         try:
-            with heeding_signals(self, trainer):  # type: ignore[arg-type]  # its stop is all that is asked of it
+            with heeding_signals(self):  # type: ignore[arg-type]  # its stop is all that is asked of it
                 driver.drive(trainer)
         except Diverged:
             return None, len(records)

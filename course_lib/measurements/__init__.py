@@ -17,6 +17,7 @@ from course_lib.measurements.guide import measure_guide
 from course_lib.measurements.ladder import measure_ladder
 from course_lib.measurements.lengths import measure_lengths
 from course_lib.measurements.names import Measured, measure_names
+from course_lib.measurements.ngrams import measure_ngrams
 from course_lib.measurements.optimizers import measure_optimizers
 from course_lib.measurements.peers import measure_peers
 from course_lib.measurements.seeds import measure_seeds
@@ -186,6 +187,13 @@ RECORDINGS = {
         7,
         measure_sweep,
         "tinytales_cpu",
+        seeds=3,
+    ),
+    "ngrams": Recording(
+        "what each choice behind shakespeare_char_cpu is worth, its tables of n-grams first",
+        5,
+        measure_ngrams,
+        "shakespeare_char_cpu",
         seeds=3,
     ),
     "tinytales_seeds": Recording("tinytales_cpu from several seeds", 6, measure_seeds, "tinytales_cpu"),

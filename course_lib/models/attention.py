@@ -14,8 +14,8 @@ from course_lib.models.linear import Linear
 class KVCache:
     """The keys and values of all tokens seen so far, for each layer, in memory reserved once.
 
-    ``keys`` and ``values`` are (n_layer, B, H, T_max, head_dim); the first ``length`` places are in use. Where the model
-    has embeddings of n-grams, ``tokens`` (B, reach + T_max) remembers the tokens for them, see `digits`.
+    ``keys`` and ``values`` are (n_layer, B, H, T_max, head_dim); the first ``length`` places are in use. Where the
+    model has embeddings of n-grams, ``tokens`` (B, reach + T_max) remembers the tokens for them, see `digits`.
     """
 
     def __init__(self, config: GPTConfig, batch_size: int, like: Tensor) -> None:

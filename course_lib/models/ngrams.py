@@ -25,10 +25,12 @@ class RowTable(nn.Module):
 
     On a CPU its gradient holds the rows that were looked up and no others: a dense one would take longer to fill with
     zeros than all the rest of the step. A card fills it in no time; there, and where several processes share gradients
-    or torch.compile makes the kernels, it is dense.
+    or torch.compile makes the kernels, it is dense. It is as well where another optimizer moves the table, since most
+    of them refuse a gradient of rows: `course_lib.optim.build_optimizer` sets ``sparse``.
     """
 
     by_rows = True  # the optimizer's mark
+    sparse = False
 
     def __init__(self, rows: int, width: int) -> None:
         super().__init__()
@@ -37,7 +39,8 @@ class RowTable(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """(...) -> (..., width)."""
         alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        few = alone and rows.device.type == "cpu" and not torch.compiler.is_compiling()
+        here = rows.device.type in ("cpu", "meta")  # on meta the lab counts what a step takes, as on a CPU
+        few = self.sparse and alone and here and not torch.compiler.is_compiling()
         return F.embedding(rows, self.weight, sparse=few)
 
 

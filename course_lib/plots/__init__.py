@@ -1,5 +1,6 @@
 """Pictures of training: loss curves, sheets of sprites, a table of who is taken for whom."""
 
+from course_lib.plots.choices import choices
 from course_lib.plots.lines import (
     TRAIN_COLOR,
     VAL_COLOR,
@@ -28,6 +29,7 @@ __all__ = [
     "Picture",
     "alt_text",
     "band_points",
+    "choices",
     "confusion",
     "curves",
     "highest",

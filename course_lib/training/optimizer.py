@@ -8,7 +8,7 @@ from torch import nn
 
 from course_lib.config import TrainConfig
 from course_lib.errors import CourseError
-from course_lib.optim import AnyOptimizer, OptimizerSet, build_optimizer
+from course_lib.optim import AnyOptimizer, OptimizerSet, build_optimizer, mark_tables
 
 OwnOptimizer = AnyOptimizer | Callable[[nn.Module], AnyOptimizer]
 """An optimizer over the model's weights; or a function that makes one for a model, where that is not there yet."""
@@ -28,6 +28,7 @@ def optimizer_for(
     """
     if own is None:
         return build_optimizer(model, config), config
+    mark_tables(model, sparse=False)
     known = torch.optim.Optimizer | OptimizerSet
     optimizer = own if isinstance(own, known | type) or not callable(own) else own(model)
     if not isinstance(optimizer, known):

@@ -63,8 +63,14 @@ def write_recipe(folder: Path, **settings: object) -> str:
 def test_a_peer_generates_beside_the_course(project: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(benchmarks, "SIZE", benchmarks.SIZE | {"n_layer": 1, "n_embd": 12})
     result = bench.run("generate", "c", 1, stand_in)
-    assert result["runs"].keys() == {"course", "course without cache", "nanoGPT"}
+    assert result["runs"].keys() - {"C++"} == {"course", "course without cache", "nanoGPT"}
+    assert ("C++" in result["runs"]) == (find_compiler() is not None)
     assert result["details"]["max_new_tokens"] == 255
+    streams = result["details"]["streams"]
+    assert (streams["number"], streams["runs"].keys()) == (16, {"course", "nanoGPT"})
+    assert streams["ratios"] == {
+        "course vs nanoGPT": pytest.approx(streams["medians"]["nanoGPT"] / streams["medians"]["course"], rel=0.01)
+    }
 
 
 @pytest.mark.parametrize("grad_accum", [1, 3])
@@ -104,6 +110,9 @@ def test_every_benchmark_beside_nanogpt(project: Path, nanogpt: Path, monkeypatc
     assert all(value > 0 for values in result["runs"].values() for value in values)
     if name == "recipe":
         assert all(2 < loss < 5 for losses in result["details"]["best_val_loss"].values() for loss in losses)
+        for sizes in result["details"]["sizes"].values():
+            assert 0 < sizes["active_weights"] <= sizes["weights"]
+            assert 4 * sizes["weights"] <= sizes["save_bytes"] < sizes["peak_bytes"]
 
 
 @pytest.mark.slow

@@ -266,8 +266,9 @@ class Walk:
         assert before <= after, f"runs {before} lay in the tray, and then {after}"
 
     def reload(self) -> None:
-        self.page.keyboard.press("Control+s")
-        self.page.wait_for_timeout(1500)
+        self.page.keyboard.press("Control+s")  # the kernel knows the lab of this save, perhaps not that of an older one
+        wait_until(lambda: self.page.locator(".jp-mod-dirty").count() == 0, "Ctrl + S, wherever the hand is", 30)
+        self.page.wait_for_timeout(500)
         self.page.reload()
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=1000 * PATIENCE)
         self._wait_for_lab()

@@ -49,7 +49,7 @@ def mutated(draw: random.Random, name: str, content: bytes) -> bytes:
             ways = [*ways, length_changed, header_tokens, header_values, header_values, header_values, floats_changed]
             ways += [weights_changed, weights_changed]
         if name == "config.json":
-            ways += [heads_changed]
+            ways += [heads_changed, ngrams_changed]
         if name.endswith(".json"):
             ways += [name_doubled]
         content = draw.choice(ways)(draw, content)
@@ -217,6 +217,21 @@ def heads_changed(draw: random.Random, content: bytes) -> bytes:
     try:
         root = json.loads(content)
         root["model"]["n_head"] = draw.choice([1, 2, 3, 4, 5, 8, 16])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return bits(draw, content)
+    return spelled(root)
+
+
+def ngrams_changed(draw: random.Random, content: bytes) -> bytes:
+    """Other n-grams, or another number of rows: of the right kind or not, for these weights or not."""
+    orders = [[2, 5], [5, 2], [2, 2], [1, 5], [2, 33], [3, 5], [2, 32], [2], [], [2, 5, 6], [2, True], [2.0, 5], None]
+    try:
+        root = json.loads(content)
+        name = draw.choice(["ngrams", "ngram_rows"])
+        numbers = [1, 28, 29, 30, 575, 576, 577, *NUMBERS]
+        root["model"][name] = draw.choice([draw.choice(orders), [2, draw.choice(NUMBERS)]])
+        if name == "ngram_rows":
+            root["model"][name] = draw.choice(numbers)
     except (ValueError, KeyError, TypeError, RecursionError):
         return bits(draw, content)
     return spelled(root)

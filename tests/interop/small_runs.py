@@ -21,6 +21,10 @@ FORMS = {
     "rope and LayerNorm": dict(position="rope", n_embd=96),
     "an odd head": dict(n_embd=27, n_head=3, tie_weights=False),
     "bytes": dict(vocab_size=256, n_layer=3),
+    "pairs": dict(ngrams=(2,)),
+    "n-grams that share rows": dict(ngrams=(2, 3, 5), ngram_rows=37, position="rope", tie_weights=False),
+    "a row for every n-gram": dict(ngrams=(2, 3, 5), ngram_rows=8**5, vocab_size=7, tie_weights=False),
+    "n-grams longer than the context": dict(ngrams=(3, 32), ngram_rows=100, position="rope", norm="rmsnorm"),
 }
 
 

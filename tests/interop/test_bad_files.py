@@ -3,44 +3,22 @@
 import json
 import math
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from damage import Change, model_with, put_together, refused, taken_apart, weights_of
 from small_runs import FORMS, Small, build, keep
 
 from course_lib.tokenizers import CharTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-Change = Callable[[Any], Any]
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Small:
     return keep(tmp_path / "run", build(**FORMS["modern"]))
-
-
-def weights_of(run: Small) -> Path:
-    return run.path / "saves" / "7" / "model.safetensors"
-
-
-def taken_apart(content: bytes) -> tuple[dict, bytes]:
-    """(header, numbers) of a safetensors file."""
-    length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def put_together(header: bytes | dict, numbers: bytes, length: int | None = None) -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text) if length is None else length) + text + numbers
-
-
-def refused(done: Any) -> str:
-    assert done.returncode == 2, done
-    assert done.stdout in ("", b"")
-    return done.stderr
 
 
 # Weights ---------------------------------------------------------------------------------------------------
@@ -186,16 +164,6 @@ def test_weights_so_large_that_the_scores_overflow(kept: Small, run) -> None:
 # Settings --------------------------------------------------------------------------------------------------
 
 
-def model_with(**changes: Any) -> Change:
-    def change(content: bytes) -> bytes:
-        settings = json.loads(content)
-        settings["model"] |= changes
-        settings["model"] = {k: v for k, v in settings["model"].items() if v is not None}
-        return json.dumps(settings).encode()
-
-    return change
-
-
 SETTINGS: dict[str, tuple[Change, str]] = {
     "empty": (lambda c: b"", "should have a value at byte 0"),
     "a brace": (lambda c: b"{", "should have a name"),
@@ -239,6 +207,7 @@ SETTINGS: dict[str, tuple[Change, str]] = {
     "a head that should be tied": (model_with(tie_weights=True), "has the unknown weight 'head.weight'"),
     "another MLP": (model_with(mlp="swiglu"), "'blocks.0.mlp.up.weight' should have the shape (176, 32)"),
     "learned positions": (model_with(position="learned"), "lacks the weight 'position_embedding.weight'"),
+    "n-grams that are not there": (model_with(ngrams=[2]), "lacks the weight 'ngram_embedding.tables.0.weight'"),
     "a setting that is unknown": (model_with(n_kv_head=1), "'n_kv_head' is a setting that this program does not"),
 }  # fmt: skip
 

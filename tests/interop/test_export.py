@@ -66,7 +66,7 @@ def test_a_kind_that_is_no_gpt_is_not_exported_to_cpp(project: Path, monkeypatch
 # state_dict ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["gpt2", "modern"])
+@pytest.mark.parametrize("form", ["gpt2", "modern", "n-grams that share rows"])
 def test_a_state_dict_is_what_gpt_loads(project: Path, form: str) -> None:
     kept = keep(project / "runs" / "mine", build(**FORMS[form]))
     path = export_pth("mine")

@@ -62,6 +62,7 @@ def small_runs(folder: Path) -> list[Small]:
         keep(folder / "modern", build(**(FORMS["modern"] | sizes))),
         keep(folder / "swiglu", build(**(FORMS["swiglu"] | sizes | dict(vocab_size=256))), ByteTokenizer()),
         keep_byte_pairs(folder / "byte pairs"),
+        keep(folder / "n-grams", build(**sizes, ngrams=(2, 5), ngram_rows=29)),
     ]
 
 

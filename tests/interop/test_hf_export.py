@@ -16,7 +16,7 @@ from course_lib.cli import main as course
 from course_lib.config import AGIFormerConfig, DataConfig, RunConfig, TrainConfig
 from course_lib.data import Batcher, prepared_for
 from course_lib.errors import CourseError
-from course_lib.interop import export_hf, load_hf_gpt2, load_hf_tokenizer
+from course_lib.interop import export_hf, load_hf_gpt2, load_hf_tokenizer, save_hf_gpt2
 from course_lib.interop.hf_tokenizer import OWN_FILE
 from course_lib.models import AGIFormer
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
@@ -74,6 +74,11 @@ def test_a_modern_model_or_another_kind_is_refused(project: Path) -> None:
         export_hf("modern")
     with pytest.raises(CourseError, match=r"no class for a model of the kind agiformer, which .*agi holds.*--to pth"):
         export_hf("agi")
+    keep(project / "runs" / "n-grams", build(**FORMS["gpt2"], ngrams=(2, 3), ngram_rows=50))
+    with pytest.raises(CourseError, match=r"this one has embeddings of n-grams\. What works instead: .*--to cpp"):
+        export_hf("n-grams")
+    with pytest.raises(CourseError, match="this one has embeddings of n-grams"):
+        save_hf_gpt2(checkpoint.load("runs/n-grams").model, project / "saved")
     assert {path.name for path in project.iterdir()} == {"_toc.yml", "runs"}
 
 

@@ -78,12 +78,13 @@ def make_run(project: Path, form: str) -> Path:
         "gpt2, bpe": lambda: (build(**FORMS["gpt2"] | dict(vocab_size=280)), pairs),
         "gpt2, char": lambda: (build(**FORMS["gpt2"]), CharTokenizer("abcdefghijklmnopqrstuvw")),
         "modern": lambda: (build(**FORMS["modern"] | dict(vocab_size=280)), pairs),
+        "n-grams": lambda: (build(**FORMS["gpt2"] | dict(vocab_size=280, ngrams=(2, 3), ngram_rows=300)), pairs),
         "agiformer": lambda: (AGIFormer(AGIFormerConfig(n_layer=1, n_head=2, n_embd=16)), ByteTokenizer()),
     }[form]()
     return keep(project / "runs" / "mine", model, tokenizer).path
 
 
-FORM_NAMES = ("gpt2, bpe", "gpt2, char", "modern", "agiformer")
+FORM_NAMES = ("gpt2, bpe", "gpt2, char", "modern", "n-grams", "agiformer")
 
 
 def snippets(card: str) -> list[str]:
@@ -93,7 +94,7 @@ def snippets(card: str) -> list[str]:
 # What goes -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["modern", "agiformer"])
+@pytest.mark.parametrize("form", ["modern", "n-grams", "agiformer"])
 def test_what_arrives_builds_the_model_from_its_own_source(project: Path, api, capsys, form: str) -> None:
     run = make_run(project, form)
     assert course(["upload", "mine", "--repo", "somebody/tiny"]) == 0
@@ -106,7 +107,10 @@ def test_what_arrives_builds_the_model_from_its_own_source(project: Path, api, c
     assert kept.keys() == sent.keys()
     assert all(torch.equal(tensor, sent[name]) for name, tensor in kept.items())
     assert "MIT License" in (api.hub / "source" / "LICENSE").read_text()
-    [code] = snippets((api.hub / "README.md").read_text())
+    card = (api.hub / "README.md").read_text()
+    assert ("transformers has no class for it" in card, "library_name" in card) == (True, False)
+    assert f" {sum(p.numel() for p in checkpoint.load(run).model.parameters()):,} weights. " in card
+    [code] = snippets(card)
     program = f"""{code}
 from safetensors.torch import load_file
 assert all((model.state_dict()[n] == t).all() for n, t in load_file("model.safetensors").items())
@@ -146,6 +150,8 @@ def test_a_dry_run_lists_the_same_and_needs_nothing(project: Path, nothing, caps
     assert ("merges.txt" in listed) == (form == "gpt2, bpe")
     assert lines[-1].startswith(f"{len(listed)} files, {sum(listed.values()):,} bytes, would go to tiny (public")
     assert lines[-1].endswith("Nothing was sent.")
+    assert ("source/course_lib/models/ngrams.py" in listed) == (form != "agiformer")
+    assert not {"source/course_lib/row_adam.py", "source/course_lib/optim.py"} & listed.keys()  # for training alone
     assert sorted(project.rglob("*")) == before
 
 

@@ -84,6 +84,10 @@ def test_the_seed_is_a_setting_like_the_others():
     assert controls.seed.value == SMALL.train.seed
     controls.seed.value = 5
     assert controls.recipe.train.seed == 5
+    controls.seed.value = -1
+    assert controls.seed.value == controls.recipe.train.seed == 0
+    controls.seed.value = 2**60
+    assert controls.recipe.train.seed == 2**53 - 1, "beyond it the page would show another number"
 
 
 def test_a_slider_of_a_peak_is_called_so_and_a_constant_rate_is_constant():

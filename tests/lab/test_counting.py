@@ -43,6 +43,9 @@ FORMS = {
     "wide": dict(n_embd=160, n_head=2, n_layer=3, batch_size=2),
     "many batches": dict(batch_size=20),
     "several micro-batches": dict(grad_accum=3, n_layer=4),
+    "few rows for n-grams": dict(ngrams=(2, 3), ngram_rows=60),
+    "many rows for n-grams": dict(ngrams=(2, 3, 4), ngram_rows=30_000),
+    "many rows, and several micro-batches": dict(ngrams=(2, 3), ngram_rows=20_000, grad_accum=3),
     "several micro-batches, and hardly any text": dict(grad_accum=2, n_layer=4, batch_size=1, block_size=4),
 }
 
@@ -56,6 +59,10 @@ class Living(TorchDispatchMode):
         self._known: dict[int, Any] = {}
 
     def add(self, tensor: Tensor) -> None:
+        if tensor.is_sparse:  # its memory is that of two others
+            self.add(tensor._indices())
+            self.add(tensor._values())
+            return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._known:

@@ -613,6 +613,23 @@ def test_an_interrupt_between_the_press_and_the_thread_leaves_no_broken_state(pr
     assert lab.runs[-1].is_complete
 
 
+@pytest.mark.parametrize("place", ["_build", "_end"])
+def test_an_interrupt_before_the_first_step_or_after_the_last_one_is_a_stop(project, monkeypatch, place):
+    """What a cell shows is no traceback, and the run is in the tray."""
+    lab, usual = Lab(SMALL), getattr(session_module.Session, place)
+
+    def pressed(session):
+        signal.raise_signal(signal.SIGINT)
+        return usual(session)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module.Session, place, pressed)
+        run = lab.train()
+    assert run.is_complete is (place == "_end")
+    assert [row["label"] for row in lab.panel.tray.rows] == ["run 1"]
+    assert lab.train().is_complete
+
+
 def test_another_labs_run_is_stopped_and_kept(project):
     """torch has one row of random numbers for all: two runs at once would draw each other's."""
     first, second = Lab(ENDLESS), Lab(SMALL.replace(dropout=0.2))

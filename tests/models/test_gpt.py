@@ -398,7 +398,7 @@ def test_onednns_kernel_gives_what_torchs_gives(calls, bias, B, rows, columns):
     assert len(calls) == 1
 
 
-def test_it_is_for_decoding_one_token_in_fp32_alone(calls):
+def test_it_is_for_decoding_one_token_in_fp32_alone(calls, monkeypatch):
     layer = linear.Linear(8, 8)
     layer(noise(2, 1, 8))  # gradients are wanted
     with torch.no_grad():
@@ -407,6 +407,9 @@ def test_it_is_for_decoding_one_token_in_fp32_alone(calls):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert layer(noise(2, 1, 8)).dtype == torch.bfloat16
         layer.double()(noise(2, 1, 8).double())
+        with monkeypatch.context() as compiling:  # Inductor would hold the weights fast that they have just now
+            compiling.setattr(torch.compiler, "is_compiling", lambda: True)
+            layer.float()(noise(2, 1, 8))
     assert calls == []
     with torch.inference_mode():
         layer.float()(noise(2, 1, 8))

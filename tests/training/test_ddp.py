@@ -53,6 +53,8 @@ if "AUDIT" in os.environ and "RANK" in os.environ:
 def recipes(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, dropout in (("quiet", 0.0), ("noisy", 0.2)):
         (project / f"{name}.toml").write_text(RECIPE + f"dropout = {dropout}\n")
+    more = "dropout = 0.0\nngrams = [2, 3]\nngram_rows = 100\nngram_lr_scale = 3.0\n"
+    (project / "pairs.toml").write_text(RECIPE + more)
     (project / "hooks").mkdir()
     (project / "hooks" / "sitecustomize.py").write_text(AUDIT)
     monkeypatch.setenv("PYTHONPATH", str(project / "hooks"), prepend=os.pathsep)
@@ -115,6 +117,16 @@ def test_two_processes_train_the_run_of_one(recipes: Path) -> None:
     assert_same_run("out-two", "out-reference")
     assert printed.count("weights; vocabulary") == 1  # the main process alone speaks
     assert printed.count("sample from it with") == 1
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_two_processes_move_the_rows_that_one_moves(recipes: Path, optimizer: str) -> None:
+    """Each looks up others, and their gradients are added in full; alone, the one process holds those rows only."""
+    one_process("pairs.toml", "--out-dir", "out-reference", "--optimizer", optimizer)
+    torchrun("pairs.toml", "--out-dir", "out-two", "--optimizer", optimizer)
+    assert_same_run("out-two", "out-reference")
+    for table in checkpoint.load("out-two").model.ngram_embedding.tables:
+        assert 20 < table.weight.any(dim=1).sum() <= 100
 
 
 def test_saves_move_between_one_process_and_two(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
