@@ -224,8 +224,7 @@ def picture(data: dict[str, Any]) -> plots.Picture:
         if point["diverged"]:
             top = dict(xycoords=("data", "axes fraction"), ha="center", va="top", color=OKABE_ITO["vermillion"])
             axes.annotate("▲\ndiverged", (point["value"], 0.99), fontsize=9, **top)
-    if floors := [(p["value"], p["floor"]) for p in points if p["floor"] is not None]:
-        axes.plot(*zip(*floors), color=plots.INK, linestyle="--", linewidth=1, label="floor")
+    _draw_floor(axes, points)
     if data["good"] >= 0:
         good = points[data["good"]]
         axes.axhspan(good["loss"], data["limit"], color=data["good_color"], alpha=0.16, linewidth=0)
@@ -242,3 +241,13 @@ def picture(data: dict[str, Any]) -> plots.Picture:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _draw_floor(axes: Any, points: Sequence[dict[str, Any]]) -> None:
+    """A dashed line; right across where the floor is the same for all: through one point there is no other."""
+    look: dict[str, Any] = dict(color=plots.INK, linestyle="--", linewidth=1, label="floor")
+    floors = [(point["value"], point["floor"]) for point in points if point["floor"] is not None]
+    if len({floor for _, floor in floors}) == 1:
+        axes.axhline(floors[0][1], **look)
+    elif floors:
+        axes.plot(*zip(*floors), **look)

@@ -14,7 +14,7 @@ from course_lib.errors import CourseError
 from course_lib.lab import Lab, Sweep, forecast
 from course_lib.lab import sweep as sweep_module
 from course_lib.lab.sweep_runs import BUILDING
-from course_lib.lab.sweep_view import in_words, lessons, seen
+from course_lib.lab.sweep_view import in_words, lessons, picture, seen
 from course_lib.measurements import sweep as recording
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
@@ -168,6 +168,9 @@ def test_block_sizes_are_compared_per_token_and_the_reading_is_told():
     assert [point["loss_label"] for point in data["points"]] == ["2.00 (+1.50)", "1.50 (+1.30)", "1.00 (+0.80)"]
     assert "1.500 above the floor of 0.500" in data["points"][0]["words"]
     assert data["floor_label"].startswith("floor: a reader who sees only block_size letters")
+    first = picture(seen(valley(2.0, floors=(0.5, 0.5)), [1.0, 2.0], 9, "heading", "status")).axes[0]
+    (floor,) = [line for line in first.get_lines() if line.get_label() == "floor"]
+    assert len(floor.get_xdata()) == 2, "after the first run, too, the floor is a line"
     rates = valley(2.0, 1.5, floors=(0.5, 0.5))
     assert seen(rates, [1.0, 2.0], 9, "heading", "status")["floor_label"].startswith("floor 0.50: a reader")
 
