@@ -1,7 +1,7 @@
 // The live loss chart. Python sends what is to be seen (see chart.py); here its rooms become a picture.
 
 const PLOT = 280; // the height of the loss, in pixels
-const MARGIN = { left: 58, top: 10, bottom: 40, between: 12 };
+const MARGIN = { left: 58, top: 10, bottom: 40, between: 22 };
 const GUTTER = 154; // at the right, for what the reference lines mean
 
 // The places of all parts for a width, and what turns numbers into pixels.
@@ -43,7 +43,7 @@ function drawStill(svg, data, curves, view, plan, clip, shown) {
   const { box, x, y } = plan;
   const [inside, within] = sheet(svg, plan, clip);
   lossAxis(svg, view, plan.ends, y, box);
-  xAxis(svg, view.x, plan.end, x, box, plan.base);
+  xAxis(svg, view, plan.end, x, box, plan.base);
   make(svg, "line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, stroke: INK, "stroke-opacity": 0.4 });
   for (const { value } of data.lines)
     make(inside, "line", { class: "reference", x1: box.left, x2: box.right, y1: y(value), y2: y(value), stroke: INK, "stroke-dasharray": "6 4" });
@@ -51,11 +51,12 @@ function drawStill(svg, data, curves, view, plan, clip, shown) {
   for (const curve of finished) {
     drawCurve(inside, curve, false, view, x, y);
     trackLines(within, curve, view, plan, false);
+    offAxis(svg, curve, view, x, plan.ends, box);
   }
   lineLabels(svg, data.lines, y, box);
   if (data.curve) return;
   const sampled = curves.findLast(({ samples }) => samples.length);
-  if (sampled) sampleTicks(inside, sampled, view, x, y, shown);
+  if (sampled) sampleTicks(within, sampled, view, x, box, shown);
   const rows = Array.from({ length: NOTE_ROWS }, () => []);
   for (const curve of curves) notes(svg, curve, view, x, box, rows);
   const guessed = curves.findLast(({ guess }) => guess != null);
@@ -70,7 +71,8 @@ function drawMoving(svg, data, curves, view, plan, clip, shown, guess) {
     const current = curves.at(-1);
     drawCurve(inside, current, true, view, x, y);
     trackLines(within, current, view, plan, true);
-    sampleTicks(inside, current, view, x, y, shown);
+    sampleTicks(within, current, view, x, box, shown);
+    offAxis(svg, current, view, x, plan.ends, box);
     notes(svg, current, view, x, box, Array.from({ length: NOTE_ROWS }, () => []));
     guessLine(inside, current, x, y, view, box, false);
   } else if (guess !== null && guess !== curves.findLast(({ guess: told }) => told != null)?.guess) nextGuess(inside, guess, y, box);
@@ -95,13 +97,13 @@ function render({ model, el }) {
   const frame = named(el, "div", "course-lab-chart", `width: 100%; color: ${INK}; box-sizing: border-box;`);
   let isLost = false;
   const keep = () => isLost || model.save_changes();
-  const viewNow = () => ({ x: "steps", log: false, smooth: 0, norm: false, fit: false, ...model.get("view"), narrow: drawnWidth < 420 });
+  const viewNow = () => ({ unit: data().unit, x: "steps", log: false, smooth: 0, norm: false, fit: false, ...model.get("view"), narrow: drawnWidth < 420 });
   const choose = (name, value) => {
     if (name === "x") pointer.place = null; // a place among steps is none among seconds
     model.set("view", { ...model.get("view"), [name]: value });
     keep();
   };
-  const showView = toolbar(frame, choose, { png: () => savePng([still, growing], curves, viewNow()), csv: () => saveAs("loss.csv", new Blob([asCsv(curves)], { type: "text/csv" })) });
+  const showView = toolbar(frame, model.get("data").unit, choose, { png: () => savePng([still, growing], curves, viewNow()), csv: () => saveAs("loss.csv", new Blob([asCsv(curves)], { type: "text/csv" })) });
   const layer = add(frame, "div", "position: relative;");
   const look = `font: 12px sans-serif; fill: ${INK}; display: block;`;
   const still = make(layer, "svg", { role: "img", style: look });
@@ -163,7 +165,8 @@ function render({ model, el }) {
   pointer.heard = () => {
     point();
     const sampled = data().curve ? curves.at(-1) : curves.findLast(({ samples }) => samples.length);
-    const row = sampled && pointer.place !== null ? rowAt(sampled.rows, pointer.place, BEFORE[viewNow().x]) : null;
+    // Behind its end a run has no moment: its newest sample stays.
+    const row = sampled && pointer.place !== null ? numbersAt(sampled, pointer.place, viewNow())?.row : null;
     tellMoment(data().key, row ? row[STEP] : null);
   };
   const hearSample = ({ detail }) => {

@@ -41,6 +41,7 @@ class LossChart(anywidget.AnyWidget):
         vocab_size: V, for the line at ln V.
         lines: further lines, label to value.
         guessing: whether the page asks where the validation loss will end; see ``guess``.
+        unit: what one prediction is called: losses are per token, or per pixel.
     """
 
     _esm = script("chart", __package__, ROOMS)
@@ -61,8 +62,9 @@ class LossChart(anywidget.AnyWidget):
         vocab_size: int | None = None,
         lines: Mapping[str, float] | None = None,
         guessing: bool = False,
+        unit: str = "token",
     ) -> None:
-        self._vocab_size = vocab_size
+        self._vocab_size, self._unit = vocab_size, unit
         self._traced: list[Trace] = []
         self._growing: Trace | None = None
         self._sent = 0
@@ -134,6 +136,7 @@ class LossChart(anywidget.AnyWidget):
             "y_max": plots.highest(highest, marks),
             "state": state,
             "status": status,
+            "unit": self._unit,
             "alt": self._in_words(traces, lines),
             "key": getattr(self, "model_id", ""),
         }
@@ -142,7 +145,7 @@ class LossChart(anywidget.AnyWidget):
         rows: Any = {trace.curve.label: trace.ends() for trace in traces}
         if len(traces) <= 1:
             rows = traces[0].ends() if traces else []
-        words = plots.alt_text(rows, self._vocab_size, "Live loss chart", lines)
+        words = plots.alt_text(rows, self._vocab_size, "Live loss chart", lines, unit=f"nats per {self._unit}")
         for curve in (trace.curve for trace in traces):
             of = f" in {curve.label}" if len(traces) > 1 else ""
             words += "".join(f" At step {step}{of}: {note}." for step, note in curve.notes)

@@ -3,13 +3,14 @@
 const HALO = { stroke: PAPER, "stroke-width": 4, "paint-order": "stroke", "stroke-linejoin": "round" };
 const NARROW = 520; // where a chart is no wider, words stand inside it
 const NOTE_ROWS = 4;
+const FEWEST_JOINED = 5; // so many validation losses are joined by a line
 
 // Words in lines of at most `width` pixels.
 function wrapped(svg, text, width) {
   const probe = make(svg, "text", {}, text);
   if (probe.getComputedTextLength() <= width) return probe.remove(), [text];
   const lines = [];
-  for (const part of text.replace(/ = /g, " =\u00a0").split(/(?<=:) /)) {
+  for (const part of text.replace(/(block_size) (\d+) = /, "$1\u00a0$2\u00a0=\u00a0").replace(/ = /g, " =\u00a0").split(/(?<=:) /)) {
     lines.push(""); // what stands after a colon begins a line
     for (const word of part.split(" ")) {
       probe.textContent = `${lines.at(-1)} ${word}`.trim();
@@ -66,16 +67,16 @@ function lossAxis(svg, view, ends, y, box) {
     make(svg, "text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, written(value));
   }
   const middle = (box.top + box.bottom) / 2;
-  make(svg, "text", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, `${Y_NAME}${view.log ? ", log" : ""}`);
+  make(svg, "text", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, yName(view));
 }
 
-function xAxis(svg, unit, end, x, box, at) {
+function xAxis(svg, view, end, x, box, at) {
   for (const value of ticks(end, box.right - box.left > 420 ? 6 : 4)) {
     make(svg, "line", { x1: x(value), x2: x(value), y1: at, y2: at + 4, stroke: INK });
     make(svg, "text", { x: x(value), y: at + 17, "text-anchor": "middle" }, short(value));
   }
   make(svg, "line", { x1: box.left, x2: box.right, y1: at, y2: at, stroke: INK });
-  make(svg, "text", { x: (box.left + box.right) / 2, y: at + 34, "text-anchor": "middle" }, X_NAMES[unit]);
+  make(svg, "text", { x: (box.left + box.right) / 2, y: at + 34, "text-anchor": "middle" }, xName(view));
 }
 
 const pixel = (value) => Math.min(1e5, Math.max(-1e5, value)).toFixed(1);
@@ -103,10 +104,12 @@ function drawCurve(inside, curve, isCurrent, view, x, y) {
       ...look, class: "smooth", points: joinedRows(rows, curve.means, BEFORE[view.x], x, y), "stroke-width": 2,
     });
   const measured = rows.filter((row) => row[VAL] != null);
-  make(group, "polyline", {
-    class: "validation", fill: "none", stroke: val_color, "stroke-width": 1.3,
-    points: joinedRows(measured, measured.map((row) => row[VAL]), AFTER[view.x], x, y),
-  });
+  // Between few marks a straight line would lie above a curve that sags, and look like a gap.
+  if (measured.length >= FEWEST_JOINED)
+    make(group, "polyline", {
+      class: "validation", fill: "none", stroke: val_color, "stroke-width": 1.3,
+      points: joinedRows(measured, measured.map((row) => row[VAL]), AFTER[view.x], x, y),
+    });
   let taken = Infinity;
   for (const row of measured.reverse()) {
     const [at, height] = [x(AFTER[view.x](row)), y(row[VAL])];
@@ -118,19 +121,30 @@ function drawCurve(inside, curve, isCurrent, view, x, y) {
   }
 }
 
-// A small tick across the curve where the run wrote a sample; the one that is shown is tall.
-function sampleTicks(inside, curve, view, x, y, shownStep) {
+// A triangle under the axis where the run wrote a sample; that of the one that is shown is large. (A tick across the curve
+// would look like an error bar.)
+function sampleTicks(within, curve, view, x, box, shownStep) {
   for (const step of curve.rows.length ? curve.samples : []) {
-    const row = rowAt(curve.rows, step, BEFORE.steps);
-    const loss = curve.means[curve.rows.indexOf(row)];
-    if (loss === null) continue;
-    const [at, height] = [x(placeOf(curve, step, view.x)), y(loss)];
-    const half = step === shownStep ? 13 : 7;
-    make(inside, "line", {
-      class: step === shownStep ? "sample-tick shown" : "sample-tick", x1: at, x2: at, y1: pixel(height - half), y2: pixel(height + half),
-      stroke: INK, "stroke-width": step === shownStep ? 3 : 2,
+    const isShown = step === shownStep;
+    const mark = make(within, "path", {
+      class: isShown ? "sample-tick shown" : "sample-tick", d: isShown ? "M-6 11h12l-6 -11z" : "M-3.5 7h7l-3.5 -7z", fill: INK,
+      transform: `translate(${pixel(x(placeOf(curve, step, view.x)))} ${box.bottom + 1})`,
     });
+    make(mark, "title", {}, `a sample, after ${step} steps`);
   }
+}
+
+// Where a curve leaves the axis at its top, and how far it goes.
+function offAxis(svg, curve, view, x, ends, box) {
+  const isOff = (row) => row[LOSS] > ends[1] || row[VAL] > ends[1];
+  const first = view.fit ? undefined : curve.rows.find(isOff); // who zooms in cuts off the beginning on purpose
+  if (!first) return;
+  const at = Math.min(box.right - 6, Math.max(box.left + 6, x(BEFORE[view.x](first))));
+  const highest = curve.rows.reduce((most, row) => Math.max(most, row[LOSS] ?? 0, row[VAL] ?? 0), 0);
+  const words = `up to ${highest < 1000 ? highest.toFixed(1) : highest.toExponential(0)}`;
+  make(svg, "path", { class: "off-axis", d: "M-6 11h12l-6 -11z", fill: curve.color, stroke: PAPER, transform: `translate(${at} ${box.top})` });
+  const isLeft = at < (box.left + box.right) / 2;
+  make(svg, "text", { class: "off-axis-words", x: at + (isLeft ? 9 : -9), y: box.top + 10, "text-anchor": isLeft ? "start" : "end", ...HALO }, words);
 }
 
 // What was moved on the way, with its step: in rows from the top, where a curve is only at its beginning.

@@ -1,8 +1,8 @@
 // Numbers of a chart: what a row holds, where it stands on the axes, and how numbers are written.
 
 const [STEP, LOSS, LR, NORM, TOKENS, SECONDS, VAL] = [0, 1, 2, 3, 4, 5, 6]; // of a row; see curves.py
-const X_NAMES = { steps: "completed optimizer steps", tokens: "tokens read", seconds: "seconds of training" };
-const Y_NAME = "loss (nats per token)";
+const xName = ({ x, unit }) => ({ steps: "completed optimizer steps", tokens: `${unit}s read`, seconds: "seconds, scoring included" })[x];
+const yName = ({ log, unit }) => `loss (nats per ${unit})${log ? ", log" : ""}`;
 const ROUND = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
 
 const written = (value) => String(Number(value.toPrecision(6)));

@@ -2,7 +2,7 @@
 
 const CELL = "padding: 1px 0.7em 1px 0; text-align: right; font-weight: normal; border: 0; white-space: nowrap; background: none;";
 const DRAWN_AS = { training: " (line)", validation: " (marks)" };
-const GAP_MEANS = "validation loss − mean training loss of the 10 steps before it and the 10 after it";
+const GAP_MEANS = "validation loss − mean training loss of the 10 steps before it and the 10 after it; with dropout it may be below zero, as dropout acts in training only";
 
 // What a run's row says at a place on the axis; null is the newest.
 function numbersAt(curve, place, view) {
@@ -31,14 +31,14 @@ function columns(view) {
 
 // Runs may read other numbers of tokens, in other times: of several, the words say whose these are.
 function momentWords(curves, place, view) {
-  const curve = curves.at(-1);
+  if (!curves.at(-1)?.rows.length) return "No step taken yet";
+  const curve = curves.findLast((one) => numbersAt(one, place, view));
+  if (!curve) return "No run came so far";
   const of = curves.length > 1 && curve.label ? ` of ${curve.label}` : "";
-  const last = curve?.rows.at(-1);
-  if (!last) return "No step taken yet";
-  const row = place === null ? last : rowAt(curve.rows, place, BEFORE[view.x]);
+  const { row } = numbersAt(curve, place, view);
   const done = place === null || view.x !== "steps" ? row[STEP] + (place === null ? 1 : 0) : Math.round(place);
   const tokens = (place === null ? row[TOKENS] : BEFORE.tokens(row)).toLocaleString("en-US", { maximumFractionDigits: 0 });
-  return `${place === null ? "Newest: step" : "Step"} ${done}${of}, ${tokens} tokens, ${row[SECONDS].toFixed(1)} s`;
+  return `${place === null ? "Newest: step" : "Step"} ${done}${of}, ${tokens} ${view.unit}s, ${row[SECONDS].toFixed(1)} s`;
 }
 
 // Makes the table; `show(curves, place, view)` fills it. What stands there is changed in place, so that nothing jumps.
@@ -93,8 +93,10 @@ function inNumbers(curve, place, view) {
 
 // Runs that read different numbers of tokens in a step are not to be compared by steps.
 function unequalWords(curves, view) {
+  const kinds = [...new Set(curves.map(({ kind }) => kind).filter(Boolean))];
+  if (kinds.length > 1) return `These runs learn different things (${kinds.join(", ")}): one may be harder than the other, so their losses do not compare.`;
   const read = curves.filter((curve) => curve.tokens_per_step);
   if (view.x !== "steps" || new Set(read.map((curve) => curve.tokens_per_step)).size < 2) return "";
-  const parts = read.map((curve) => `${curve.label || "this run"} ${curve.tokens_per_step.toLocaleString("en-US")}${curve.block_size ? ` (block_size ${curve.block_size})` : ""}`);
-  return `These runs read different numbers of tokens per step: ${parts.join(", ")}. To compare what each read, set the axis to tokens.`;
+  const parts = read.map((curve) => `${curve.label || "this run"}: ${curve.tokens_per_step.toLocaleString("en-US")}${curve.block_size ? ` (block_size ${curve.block_size})` : ""}`);
+  return `These runs read different numbers of ${view.unit}s per step: ${parts.join("; ")}. To compare what each read, set the axis to ${view.unit}s.`;
 }

@@ -28,13 +28,13 @@ function button(bar, words, title, press) {
   node.addEventListener("click", press);
 }
 
-// The bar over the chart; `choose(name, value)` hears of each choice. Returns what shows a view in it.
-function toolbar(parent, choose, files) {
+// The bar over the chart, of losses per `unit`; `choose(name, value)` hears of each choice. Returns what shows a view in it.
+function toolbar(parent, unit, choose, files) {
   const bar = named(parent, "div", "course-lab-tools", "display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; font: 12px/1.5 sans-serif; padding: 0 2px 4px;");
   bar.setAttribute("role", "group");
   bar.setAttribute("aria-label", "How the chart is drawn");
   const shown = {
-    x: choice(bar, "axis", [["steps", "steps"], ["tokens", "tokens"], ["seconds", "seconds"]], (value) => choose("x", value)),
+    x: choice(bar, "axis", [["steps", "steps"], ["tokens", `${unit}s`], ["seconds", "seconds"]], (value) => choose("x", value)),
     log: choice(bar, "loss", [["", "linear"], ["log", "logarithmic"]], (value) => choose("log", value === "log")),
     smooth: choice(bar, "smoothing", [[0, "none"], [10, "10 steps"], [50, "50 steps"], [200, "200 steps"]], (value) => choose("smooth", Number(value))),
     norm: check(bar, "gradient norm", "a track of the gradient's norm before clipping", (value) => choose("norm", value)),

@@ -16,9 +16,11 @@ function trackFrame(svg, name, most, words, box, top) {
 
 const joinedPairs = (points, x, y) => points.map(([a, b]) => `${pixel(x(a))},${pixel(y(b))}`).join(" ");
 
-function plannedWords(rates) {
+// What the schedule has ahead, in words; beside runs that are over, whose plan it is.
+function plannedWords(rates, isBesideRuns) {
   const most = Math.max(...rates);
-  return `${Math.min(...rates) === most ? "" : "peak "}${rateText(most)}, planned`;
+  const rate = `${Math.min(...rates) === most ? "" : "peak "}${rateText(most)}`;
+  return isBesideRuns ? `next run: ${rate}` : `${rate}, planned`;
 }
 
 // A run's own highest rate, and the norm that one in fifty of its steps exceeds: one leap would press all others down.
@@ -51,6 +53,20 @@ function trackLines(within, curve, view, plan, isCurrent) {
   if (!view.norm) return;
   const rows = curve.rows.filter((row) => row[NORM] != null);
   make(within, "polyline", { ...look, class: "norm", points: joinedPairs(rows.map((row) => [BEFORE[view.x](row), row[NORM]]), x, scales.normY), "stroke-width": 1 });
+  for (const row of farApart(rows.filter((row) => row[NORM] > scales.norm), (row) => x(BEFORE[view.x](row)))) {
+    const mark = make(within, "path", { class: "norm-off", d: "M-4 6h8l-4 -6z", fill: curve.color, transform: `translate(${pixel(x(BEFORE[view.x](row)))} ${plan.tops[1]})` });
+    make(mark, "title", {}, `above the track: ${rateText(row[NORM])}`);
+  }
+}
+
+// Of things at places along the axis, as many as do not cover one another.
+function farApart(rows, placed) {
+  let taken = -Infinity;
+  return rows.filter((row) => {
+    const isFree = placed(row) - taken > 7;
+    if (isFree) taken = placed(row);
+    return isFree;
+  });
 }
 
 // The frames of the tracks, the numbers in force, and what the schedule has ahead.
@@ -59,7 +75,7 @@ function trackFrames(svg, within, data, curves, view, plan) {
   const current = data.curve ? curves.at(-1) : null;
   const last = curves.at(-1)?.rows.at(-1);
   const ahead = current ? current.plan : view.x === "steps" ? data.plan : [];
-  const inForce = current && last ? rateText(last[LR]) : ahead.length ? plannedWords(ahead.map(([, lr]) => lr)) : last ? `last ${rateText(last[LR])}` : "–";
+  const inForce = current && last ? rateText(last[LR]) : ahead.length ? plannedWords(ahead.map(([, lr]) => lr), curves.length > 0) : last ? `last ${rateText(last[LR])}` : "–";
   trackFrame(svg, "learning rate", scales.most, inForce, box, tops[0]);
   const placed = ahead.map(([step, lr]) => [view.x === "steps" ? step : current.rows.length ? placeOf(current, step, view.x) : null, lr]);
   make(within, "polyline", {

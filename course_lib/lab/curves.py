@@ -40,6 +40,8 @@ class Curve:
     """After how many steps it wrote a sample: ticks on the curve."""
     guess: float | None = None
     """Where the learner thought that its validation loss would end, in nats."""
+    kind: str = ""
+    """What it learned, where runs of one chart may learn different things, whose losses do not compare."""
 
 
 def row_of(record: StepRecord) -> Row:
@@ -127,6 +129,7 @@ class Trace:
             "tokens_per_step": last[TOKENS] / (last[STEP] + 1) if last else None,
             "samples": list(curve.samples),
             "guess": curve.guess,
+            "kind": curve.kind,
         }
 
     def whole(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ EMPTY = (
     "What the model draws will stand here: before training, after 10 steps, 30, 100, ... and when the run is over or "
     "stopped."
 )
+MARKED = " that a triangle marks under the curve"
 
 
 def to_text(ids: Tensor) -> str:
@@ -66,11 +67,12 @@ class DrawingStrip(ipywidgets.HTML):
 
     Args:
         rows: the sprites that drawings are compared with; their tokenizer says what the ids mean.
+        has_chart: whether a live chart stands over it, which marks the moments of the drawings.
     """
 
-    def __init__(self, rows: PixelRows) -> None:
+    def __init__(self, rows: PixelRows, has_chart: bool = False) -> None:
         super().__init__()
-        self._rows = rows
+        self._rows, self._has_chart = rows, has_chart
         self._made: dict[tuple[int, str], str] = {}
         self.show(())
 
@@ -90,7 +92,7 @@ class DrawingStrip(ipywidgets.HTML):
         if text and about and about[-1]:
             columns.append(self._item("now", text, growing=True))
         kinds = {self._kind(sample.text) for sample in samples} or ({self._kind(text)} if text else set())
-        value = strip_html(columns, " and a ".join(sorted(kinds)))
+        value = strip_html(columns, " and a ".join(sorted(kinds)), self._has_chart)
         if value != self.value:
             self.value = value
 
@@ -112,14 +114,16 @@ class DrawingStrip(ipywidgets.HTML):
         ids, tokenizer = from_text(text), self._rows.tokenizer
         off = ""
         if ids.shape[1] == tokenizer.length:
-            mean = nearest(ids, self._rows.ids).float().mean().item()
+            # Of its own kind: an empty picture is nearer to a small heart than a good ghost is to any ghost.
+            same_kind = self._rows.ids[self._rows.ids[:, 0] == ids[0, 0]]
+            mean = nearest(ids, same_kind).float().mean().item()
             off = f"{mean:.0f} px off"
         source = base64.b64encode(png_of(ids, tokenizer)).decode()
         kind = self._kind(text)
         when = "being drawn now" if growing else f"after {label}"
-        said = f"{len(ids)} drawings of a {kind}, {when}" + (f", {off} the nearest sprite" if off else "")
+        said = f"{len(ids)} drawings of a {kind}, {when}" + (f", {off} the nearest {kind}" if off else "")
         return (
-            f'<li{" class=growing" if growing else ""}><b>{label}</b>'
+            f"<li{' class=growing' if growing else ''}><b>{label}</b>"
             f'<img alt="{html.escape(said)}" src="data:image/png;base64,{source}">{off or "&nbsp;"}</li>'
         )
 
@@ -127,14 +131,16 @@ class DrawingStrip(ipywidgets.HTML):
         return "What the model draws while it learns."
 
 
-def strip_html(columns: Sequence[str], kind: str) -> str:
+def strip_html(columns: Sequence[str], kind: str, has_chart: bool = False) -> str:
     """Columns under the words that say what they are."""
     words = EMPTY
     if columns:
         words = (
-            f"<b>Drawings of a {html.escape(kind)}</b>, {DRAWN} at each moment. A row always draws the same random "
-            "numbers, so what differs along it is what was learned. Under each column: in how many of 256 pixels its "
-            "drawings differ from the nearest sprite in the training set, on average; 0 would be copies."
+            f"<b>Drawings of a {html.escape(kind)}</b>, {DRAWN} at each moment{MARKED if has_chart else ''}. "
+            "A row always draws the same random numbers, so what differs along it is what was learned. Under each "
+            f"column: in how many of 256 pixels its drawings differ from the nearest {html.escape(kind)} of the "
+            "training set, on average. That tells copies, which are 0 off, from new drawings; it is no mark for how "
+            "good they are."
         )
     items = f'<ol aria-label="drawings, by the steps behind them">{"".join(columns)}</ol>' if columns else ""
     return f'<style>{STYLE}</style><div class="course-lab-drawings">{words}{items}</div>'

@@ -20,7 +20,7 @@ from course_lib.lab.of_text import OfText
 from course_lib.lab.panel import Panel
 from course_lib.lab.readout import BUSY, GOING_ON, IN_A_CELL, NOT_LIVE, note
 from course_lib.lab.run import Trial, command_for
-from course_lib.lab.scene import curve_of, scene_of
+from course_lib.lab.scene import curve_of, lines_of_all, scene_of
 from course_lib.lab.session import MOVABLE, Session
 from course_lib.lab.sweep import Sweep
 from course_lib.lab.telling import heeding, in_one_line
@@ -249,7 +249,7 @@ class Lab(OfText):
 
     def _new_session(self, recipe: Recipe, watch: Callable[[], None]) -> Session:
         self._last_number += 1
-        guess = self.panel.view.chart.guess if self.panel is not None else None
+        guess = self.panel.take_guess() if self.panel is not None else None
         forecast = self._forecaster.forecast(recipe)
         self.session = self._session(recipe, watch, forecast, guess)
         return self.session
@@ -257,16 +257,18 @@ class Lab(OfText):
     def _show_in(self, view: LiveView | StillView, session: Session) -> None:
         """Bring the cell that trains up to date, and the lab's own buttons."""
         # The last run, pale behind the new one.
-        last = [curve_of(run, run_style(1)) for run in self.runs if run is not session.run][-1:]
+        before = [run for run in self.runs if run is not session.run][-1:]
+        last = [curve_of(run, run_style(1)) for run in before]
         current = curve_of(session.run, run_style(0) if last else None) if session.run else None
-        view.show(scene_of(session, self._lines(session.recipe), session.max_steps, current, last))
+        lines = lines_of_all(self._lines, session.recipe, before)
+        view.show(scene_of(session, lines, session.max_steps, current, last))
         self.redraw()
 
     def redraw(self) -> None:
         """Bring the lab itself up to date."""
         if self.panel is not None:
             shown = self.session.recipe if self.session and self.is_training else self.recipe
-            self.panel.show(self.session, self._in_cell, shown, self._lines(shown), self.runs)
+            self.panel.show(self.session, self._in_cell, shown, self._lines, self.runs)
 
     def _keep(self, session: Session) -> None:
         """The run is over: it goes to the tray, and teaches the next forecast."""

@@ -104,8 +104,11 @@ def taken_over(replaced: Iterable[Any], data: DataConfig) -> list[Trial]:
 
 @contextlib.contextmanager
 def waiting(labs: Iterable[Any]) -> Iterator[None]:
-    """Within it no run of ``labs`` takes a step, so that something can be timed; afterwards all go on as before."""
-    drivers = [lab.session.driver for lab in labs if lab.is_training]
+    """Within it no run of ``labs`` takes a step, so that something can be timed; afterwards all go on as before.
+
+    A sweep among them, which has no session, goes on.
+    """
+    drivers = [lab.session.driver for lab in labs if getattr(lab, "session", None) is not None and lab.is_training]
     try:
         for driver in drivers:
             driver.hold()

@@ -9,7 +9,7 @@ import ipywidgets
 from course_lib.lab.controls import Controls
 from course_lib.lab.readout import in_numbers, what_it_was
 from course_lib.lab.run import Trial
-from course_lib.lab.scene import Scene, curve_of, scene_of
+from course_lib.lab.scene import Scene, curve_of, lines_of_all, scene_of
 from course_lib.lab.session import Session
 from course_lib.lab.tray import Tray, TrayRow
 from course_lib.lab.view import TEXT, LiveView, Look
@@ -59,22 +59,25 @@ class Panel:
         self.widget.add_class("course-lab")
 
     def show(
-        self, session: Session | None, in_cell: bool, recipe: Recipe, lines: Mapping[str, float], runs: Sequence[Trial]
-    ) -> None:
+        self, session: Session | None, in_cell: bool, recipe: Recipe,
+        lines_of: Callable[[Recipe], Mapping[str, float]], runs: Sequence[Trial],
+    ) -> None:  # fmt: skip
         """Bring everything up to date. Any thread may call it.
 
         Args:
             session: the run that goes on, or the last one.
             in_cell: whether it is shown in a cell of its own.
             recipe: that of the run that goes on, or else the sliders' values.
-            lines: the reference lines that belong to it.
+            lines_of: the reference lines that belong to a recipe.
             runs: all runs; those that are over lie in the tray.
         """
         with self._drawing:
             going = session is not None and not session.is_over
             over = [run for run in runs if not (going and run is session.run)]
             self._fill_tray(over)
-            finished = [curve_of(run, self._style(run)) for run in over if run.number in self.tray.checked]
+            laid_over = [run for run in over if run.number in self.tray.checked]
+            finished = [curve_of(run, self._style(run)) for run in laid_over]
+            lines = lines_of_all(lines_of, recipe, laid_over)
             axis = self._end_of_axis(session if going and not in_cell else None)
             if session is None or in_cell:
                 state = "training in a cell" if going else ""
@@ -84,6 +87,11 @@ class Panel:
                 scene = scene_of(session, lines, axis, current, finished)
             self.view.show(scene if going else replace(scene, planned=self._controls.recipe.train))
             self.buttons.show("idle" if not going else "in a cell" if in_cell else session.state)
+
+    def take_guess(self) -> float | None:
+        """The learner's guess of the run that begins. It is gone then: the next run is to be guessed anew."""
+        guess, self.view.chart.guess = self.view.chart.guess, None
+        return guess
 
     def _end_of_axis(self, going: Session | None) -> int:
         """Where the axis of steps ends: it stays where it was when a run stops, until its slider moves."""

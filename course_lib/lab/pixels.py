@@ -18,7 +18,7 @@ from course_lib.errors import CourseError, nearest
 from course_lib.lab.controls import Controls
 from course_lib.lab.drawing_view import DRAWN, DrawingStrip, to_text
 from course_lib.lab.lab import Lab
-from course_lib.lab.readout import readout
+from course_lib.lab.readout import SPRITES, readout
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import Sample, Writer
 from course_lib.lab.scene import Scene
@@ -37,11 +37,10 @@ N_SPRITES, N_HELD_OUT = 400, 40
 TEMPERATURE = 0.8
 SHOWN, FOLDED = ("max_lr", "dropout", "batch_size"), ("n_layer", "n_embd", "max_steps")
 PIXEL_CHOICES = CHOICES | {"batch_size": replace(CHOICES["batch_size"], meaning="how many sprites one step reads")}
-PREFIX = "sprites:"
 
 
 def _kind_of(recipe: Recipe) -> str:
-    return str(recipe.data.dataset).removeprefix(PREFIX)
+    return str(recipe.data.dataset).removeprefix(SPRITES)
 
 
 def code_for(recipe: Recipe) -> str:
@@ -158,7 +157,7 @@ class PixelLab(Lab):
     def __init__(self, kind: str = "ghost", live: bool | None = None, **settings: Any) -> None:
         if kind not in KINDS:
             raise in_one_line(CourseError(f"There is no kind of sprite {kind!r}: {nearest(str(kind), KINDS)}"))
-        super().__init__(DRAWER.replace(dataset=PREFIX + kind, **settings), live)
+        super().__init__(DRAWER.replace(dataset=SPRITES + kind, **settings), live)
 
     def command(self) -> str:
         """The line of Python that trains with the sliders' values."""
@@ -176,7 +175,7 @@ class PixelLab(Lab):
         self._rows = PixelRows(SpriteDataset(all_kinds * N_SPRITES, plain=True))
         self._held_out = PixelRows(SpriteDataset(all_kinds * N_HELD_OUT, part="held_out", plain=True))
         self._vocab_size = self._rows.tokenizer.vocab_size
-        self._look = Look(lambda key: DrawingStrip(self._rows), self._still)
+        self._look = Look(lambda key: DrawingStrip(self._rows, has_chart=True), self._still, "pixel")
         pixels = self._rows.ids.shape[1] - 1
         return {"train": N_SPRITES * pixels, "val": N_HELD_OUT * pixels}
 
@@ -186,7 +185,7 @@ class PixelLab(Lab):
         return strip.value
 
     def _new_controls(self, longest: int) -> Controls:
-        options = [(kind, PREFIX + kind) for kind in KINDS]
+        options = [(kind, SPRITES + kind) for kind in KINDS]
         look = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
         menu = ipywidgets.Dropdown(options=options, value=self._start.data.dataset, description="class", **look)
         menu.add_class("course-lab-dataset")
@@ -202,7 +201,14 @@ class PixelLab(Lab):
 
     def _readout(self, recipe: Recipe, lines: Mapping[str, float] | None) -> str:
         again = f"The run to come, in a cell: <code>{html.escape(code_for(recipe))}</code>"
-        return readout(recipe, self._vocab_size, self._forecaster, again, lines, ("sprites", "pixels"))
+        colors = self._vocab_size - len(KINDS)
+        nothing = (
+            f"Of the {self._vocab_size} tokens {len(KINDS)} name a class, and a pixel is never one of those: the line "
+            f"at ln {self._vocab_size} is the loss of a model that does not even know that. One that knows it, and no "
+            f"more, loses ln {colors} = {math.log(colors):.2f}."
+        )
+        words = readout(recipe, self._vocab_size, self._forecaster, again, lines, ("sprites", "pixels"))
+        return words + f"<div style='line-height: 1.45'>{nothing}</div>"
 
     def _lines(self, recipe: Recipe) -> dict[str, float]:
         """How well the best reader could do is not known of sprites."""

@@ -10,6 +10,8 @@ from course_lib.recipes import Recipe
 from course_lib.widgets.sliders import CHOICES
 
 AS_IT_SAYS = "as the recipe says"
+SPRITES = "sprites:"
+"""A dataset of this name and a class's is that class of sprites."""
 GOING_ON = (
     "A run is going on. It hears the learning rate and dropout; the other settings are for the next run. "
     "Before you run a cell that draws random numbers, press Pause: torch has one row of them for both."
@@ -40,7 +42,7 @@ def readout(
         f"The model has {weights:,} weights. One step reads {count} × {block_size} = {per_step:,} {units[1]}; "
         f"{train.max_steps:,} steps read {train.max_steps * per_step:,}.",
         f"<b>Forecast:</b> {about_seconds(forecaster.seconds(recipe))} on this machine{compiling}, "
-        f"{about_bytes(forecaster.memory(recipe))} of memory.",
+        f"{about_bytes(forecaster.memory(recipe))} of memory beyond Python's own.",
         *(f"{html.escape(label)}: {value:.2f} nats." for label, value in (lines or {}).items()),
         again,
     ]
@@ -60,8 +62,14 @@ def note(text: str) -> str:
 def what_differs(recipe: Recipe, start: Recipe) -> str:
     """The settings of ``recipe`` that are not those of ``start``, such as "block_size 32, learning rate 0.01"."""
     usual = start.all_settings()
-    words = [f"{_label(name)} {written(v)}" for name, v in recipe.all_settings().items() if v != usual[name]]
+    words = [_in_words(name, v) for name, v in recipe.all_settings().items() if v != usual[name]]
     return ", ".join(words) or AS_IT_SAYS
+
+
+def _in_words(name: str, value: object) -> str:
+    if name == "dataset" and str(value).startswith(SPRITES):
+        return f"class {str(value).removeprefix(SPRITES)}"
+    return f"{_label(name)} {written(value)}"
 
 
 def in_numbers(run: Trial) -> str:

@@ -7,15 +7,19 @@ and in VS Code. Where scripts are not run (a notebook that is not trusted), its 
 
 import html
 import json
+from collections.abc import Callable
 from typing import Any
 
 from course_lib import plots
+from course_lib.corpora import Grade
+from course_lib.data.datasets import find_corpus
 from course_lib.errors import CourseError
+from course_lib.recipes import load_recipe, names
 from course_lib.reference import Reference, recorded
 from course_lib.widgets.page import script
 
 RECORD = "lab_grid"
-LABELS = {"block_size": "block_size", "dropout": "dropout", "max_lr": "learning rate"}
+LABELS = {"block_size": "block_size", "dropout": "dropout", "max_lr": "peak learning rate"}
 
 ON_THE_PAGE = ".text_html:has(> .course-lab-replay) { background: none !important; padding: 0 !important; }"
 """On a dark page the book's theme lays a light ground under HTML, as if it were black on white."""
@@ -81,7 +85,12 @@ def _data(record: Reference) -> dict[str, Any]:
     nothing = details["knowing_nothing"]
     marks = {"knowing nothing": nothing}
     known = {f"{T:g}": details["lines"].get(f"{T:g}", {}) for T in details["grid"]["block_size"]}
-    runs = [{name: run[name] for name in ("at", "train", "val", "samples", "diverged")} for run in details["trials"]]
+    grade = find_corpus(load_recipe(details["recipe"]).data.dataset).grade if details["recipe"] in names() else None
+    runs = [
+        {name: run[name] for name in ("at", "train", "val", "diverged")}
+        | {"samples": [_marked(sample, grade) for sample in run["samples"]]}
+        for run in details["trials"]
+    ]
     return {
         "sliders": [
             {"name": name, "label": LABELS[name], "values": values, "at": _nearest(values, own[name])}
@@ -93,9 +102,19 @@ def _data(record: Reference) -> dict[str, Any]:
         "y_max": plots.highest([[(0, run["train"][0] or 0.0)] for run in runs if run["train"]], marks),
         "x_label": plots.X_LABEL,
         "y_label": plots.Y_LABEL,
+        "windows": details["settings"]["batch_size"] * details["settings"].get("grad_accum", 1),
+        "over": _over(details),
         "about": _about(record),
         "runs": runs,
     }
+
+
+def _marked(sample: dict[str, Any], grade: Callable[[str], Grade] | None) -> dict[str, Any]:
+    """A recorded sample, with [start, end, whether it fits] of its sentences where the judge counts as it did then."""
+    parts = grade(sample["text"]).sentences if grade is not None and sample["sentences"] else ()
+    marks = [[part.start, part.end, int(part.is_grammatical)] for part in parts]
+    is_same = (sum(fits for *_, fits in marks), len(marks)) == (sample["good"], sample["sentences"])
+    return sample | {"marks": marks if is_same else []}
 
 
 def _without_values(lines: dict[str, float]) -> list[tuple[str, float]]:
@@ -107,12 +126,21 @@ def _nearest(values: list[float], own: float) -> int:
     return min(range(len(values)), key=lambda i: abs(values[i] - own))
 
 
+def _over(details: dict[str, Any]) -> str:
+    """What stands over the sliders: whose runs these are."""
+    own, recipe = details["settings"], details["recipe"]
+    usual = load_recipe(recipe).all_settings() if recipe in names() else own
+    is_smaller = own["n_layer"] * own["n_embd"] ** 2 < usual["n_layer"] * usual["n_embd"] ** 2
+    model = "a smaller model than the lab's" if is_smaller else "a model"
+    return f"Recorded runs of {model}: n_layer {own['n_layer']}, n_embd {own['n_embd']}, {details['max_steps']} steps."
+
+
 def _about(record: Reference) -> str:
     """What was recorded, on what and when."""
     details = record.content["details"]
     shape = ", ".join(f"{name} {details['settings'][name]}" for name in ("n_layer", "n_embd", "batch_size"))
     seeds = len(details["seeds"])
-    more = f", and seeds 2 to {seeds} at its own block_size and dropout" if seeds > 1 else ""
+    more = f", and seeds 2 to {seeds} at the recipe's own block_size and dropout" if seeds > 1 else ""
     return (
         f"Recorded: {details['recipe']} with {shape}; {details['max_steps']} steps; seed 1{more}; "
         f"validation on {details['scored_tokens']:,} tokens. {record.where}."

@@ -10,7 +10,7 @@ from torch import nn
 from course_lib.data.datasets import find_corpus
 from course_lib.data.prompt import encode_start, read_start
 from course_lib.lab.driver import Change
-from course_lib.lab.forecast import FEW_BYTES, Forecast, in_bytes, in_seconds
+from course_lib.lab.forecast import TOO_LITTLE, Forecast, in_bytes, in_seconds
 from course_lib.lab.sample import Sample
 from course_lib.losses import bits_per_byte
 from course_lib.plots import rounded
@@ -86,7 +86,8 @@ class Trial:
     """The most bytes that its training took, beyond those in use before; None where nobody can tell."""
     is_over: bool = False
     judgment: str = ""
-    """What a judge said of the last sample that was written while it trained; empty without a judge."""
+    """What a judge said of the last sample that was written while it trained; empty without a judge, and where there
+    are too few sentences to judge."""
 
     @property
     def label(self) -> str:
@@ -112,7 +113,7 @@ class Trial:
             steps = "" if self.is_complete else f" for {len(self.records):,} steps"
             parts.append(_scored(f"Time{steps}", self.forecast.seconds * share, self.records[-1].seconds, in_seconds))
             if self.memory is not None:
-                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes, FEW_BYTES))
+                parts.append(_scored("Memory", self.forecast.memory, self.memory, in_bytes, TOO_LITTLE))
         if self.guess is not None and self.val_loss is not None:
             ended = "it ended at" if self.is_complete else "it was stopped at"
             parts.append(f"Validation loss: you guessed {rounded(self.guess)}, {ended} {rounded(self.val_loss)}")

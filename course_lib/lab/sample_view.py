@@ -1,6 +1,7 @@
 """How a sample looks: its text, with what a judge says of each sentence."""
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from course_lib.corpora import Grade
 from course_lib.lab.sample import Sample
 from course_lib.widgets.page import script
 
-GOOD, FAULTY = "✓", "✗"
+GOOD, FAULTY, FITS = "✓", "✗", "fits the stories' grammar"
 STYLE = """
 .course-lab-heading { font: 13px sans-serif; color: var(--jp-ui-font-color1, inherit); }
 .course-lab-text { white-space: pre-wrap; overflow-wrap: anywhere; color: var(--jp-ui-font-color1, inherit);
@@ -26,12 +27,25 @@ STYLE = """
 CURSOR = '<span class="cursor">▌</span>'
 
 
+FEWEST = 5
+"""Of fewer sentences no share is told: one more or less would change all of it."""
+LINE_BREAKS = re.compile(r"\n{4,}")
+"""A model that knows little may write nothing else; so many lines would push the page apart."""
+
+
+def tells(grade: Grade | None) -> bool:
+    """Whether there are enough whole sentences for a share of them."""
+    return grade is not None and len(grade.sentences) >= FEWEST
+
+
 def in_words(grade: Grade) -> str:
-    """The share of grammatical sentences, such as "7 of 9 sentences grammatical"."""
+    """The share of sentences that the stories' grammar could have written: "7 of 9 sentences fit the ... grammar"."""
     if not grade.sentences:
         return "no whole sentence yet"
+    if not tells(grade):
+        return "too few whole sentences to tell a share"
     good = sum(part.is_grammatical for part in grade.sentences)
-    return f"{good} of {len(grade.sentences)} sentences grammatical"
+    return f"{good} of {len(grade.sentences)} sentences fit the stories' grammar"
 
 
 def marked(text: str, grade: Grade | None) -> str:
@@ -39,7 +53,7 @@ def marked(text: str, grade: Grade | None) -> str:
     pieces, end = [], 0
     for part in grade.sentences if grade else ():
         pieces.append(html.escape(text[end : part.start]))
-        kind, sign, says = ("good", GOOD, "grammatical") if part.is_grammatical else ("faulty", FAULTY, str(part.fault))
+        kind, sign, says = ("good", GOOD, FITS) if part.is_grammatical else ("faulty", FAULTY, str(part.fault))
         sentence = text[part.start : part.end]
         body = sentence.rstrip("\n")
         pieces.append(
@@ -47,7 +61,11 @@ def marked(text: str, grade: Grade | None) -> str:
             f'<span class="{kind}" title="{html.escape(says)}">{html.escape(body)}</span>{sentence[len(body) :]}'
         )
         end = part.end
-    return "".join([*pieces, html.escape(text[end:])])
+    return LINE_BREAKS.sub(_told, "".join([*pieces, html.escape(text[end:])]))
+
+
+def _told(breaks: re.Match[str]) -> str:
+    return f'\n<span class="cursor">({len(breaks[0])} line breaks)</span>\n'
 
 
 class SampleBrowser(anywidget.AnyWidget):
@@ -120,7 +138,7 @@ def _entry(
     step: int | None, label: str, about: str, share: str, grade: Grade | None, text: str, growing: bool
 ) -> dict[str, Any]:
     """A sample as the page gets it; what the model wrote is escaped here."""
-    sentences = grade.sentences if grade else ()
+    sentences = grade.sentences if grade and tells(grade) else ()
     short = f"{sum(part.is_grammatical for part in sentences)}/{len(sentences)}" if sentences else ""
     return {
         "step": step, "label": label, "about": about, "share": share, "short": short, "growing": growing,
@@ -129,7 +147,7 @@ def _entry(
 
 
 def sample_html(text: str, grade: Grade | None, about: str, growing: bool = False) -> str:
-    """The sample under a line that says whose it is, with its share of grammatical sentences."""
+    """The sample under a line that says whose it is, with its share of sentences that fit."""
     share = f": <b>{in_words(grade)}</b>" if grade else ""
     cursor = CURSOR if growing else ""
     return (

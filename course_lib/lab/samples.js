@@ -26,13 +26,13 @@ function render({ model, el }) {
     redraw();
   };
   const chip = (entries, entry, index, isShown) => {
-    const node = add(chips, "button", CHIP, entry.label);
+    const node = add(chips, "button", CHIP, entry.growing ? entry.label : `step ${entry.label}`);
     Object.assign(node, { type: "button", tabIndex: isShown ? 0 : -1 });
     node.setAttribute("role", "radio");
     node.setAttribute("aria-checked", String(isShown));
     node.setAttribute("aria-label", entry.about + (entry.share ? `: ${entry.share}` : ""));
     if (isShown) Object.assign(node.style, { fontWeight: "bold", borderColor: INK, boxShadow: `inset 0 -3px 0 ${entry.growing ? "#E69F00" : "#0072B2"}` });
-    if (entry.short) add(node, "span", "font-weight: normal; opacity: 0.85;", ` ${entry.short}`);
+    if (entry.short) add(node, "span", "font-weight: normal; opacity: 0.85;", ` · ${entry.short}`);
     node.addEventListener("click", () => choose(entries, index));
   };
   const redraw = () => {
@@ -43,7 +43,7 @@ function render({ model, el }) {
     chips.replaceChildren();
     if (entries.length > 1 || entry?.step != null) entries.forEach((one, i) => chip(entries, one, i, i === index));
     if (hadFocus) chips.children[index]?.focus();
-    ticks.textContent = chips.children.length && model.get("chart") ? "At the ticks across the curve:" : "";
+    ticks.textContent = chips.children.length && model.get("chart") ? "At the triangles under the curve:" : "";
     about.replaceChildren(entry?.about ?? "What the model writes will stand here: before training, after 10 steps, 30, 100, ... where the run has time for it, and at its end");
     if (entry?.share) about.append(": ", Object.assign(document.createElement("b"), { textContent: entry.share }));
     if (text.dataset.html !== (entry?.html ?? "")) text.innerHTML = text.dataset.html = entry?.html ?? ""; // Python has escaped what the model wrote

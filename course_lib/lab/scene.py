@@ -1,6 +1,6 @@
 """All that a view shows of a run at one moment, gathered from where it is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from course_lib.config import TrainConfig
@@ -11,6 +11,7 @@ from course_lib.lab.readout import moved_in_short
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import Sample
 from course_lib.lab.session import Session
+from course_lib.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,18 @@ def curve_of(run: Trial, style: Mapping[str, str] | None = None) -> Curve:
     return Curve(
         run.records, run.label, style, notes, run.trainer.config,
         getattr(getattr(run.model, "config", None), "block_size", None),
-        tuple(sample.step for sample in run.samples), run.guess,
+        tuple(sample.step for sample in run.samples), run.guess, getattr(run, "kind", ""),
     )  # fmt: skip
+
+
+def lines_of_all(
+    lines: Callable[[Recipe], Mapping[str, float]], recipe: Recipe, runs: Iterable[Trial]
+) -> dict[str, float]:
+    """The lines of ``recipe``, and those of all ``runs`` that are shown: each block_size has a floor of its own."""
+    found: dict[str, float] = {}
+    for one in (recipe, *(run.recipe for run in runs)):
+        found |= {label: value for label, value in lines(one).items() if label not in found}
+    return dict(sorted(found.items(), key=lambda line: -line[1]))
 
 
 def scene_of(

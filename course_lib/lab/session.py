@@ -14,7 +14,7 @@ from course_lib.lab.memory import measured_peak
 from course_lib.lab.moments import Moments
 from course_lib.lab.run import Trial
 from course_lib.lab.sample import LENGTH, SHORT_LENGTH, Sample, SampleWriter, Writer
-from course_lib.lab.sample_view import in_words
+from course_lib.lab.sample_view import in_words, tells
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.training import StepRecord, Trainer
@@ -208,7 +208,7 @@ class Session:
             self.run.seconds = self.driver.seconds
             newest = self.run.samples[-1] if self.run.samples else None
             if newest is not None and newest.grade is not None and newest.step == self.run.trainer.step:
-                self.run.judgment = in_words(newest.grade)
+                self.run.judgment = in_words(newest.grade) if tells(newest.grade) else ""
             self.run.is_over = True
         self.is_over = True
         self._watch()

@@ -22,13 +22,20 @@ function axes(svg, data, x, y, box) {
 
 const line = (points, x, y, of) => points.map((point) => `${x(point.value).toFixed(1)},${y(point[of]).toFixed(1)}`).join(" ");
 
-// What no reader of so many tokens can beat, at each value; and the loss of knowing nothing, where it is near.
+// What no reader of so many letters can beat, at each value; and the loss of knowing nothing, where it is near.
 function marks(svg, data, x, y, box) {
   const dashed = { fill: "none", stroke: INK, "stroke-dasharray": "6 4" };
   const known = data.points.filter((point) => point.floor !== null);
   if (known.length) {
-    make(svg, "polyline", { class: "floor", points: line(known, x, y, "floor"), ...dashed });
-    make(svg, "text", { x: box.right, y: y(known.at(-1).floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
+    // The floor of one rate is that of all, and a line of one point cannot be seen.
+    const isOne = known.every((point) => point.floor === known[0].floor);
+    if (isOne) make(svg, "line", { class: "floor", x1: box.left, x2: box.right, y1: y(known[0].floor), y2: y(known[0].floor), ...dashed });
+    else make(svg, "polyline", { class: "floor", points: line(known, x, y, "floor"), ...dashed });
+    const words = make(svg, "text", { x: box.right, y: y(known.at(-1).floor) + 15, "text-anchor": "end", ...HALO }, data.floor_label);
+    if (words.getComputedTextLength() > box.right - box.left) {
+      words.textContent = data.floor_label.split(":")[0]; // in a narrow chart the number alone has room
+      make(words, "title", {}, data.floor_label);
+    }
   }
   if (data.nothing <= data.y_max) {
     make(svg, "line", { class: "nothing", x1: box.left, x2: box.right, y1: y(data.nothing), y2: y(data.nothing), ...dashed });
@@ -55,9 +62,12 @@ function drawPoint(svg, data, point, i, x, y, box) {
   }
   make(svg, "circle", { class: "point", cx: at, cy: height, r: 5, fill: data.color, stroke: PAPER, "stroke-width": 1 });
   const text = make(svg, "text", { x: at, y: Math.min(height, y(point.high)) - 15, "text-anchor": "middle", ...HALO }, point.loss_label);
-  if (!isGood) return;
-  text.setAttribute("font-weight", "bold");
-  text.textContent = data.good_word + point.loss_label;
+  if (isGood) {
+    text.setAttribute("font-weight", "bold");
+    text.textContent = data.good_word + point.loss_label;
+  }
+  const half = text.getComputedTextLength() / 2; // at the ends of the axis there may be no room for all of it
+  text.setAttribute("x", Math.min(Math.max(at, box.left + half), box.right + EDGE.right - 2 - half));
 }
 
 function draw(svg, data, width, chosen) {

@@ -15,8 +15,9 @@ from course_lib.data import prepared_for
 from course_lib.errors import CourseError
 from course_lib.lab import at_work
 from course_lib.lab.driver import let_helpers_go, training_thread
+from course_lib.lab.forecast import Forecaster, about_seconds
 from course_lib.lab.front_end import hears_threads
-from course_lib.lab.neighbors import stopped_for, this_cell
+from course_lib.lab.neighbors import stopped_for, this_cell, waiting
 from course_lib.lab.sweep_runs import SweepRuns
 from course_lib.lab.sweep_view import NAMES, SweepChart, lessons, lessons_html, picture, seen
 from course_lib.recipes import Recipe, load_recipe
@@ -24,6 +25,7 @@ from course_lib.recipes.sweeping import (
     FACTORS,
     SHARE,
     Valley,
+    checked_values,
     fitting_record,
     recorded_points,
     shortened,
@@ -75,10 +77,13 @@ class Sweep(Pictured):
         self._short = shortened(self._start, share)
         prepared = prepared_for(self._start.data)
         self._nothing = math.log(prepared.tokenizer.vocab_size)
-        longest = min(prepared.manifest["counts"].values()) - 1
+        counts = prepared.manifest["counts"]
+        longest = min(counts.values()) - 1
+        with waiting(at_work.workers(object)):  # or the forecast would be that of a machine that does something else
+            self._forecaster = Forecaster(self._short, prepared.tokenizer.vocab_size, counts["val"])
         self._values = {name: values_of(self._start, name, longest) for name in FACTORS}
         if setting not in FACTORS or values is not None:
-            self._values[setting] = _checked(self._start, setting, values)
+            self._values[setting] = checked_values(self._start, setting, values)
         self._runs: dict[str, SweepRuns] = {}
         self._record = fitting_record(self._start, self._short)
         self._torch_threads, self._in_cell = torch.get_num_threads(), False
@@ -130,9 +135,9 @@ class Sweep(Pictured):
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe, whole, with the value that came out best; as it was, where none did."""
-        good = self.valley.good
-        return self._start if good is None else with_value(self._start, self.setting, good.value)
+        """The recipe, whole, with the value that came out best (of equal rates, the lowest); as it was without one."""
+        chosen = self.valley.chosen
+        return self._start if chosen is None else with_value(self._start, self.setting, chosen.value)
 
     def recorded(self, setting: str | None = None) -> plots.Picture:
         """The recorded sweep of this recipe as a picture, for those who will not wait.
@@ -246,9 +251,13 @@ class Sweep(Pictured):
         return HTML(f"<div style='font: 13px sans-serif'>{html.escape(runs.state)}</div>{words}")
 
     def _begin(self) -> SweepRuns:
-        setting, self.error = self.setting, None
-        self._runs[setting] = SweepRuns(self._short, setting, self._values[setting], NAMES[setting])
-        return self._runs[setting]
+        self.error = None
+        self._runs[self.setting] = self._new_runs()
+        return self._runs[self.setting]
+
+    def _new_runs(self) -> SweepRuns:
+        setting = self.setting
+        return SweepRuns(self._short, setting, self._values[setting], NAMES[setting], self._forecaster)
 
     # ---- what there is to see ------------------------------------------------------------------------------
 
@@ -262,18 +271,23 @@ class Sweep(Pictured):
         what = f"{self._start.name}, {self._short.train.max_steps} steps"
         if not is_record or self._record is None:
             return f"{what}, seed {self._short.train.seed}"
-        seeds = len(self._record.content["details"]["seeds"])
-        return f"Recorded {self._record.content['date']}: {what}, " + (
-            f"mean of {seeds} seeds" if seeds > 1 else "1 seed"
-        )
+        count = len(self._record.content["details"]["seeds"])
+        seeds = f"mean of {count} seeds" if count > 1 else "1 seed"
+        return f"Recorded {self._record.content['date']}: {what}, {seeds}"
 
     def _seen(self) -> dict[str, Any]:
         valley, own, is_record = self.valley, self._runs.get(self.setting), self._is_record
-        values, status = self._values[self.setting], own.state if own else GUESS
+        values = self._values[self.setting]
+        status = own.state if own else f"{GUESS} It takes {self._takes()} on this machine."
         if is_record and self._record is not None:
             values = [point.value for point in valley.points]
-            status = f"On {self._record.content['machine']['processor']}. Run it yourself with the button above."
+            where = self._record.content["machine"]["processor"]
+            status = f"On {where}. Run it yourself with the button above: {self._takes()} on this machine."
         return seen(valley, values, self._short.train.max_steps, self._heading(is_record), status, not self.is_training)
+
+    def _takes(self) -> str:
+        """How long a press of the button takes."""
+        return about_seconds(self._new_runs().seconds())
 
     def _redraw(self) -> None:
         """Bring the widget up to date; any thread may call it."""
@@ -292,13 +306,3 @@ class Sweep(Pictured):
 
     def __repr__(self) -> str:
         return f"Sweep({self._start.name!r}, {self.setting!r}): " + (" ".join(lessons(self.valley)) or "not run yet.")
-
-
-def _checked(recipe: Recipe, setting: str, values: Sequence[float] | None) -> list[float]:
-    """``values`` in order, each one that the recipe can have; CourseError for others, and for an unknown setting."""
-    found = values_of(recipe, setting) if values is None else sorted(set(values))
-    if not found:
-        raise CourseError("A sweep needs at least one value to try; values is empty.")
-    for value in found:
-        with_value(recipe, setting, value)
-    return found

@@ -5,12 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from course_lib.lab.driver import Driver, heeding_signals
-from course_lib.lab.forecast import about_seconds
+from course_lib.lab.forecast import Forecaster, about_seconds
 from course_lib.recipes import Recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.recipes.sweeping import Point, with_value
 from course_lib.training import StepRecord
 from course_lib.training.scoring import Diverged
+
+BUILDING = 0.2
+"""Seconds, about, to build a trainer and its model."""
 
 
 class SweepRuns:
@@ -21,10 +24,16 @@ class SweepRuns:
         setting: what differs.
         values: the values, in the order in which they are run.
         name: what the setting is called in words.
+        forecaster: tells how long each run takes, at first.
     """
 
-    def __init__(self, recipe: Recipe, setting: str, values: Sequence[float], name: str) -> None:
+    def __init__(
+        self, recipe: Recipe, setting: str, values: Sequence[float], name: str, forecaster: Forecaster
+    ) -> None:  # fmt: skip
         self._recipe, self._setting, self._values, self._name = recipe, setting, values, name
+        self._forecaster, self._ended, self._begun = forecaster, 0.0, 0.0
+        to_come = [with_value(recipe, setting, value) for value in values]
+        self._forecasts = [BUILDING + forecaster.seconds(recipe) for recipe in to_come]
         self.points: list[Point] = []
         self.state = "preparing"
         """What goes on, in words."""
@@ -50,7 +59,7 @@ class SweepRuns:
         Raises:
             CourseError: for a recipe that cannot be trained. A run that diverges is a point like others.
         """
-        begun = time.monotonic()
+        begun = self._begun = self._ended = time.monotonic()
         for number, value in enumerate(self._values, 1):
             self._told = f"run {number} of {len(self._values)}: {self._name} {value:g}"
             chosen = with_value(self._recipe, self._setting, value)
@@ -58,6 +67,7 @@ class SweepRuns:
             if found is None:
                 break
             self.points.append(Point.of(self._setting, value, chosen, [found]))
+            self._ended = time.monotonic()
             drawn()
         done, count = len(self.points), len(self._values)
         took = f"{time.monotonic() - begun:.0f} s"
@@ -88,12 +98,20 @@ class SweepRuns:
         is_whole = len(records) == recipe.train.max_steps and records[-1].val_loss is not None
         return (records[-1].val_loss, len(records)) if is_whole else None
 
+    def seconds(self, done: int = 0) -> float:
+        """How long the runs after the first ``done`` ones take, by the forecast: building, steps and scoring."""
+        return sum(self._forecasts[done:])
+
     def _seconds_left(self, recipe: Recipe, records: Sequence[StepRecord]) -> float:
-        """By the seconds that a token has taken in this run: for the rest of it, and for the runs to come."""
-        own = recipe.model(256).block_size
-        to_come = self._values[len(self.points) + 1 :]
-        lengths = [value if self._setting == "block_size" else own for value in to_come]
-        windows = recipe.train.batch_size * recipe.train.grad_accum
-        steps = recipe.train.max_steps
-        tokens = windows * ((steps - len(records)) * own + steps * sum(lengths))
-        return tokens * records[-1].seconds / sum(record.tokens for record in records)
+        """The forecast of what is left, times how much longer than forecast things have taken so far.
+
+        So it counts what no step shows: that each run is built, and scored in the end, which may take longer than all
+        its steps.
+        """
+        done = len(self.points)
+        if done:  # whole runs are the best measure of whole runs
+            pace = (self._ended - self._begun) / (self.seconds() - self.seconds(done))
+        else:
+            pace = records[-1].seconds / self._forecaster.for_steps(recipe, len(records))
+        rest = pace * (self._forecasts[done] - BUILDING - self._forecaster.for_steps(recipe, len(records)))
+        return max(0.0, rest) + pace * self.seconds(done + 1)

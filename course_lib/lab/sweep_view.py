@@ -17,7 +17,10 @@ NAMES = {"max_lr": "learning rate", "block_size": "block_size"}
 """What a setting is called in words."""
 AXES = {"max_lr": "learning rate, the schedule's peak (log axis)", "block_size": "block_size, in tokens (log axis)"}
 Y_LABEL = "validation loss (nats per token)"
-HINT = "Point at a value, or use the arrow keys, to read what its run came to."
+HINT = (
+    "Point at a value, or use the arrow keys, to read what its run came to. The green band is as good as the lowest "
+    "loss: {} cannot tell what lies in it from that."
+)
 
 
 class SweepChart(anywidget.AnyWidget):
@@ -48,11 +51,11 @@ def seen(
     return {
         "points": [_drawn(value, by_value.get(value), valley, max_steps) for value in values],
         "good": values.index(good.value) if good else -1,
-        "good_word": "lowest so far: " if not is_over else "lowest: " if valley.open_end else "good: ",
-        "limit": good.loss * (1 + CLOSE) if good and good.loss else None,
+        "good_word": "lowest loss " if is_over else "lowest so far: ",
+        "limit": valley.limit,
         "nothing": valley.knowing_nothing,
         "nothing_label": f"knowing nothing: {valley.knowing_nothing:.2f}",
-        "floor_label": "floor: no reader of so many tokens can do better",
+        "floor_label": _floor_label(valley),
         "y_min": low,
         "y_max": high,
         "y_ticks": _ticks(low, high),
@@ -62,9 +65,20 @@ def seen(
         "good_color": OKABE_ITO["green"],
         "heading": heading,
         "status": status,
-        "hint": HINT if valley.points else "",
+        "hint": HINT.format(_the_seeds(good)) if good else "",
         "alt": in_words(valley, max_steps),
     }
+
+
+def _the_seeds(point: Point) -> str:
+    return f"{len(point.losses)} seeds" if len(point.losses) > 1 else "one seed"
+
+
+def _floor_label(valley: Valley) -> str:
+    """What the dashed line is, with its value where it is the same for all."""
+    floors = {f"{point.floor:.2f}" for point in valley.points if point.floor is not None}
+    value = f" {min(floors)}" if len(floors) == 1 else ""
+    return f"floor{value}: a reader who sees only block_size letters can do no better"
 
 
 def _drawn(value: float, point: Point | None, valley: Valley, max_steps: int) -> dict[str, Any]:
@@ -75,6 +89,9 @@ def _drawn(value: float, point: Point | None, valley: Valley, max_steps: int) ->
     losses = {} if point.loss is None else {
         "loss": point.loss, "low": min(point.finite), "high": max(point.finite), "loss_label": rounded(point.loss),
     }  # fmt: skip
+    above = point.above_floor
+    if losses and above is not None and valley.setting == "block_size":
+        losses["loss_label"] = f"{losses['loss_label']} (+{above:.2f})"
     words = f"{NAMES[valley.setting]} {value:g}: {outcome(point, valley, max_steps)}"
     return drawn | losses | {"floor": point.floor, "diverged": valley.diverged(point), "words": words}
 
@@ -116,7 +133,7 @@ def outcome(point: Point, valley: Valley, max_steps: int) -> str:
     if valley.diverged(point):
         nothing = f"worse than knowing nothing ({valley.knowing_nothing:.2f})"
         return f"diverged: it ended at {rounded(point.loss)}{spread}, {nothing}."
-    floor = "" if point.floor is None else f", floor {point.floor:.3f}"
+    floor = "" if point.above_floor is None else f", {point.above_floor:.3f} above the floor of {point.floor:.3f}"
     return f"{point.loss:.3f} nats per token{spread} after {max_steps} steps, {read}{floor}."
 
 
@@ -128,18 +145,24 @@ def lessons(valley: Valley) -> list[str]:
     if good is None:
         return [f"All of them diverged. Try a lower {name}." if valley.setting == "max_lr" else "All of them diverged."]
     rule = "the lowest validation loss of the runs that did not diverge"
-    if valley.open_end:  # nobody has seen where the valley ends
+    if valley.open_end or valley.setting != "max_lr":  # nobody has seen where the valley ends, or there is none
         found = [f"Lowest here: {name} {good.value:g}, {rule}."]
     else:
         found = [f"Good here: {name} {good.value:g}, by this rule: {rule}."]
     if valley.as_good:
         others = " and ".join(f"{point.value:g}" for point in valley.as_good)
-        found.append(f"Within {CLOSE:.0%} of it, and so as good as one seed can tell: {others}.")
+        if len(good.losses) > 1:
+            spread = f"Its {len(good.losses)} seeds span {min(good.finite):.3f} to {max(good.finite):.3f}. Within that"
+            found.append(f"{spread}, and so as good as these seeds can tell: {others}.")
+        else:
+            found.append(f"Within {CLOSE:.0%} of it, and so as good as one seed can tell: {others}.")
+    if (chosen := valley.chosen) is not None and chosen is not good:
+        found.append(f"Among equals take the lower rate, {chosen.value:g}: a longer run wants less.")
     if valley.open_end:
         end = valley.open_end
         found.append(f"It is the {end}est value tried: the valley may go on there. Try further, with {end}er values.")
     if valley.setting == "max_lr":
-        found.append("The best rate of a longer run may be a little lower.")
+        found.append("The best rate of a longer run is often lower, easily by a factor of three.")
     else:
         found += _reading(valley)
     return found
@@ -155,9 +178,11 @@ def _reading(valley: Valley) -> list[str]:
         "lead is more reading, not more to look back at."
     ]
     if first.floor is not None and last.floor is not None:
+        known = [(p.above_floor, p.value) for p in valley.points if p.above_floor is not None]
+        above = ", ".join(f"{loss:.2f} at {value:g}" for loss, value in known)
         found.append(
             f"The floor moves too: {first.floor:.3f} at {first.value:g}, {last.floor:.3f} at {last.value:g}. Who sees "
-            "more of the past can know more of what comes."
+            f"more of the past can know more of what comes. Above their floors, in brackets, the runs ended: {above}."
         )
     return found
 
@@ -199,15 +224,14 @@ def picture(data: dict[str, Any]) -> plots.Picture:
         if point["diverged"]:
             top = dict(xycoords=("data", "axes fraction"), ha="center", va="top", color=OKABE_ITO["vermillion"])
             axes.annotate("▲\ndiverged", (point["value"], 0.99), fontsize=9, **top)
-    if floors := [(p["value"], p["floor"]) for p in points if p["floor"] is not None]:
-        axes.plot(*zip(*floors), color=plots.INK, linestyle="--", linewidth=1, label="floor")
+    _draw_floor(axes, points)
     if data["good"] >= 0:
         good = points[data["good"]]
         axes.axhspan(good["loss"], data["limit"], color=data["good_color"], alpha=0.16, linewidth=0)
         ring: dict[str, Any] = dict(
             marker="o", markersize=15, markerfacecolor="none", markeredgewidth=2.5, linestyle="none"
         )
-        ring |= dict(mec=data["good_color"], label=data["good_word"] + good["label"])
+        ring |= dict(mec=data["good_color"], label=f"lowest loss, at {good['label']}")
         axes.plot(good["value"], good["loss"], **ring)
     axes.set_xticks([p["value"] for p in points], [p["label"] for p in points])
     axes.minorticks_off()
@@ -217,3 +241,13 @@ def picture(data: dict[str, Any]) -> plots.Picture:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _draw_floor(axes: Any, points: Sequence[dict[str, Any]]) -> None:
+    """A dashed line; right across where the floor is the same for all: through one point there is no other."""
+    look: dict[str, Any] = dict(color=plots.INK, linestyle="--", linewidth=1, label="floor")
+    floors = [(point["value"], point["floor"]) for point in points if point["floor"] is not None]
+    if len({floor for _, floor in floors}) == 1:
+        axes.axhline(floors[0][1], **look)
+    elif floors:
+        axes.plot(*zip(*floors), **look)

@@ -18,6 +18,8 @@ class Look(NamedTuple):
 
     browser: Callable[[str], Any]
     html: Callable[[Scene], str]
+    unit: str = "token"
+    """What one prediction of the model is called."""
 
 
 TEXT = Look(
@@ -30,7 +32,7 @@ class LiveView:
     """A chart and, under it, what the model writes; with ``guessing``, the chart asks where the loss will end."""
 
     def __init__(self, vocab_size: int, scene: Scene, look: Look = TEXT, guessing: bool = False) -> None:
-        self.chart = LossChart(scene.max_steps, vocab_size, scene.lines, guessing)
+        self.chart = LossChart(scene.max_steps, vocab_size, scene.lines, guessing, look.unit)
         self.sample = look.browser(self.chart.data["key"])
         self.widget = ipywidgets.VBox([self.chart, self.sample.widget])
         self.show(scene)
@@ -74,6 +76,7 @@ class StillView:
     def _things(self) -> tuple[plots.Picture, HTML]:
         scene = self._scene
         rows = scene.current.records if scene.current else []
-        picture = plots.loss_curve(rows, self._vocab_size, "Training", scene.lines)
+        unit = f"nats per {self._look.unit}"
+        picture = plots.loss_curve(rows, self._vocab_size, "Training", scene.lines, unit=unit)
         status = html.escape(": ".join(filter(None, [scene.state, scene.status])))
         return picture, HTML(f"<div style='font: 13px sans-serif'>{status}</div>{self._look.html(scene)}")

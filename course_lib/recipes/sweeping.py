@@ -25,8 +25,9 @@ FACTORS: dict[str, tuple[float, ...]] = {
     "block_size": (0.25, 0.5, 1.0, 2.0, 4.0),
 }
 """The settings that can be swept, and what the recipe's own value is multiplied by."""
-CLOSE = 0.02
-"""Losses within this share of the lowest count as equal to it: other seeds move them as much."""
+CLOSE = 0.05
+"""Of runs with one seed, losses within this share of the lowest count as equal to it. Other seeds move them as much: in
+the recorded sweeps three seeds span 1% to 10% of their mean."""
 
 
 def lasting(recipe: Recipe, steps: int) -> Recipe:
@@ -81,6 +82,16 @@ def _can_have(recipe: Recipe, setting: str, value: float) -> bool:
     return True
 
 
+def checked_values(recipe: Recipe, setting: str, values: Sequence[float] | None) -> list[float]:
+    """``values`` in order, each one that the recipe can have; CourseError for others, and for an unknown setting."""
+    found = values_of(recipe, setting) if values is None else sorted(set(values))
+    if not found:
+        raise CourseError("A sweep needs at least one value to try; values is empty.")
+    for value in found:
+        with_value(recipe, setting, value)
+    return found
+
+
 @dataclass(frozen=True)
 class Point:
     """What the runs with one value came to; a list has an entry for each seed."""
@@ -114,6 +125,11 @@ class Point:
         return dataclasses.asdict(self)
 
     @property
+    def above_floor(self) -> float | None:
+        """How far its loss is above its floor; None where one of them is not known."""
+        return None if self.loss is None or self.floor is None else self.loss - self.floor
+
+    @property
     def finite(self) -> list[float]:
         return [loss for loss in self.losses if loss is not None]
 
@@ -133,7 +149,7 @@ def floor_of(recipe: Recipe, block_size: int) -> float | None:
 class Valley:
     """The points of a sweep, lowest value first, and what is to be learned from them.
 
-    The good value is the one with the lowest loss. Values whose loss is within `CLOSE` of it are as good: one seed
+    The good value is the one with the lowest loss. Values whose loss is not above ``limit`` are as good: the seeds
     cannot tell them apart. A value has diverged where a loss ceased to be finite, or ended above ln V: worse than
     knowing nothing.
     """
@@ -153,19 +169,38 @@ class Valley:
         return min(sound, key=lambda point: point.loss, default=None)  # type: ignore[arg-type, return-value]
 
     @property
-    def as_good(self) -> list[Point]:
-        """The other points that one seed cannot tell from the good one."""
+    def limit(self) -> float | None:
+        """The highest loss that counts as equal to the lowest: that of the good value's worst seed, or for one seed,
+        `CLOSE` above it."""
         good = self.good
         if good is None or good.loss is None:
+            return None
+        return max(good.finite) if len(good.finite) > 1 else good.loss * (1 + CLOSE)
+
+    @property
+    def as_good(self) -> list[Point]:
+        """The other points that the seeds cannot tell from the good one."""
+        good, limit = self.good, self.limit
+        if limit is None:
             return []
-        limit = good.loss * (1 + CLOSE)
         return [p for p in self.points if p is not good and not self.diverged(p) and p.loss <= limit]  # type: ignore[operator]
 
     @property
-    def open_end(self) -> str:
-        """``low`` or ``high`` where the lowest loss is at that end of the range: the valley may go on; else empty."""
+    def chosen(self) -> Point | None:
+        """The point to go on with: of learning rates that are equally good the lowest one, as longer runs want less."""
         good = self.good
-        if good is None or len(self.points) < 2:
+        if good is None or self.setting != "max_lr":
+            return good
+        return min([good, *self.as_good], key=lambda point: point.value)
+
+    @property
+    def open_end(self) -> str:
+        """``low`` or ``high`` where the lowest loss is at that end of the range: the valley may go on; else empty.
+
+        Block sizes have no valley to look for: at equal steps a longer block reads more, and knows more.
+        """
+        good = self.good
+        if good is None or len(self.points) < 2 or self.setting != "max_lr":
             return ""
         return "low" if good is self.points[0] else "high" if good is self.points[-1] else ""
 

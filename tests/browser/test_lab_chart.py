@@ -199,7 +199,7 @@ def test_the_chart_shows_what_is_asked_of_it(lab, tmp_path):
     assert f"training, mean of 10 {loss}" in sheet.get_attribute("aria-valuetext")
     page.keyboard.press("Escape")
     assert words(page).startswith("Newest")
-    assert frame.locator("line.sample-tick").count() >= 4
+    assert frame.locator("path.sample-tick").count() >= 4
 
     # The browser of samples by keyboard.
     chosen = sample.get_by_role("radio", checked=True)
@@ -221,7 +221,7 @@ def test_the_chart_shows_what_is_asked_of_it(lab, tmp_path):
     wait_until(lambda: "tokens read" in frame.locator("svg[role=img]").text_content(), "tokens")
     assert frame.locator(".course-lab-unequal").inner_text() == ""
     page.get_by_role("combobox", name="axis").select_option("seconds")
-    wait_until(lambda: "seconds of training" in frame.locator("svg[role=img]").text_content(), "seconds")
+    wait_until(lambda: "seconds, scoring included" in frame.locator("svg[role=img]").text_content(), "seconds")
     page.get_by_role("combobox", name="axis").select_option("steps")
     press(page, "stop")
     wait_until(lambda: page.locator(".course-lab-tray-frame li").count() == 2, "two runs in the tray")

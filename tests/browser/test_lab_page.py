@@ -140,6 +140,7 @@ def test_start_pause_step_move_the_rate_stop_and_lay_two_runs_over_one_another(l
     wait_until(lambda: len(chart.points()) > 25, "a second curve")
     assert chart.frame.locator("polyline.finished").count() == 1
     assert "floor for block_size 16" in chart.line_labels()
+    assert "floor for block_size 64" in chart.line_labels(), "the run that it is laid over has another floor"
     press(page, "stop")
     wait_until(lambda: rows.count() == 2, "two runs in the tray")
     assert "block_size 16" in rows.nth(1).inner_text()

@@ -31,6 +31,17 @@ OUTSIDE = """frame => {
     }).map(node => node.textContent);
 }"""
 
+# Words of the legend that a dashed line goes through, or that other words cover.
+STRUCK = """frame => {
+    const lines = [...frame.querySelectorAll("line.reference")].map((node) => node.getBoundingClientRect());
+    const labels = [...frame.querySelectorAll("text.line-label")].map((node) => node.getBoundingClientRect());
+    return [...frame.querySelectorAll("text.legend-words")].filter((node) => {
+        const b = node.getBoundingClientRect();
+        const covers = (a) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+        return [...lines, ...labels].some(covers);
+    }).map((node) => node.textContent);
+}"""
+
 
 @pytest.fixture(scope="module")
 def replay() -> Replay:
@@ -86,9 +97,15 @@ def test_three_sliders_choose_a_recorded_run_and_a_fourth_its_moment(book_page, 
     own = run_of(64, 0.0, 0.02)
     assert f"validation {own['val'][-1][1]:.3f}" in status.inner_text()
     assert "over 3 seeds" in status.inner_text()
+    assert "230,400 tokens read" in status.inner_text()
+    assert "a smaller model than the lab's" in frame.locator(".course-lab-replay-over").inner_text()
+    assert frame.locator("text.legend-words").all_text_contents() == ["training", "validation", "other seeds"]
+    assert frame.evaluate(STRUCK) == []
     labels = " ".join(frame.locator("text.line-label").all_text_contents())
     assert "floor for block_size 64 = 0.31" in labels
     assert own["samples"][-1]["text"].split()[0] in frame.locator(".course-lab-text").inner_text()
+    signs = frame.locator(".course-lab-text .sign").all_text_contents()
+    assert (signs.count("✓"), len(signs)) == (own["samples"][-1]["good"], own["samples"][-1]["sentences"])
     assert frame.evaluate(OUTSIDE) == []
     for part, ratio in frame.evaluate(READABLE).items():
         assert ratio >= (4.5 if part in ("text", "status", "written") else 3), (part, ratio)
@@ -103,6 +120,12 @@ def test_three_sliders_choose_a_recorded_run_and_a_fourth_its_moment(book_page, 
     wait_until(lambda: f"{run_of(32, 0.0, 0.006)['val'][-1][1]:.3f}" in status.inner_text(), "the shorter block")
     assert "floor for block_size 32" in " ".join(frame.locator("text.line-label").all_text_contents())
     assert "over 3 seeds" not in status.inner_text()
+    labels = " ".join(frame.locator("text.line-label").all_text_contents())
+    assert "floor for block_size 64 = 0.31" in labels, "that of the run before"
+    unequal = frame.locator(".course-lab-unequal").inner_text()
+    assert "of block_size 64, read 230,400 tokens in all its steps, and its floor is 0.31" in unequal
+    assert frame.locator("text.legend-words").all_text_contents() == ["training", "validation", "the run before"]
+    assert frame.evaluate(STRUCK) == []
     assert abs(frame.bounding_box()["height"] - height) < 60, "the page does not jump"
 
     # By mouse: dropout, at the right end of its slider.
@@ -115,6 +138,7 @@ def test_three_sliders_choose_a_recorded_run_and_a_fourth_its_moment(book_page, 
     wait_until(lambda: "step 0 of" in status.inner_text(), "the start")
     assert "before training" in frame.locator(".course-lab-heading").inner_text()
     assert len(frame.locator("polyline.curve").get_attribute("points").split()) == 1
+    assert frame.locator("circle.first").count() == 1, "which can be seen"
     frame.locator(".course-lab-play").press("Enter")
     wait_until(lambda: re.search(r"step [1-9]", status.inner_text()), "a movement")
     wait_until(lambda: f"step {replay.record.content['details']['max_steps']} of" in status.inner_text(), "the end")

@@ -51,6 +51,7 @@ def test_a_sweep_is_run_read_and_stopped(jupyterlab, page, tmp_path):
     assert frame.locator("text.tried").all_text_contents() == ["0.002", "0.006", "0.02", "0.06", "0.2"]
     status, about = frame.locator(".course-lab-status"), frame.locator(".course-lab-sweep-point")
     assert "where will the loss be lowest" in status.inner_text()
+    assert "It takes about" in status.inner_text()
 
     # Pressed, it fills in point after point; what it is over cannot be changed meanwhile.
     run, stop = page.locator("button.course-lab-sweep-run"), page.locator("button.course-lab-sweep-stop")
@@ -59,6 +60,10 @@ def test_a_sweep_is_run_read_and_stopped(jupyterlab, page, tmp_path):
     run.click()
     wait_until(lambda: "run 1 of 5: learning rate 0.002, step" in status.inner_text(), "the first run")
     assert run.is_disabled()
+    wait_until(lambda: frame.locator(".point").count() >= 1, "a point")
+    floor = frame.locator(".floor")
+    assert floor.evaluate("line => line.getBoundingClientRect().width") > 300, "a floor of one point is a line, too"
+    assert "floor 0.31: a reader who sees only block_size letters" in frame.locator("svg").text_content()
     wait_until(lambda: frame.locator(".point").count() >= 2, "two points")
     assert "lowest so far" in frame.locator("svg").text_content()
     wait_until(lambda: "finished after" in status.inner_text(), "the end", 120)
@@ -78,7 +83,7 @@ def test_a_sweep_is_run_read_and_stopped(jupyterlab, page, tmp_path):
     wait_until(lambda: "learning rate 0.002:" in about.inner_text(), "the first point")
     page.keyboard.press("ArrowRight")
     wait_until(lambda: "learning rate 0.006:" in about.inner_text(), "the next point")
-    assert "after 30 steps, 15,360 tokens read, floor 0.313" in about.inner_text()
+    assert "after 30 steps, 15,360 tokens read" in about.inner_text()
 
     # The other setting, by keyboard; stopped, what is over is kept.
     page.get_by_role("button", name="block_size").click()

@@ -193,6 +193,14 @@ def test_an_exploded_run_has_finite_numbers_and_an_axis_for_the_others():
     assert chart.data["y_max"] < 10
 
 
+def test_losses_are_per_token_or_per_whatever_is_predicted():
+    assert LossChart(max_steps=4, vocab_size=24).data["unit"] == "token"
+    chart = LossChart(max_steps=4, vocab_size=24, unit="pixel")
+    chart.show(Curve(rows(3.0, 2.0), kind="ghost"), 4)
+    assert (chart.data["unit"], chart.data["curve"]["kind"]) == ("pixel", "ghost")
+    assert "loss in nats per pixel against" in chart.data["alt"]
+
+
 def test_styles_differ_by_more_than_color_and_come_again_changed():
     styles = [run_style(i) for i in range(12)]
     assert [style["color"] for style in styles] == RUN_COLORS * 2

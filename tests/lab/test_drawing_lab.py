@@ -80,6 +80,15 @@ def test_a_run_in_the_background_is_the_plain_loop_and_its_drawings_stand_beside
     assert labels(shown) == ["step 0", "step 10", "step 12"]
     assert "Drawings of a heart" in shown
     assert [row["label"] for row in lab.panel.tray.rows] == ["run 1, heart"]
+    assert "that a triangle marks under the curve" in shown
+    assert lab.panel.view.chart.data["unit"] == "pixel"
+    assert lab.panel.view.chart.finished[0]["kind"] == "heart"
+    lab.controls.menus["dataset"].value = "sprites:ghost"
+    lab.start()
+    assert lab.wait(PATIENCE)
+    assert [row["about"].split(",")[0] for row in lab.panel.tray.rows] == ["as the recipe says", "class ghost"]
+    assert "Of the 70 tokens 10 name a class" in lab.controls.readout.value
+    assert "ln 60 = 4.09" in lab.controls.readout.value
 
 
 def held_out_of(lab: PixelLab, kind: str) -> Subset:
@@ -223,15 +232,29 @@ def test_the_strip_counts_pixels_off_and_names_each_column():
     assert "0, after 10" not in strip.value
     assert "will stand here" in strip.value
     strip.show([Sample(0, to_text(other.T)), Sample(1000, to_text(copies.T))])
-    off = nearest(other, rows.ids).float().mean().item()
-    assert off == pytest.approx(sum(min((rows.ids[:, 1:] != o[1:]).sum(1).tolist()) for o in other) / DRAWN)
+    heroes = rows.ids[rows.ids[:, 0] == rows.tokenizer.class_id("hero")]
+    off = nearest(other, heroes).float().mean().item()
+    assert off == pytest.approx(sum(min((heroes[:, 1:] != o[1:]).sum(1).tolist()) for o in other) / DRAWN)
     assert 0 < off <= 2
     assert labels(strip.value) == ["step 0", "step 1,000"]
     assert f"{off:.0f} px off" in strip.value
-    assert 'alt="4 drawings of a hero, after step 1,000, 0 px off the nearest sprite"' in strip.value
+    assert 'alt="4 drawings of a hero, after step 1,000, 0 px off the nearest hero"' in strip.value
     assert len(images(strip.value)) == 2
     strip.show([Sample(0, to_text(other.T))], to_text(copies.T[:100]), None, "", True)
     assert labels(strip.value) == ["step 0", "now"]
+
+
+def test_a_drawing_is_compared_with_its_own_kind_alone():
+    """Another kind's sprite in its place is far off, however exact a copy of that one it is."""
+    rows = PixelRows(SpriteDataset(100, plain=True))
+    heart = rows.ids[rows.ids[:, 0] == rows.tokenizer.class_id("heart")][:1].clone()
+    heart[:, 0] = rows.tokenizer.class_id("ghost")
+    strip = DrawingStrip(rows)
+    strip.show([Sample(10, to_text(heart.expand(DRAWN, -1).T))])
+    (off,) = re.findall(r"(\d+) px off the nearest ghost", strip.value)
+    assert int(off) > 20
+    assert "nearest ghost of the training set" in strip.value
+    assert "no mark for how good they are" in strip.value
 
 
 def test_a_drawing_can_be_given_up_and_takes_no_random_numbers_of_the_caller():

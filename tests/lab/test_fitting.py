@@ -66,7 +66,7 @@ def test_what_fits_is_not_refused(monkeypatch):
 
 def test_a_run_that_does_not_fit_is_refused_before_it_begins(project, monkeypatch):
     lab = Lab(SMALL)
-    monkeypatch.setattr(fitting, "available", lambda device: 1e6)
+    monkeypatch.setattr(fitting, "available", lambda device: 45e6)
     lab.controls.sliders["n_embd"].value = 256
     assert "This run needs about" in lab.controls.readout.value, "before anything is pressed"
     lab.panel.buttons.buttons["start"].click()
@@ -169,13 +169,15 @@ def trial(seconds: float, steps: int = 10, **more) -> Trial:
 
 
 def test_forecast_and_guess_are_scored(project):
-    run = trial(44.0, forecast=Forecast(40.0, 30e6, 1, 1), memory=33e6, guess=1.2)
+    run = trial(44.0, forecast=Forecast(40.0, 300e6, 1, 1), memory=330e6, guess=1.2)
     assert run.score_words() == (
-        "Time: forecast 40 s, measured 44 s (10% more). Memory: forecast 30 MB, measured 33 MB (10% more). "
+        "Time: forecast 40 s, measured 44 s (10% more). Memory: forecast 300 MB, measured 330 MB (10% more). "
         "Validation loss: you guessed 1.20, it ended at 1.50."
     )
     tiny = trial(44.0, forecast=Forecast(44.0, 1.2e6, 1, 1), memory=10e6)
     assert "Memory: forecast 1 MB, measured 10 MB (too little to compare)" in tiny.score_words(), "not 733% more"
+    small = trial(44.0, forecast=Forecast(44.0, 18e6, 1, 1), memory=71e6)
+    assert "measured 71 MB (too little to compare)" in small.score_words(), "not 294% more"
 
 
 def test_what_was_not_forecast_guessed_or_measured_is_not_scored(project):
@@ -209,7 +211,7 @@ def test_a_run_of_the_lab_has_its_forecast_and_its_guess(project):
     assert run.score_words() in lab.panel.tray.rows[0]["note"]
     assert run.score_words().startswith("Time: forecast ")
     assert f"you guessed 3.50, it ended at {run.val_loss:.2f}" in run.score_words()
-    lab.panel.view.chart.guess = None
+    assert lab.panel.view.chart.guess is None, "the next run is to be guessed anew"
     lab.start()
     assert lab.wait(60)
     assert "guessed" not in lab.runs[-1].score_words()

@@ -7,6 +7,8 @@ import torch
 
 from course_lib.lab import forecast
 from course_lib.lab.forecast import (
+    ALWAYS_TAKEN,
+    FEW_BYTES,
     Forecaster,
     Speed,
     about_bytes,
@@ -85,16 +87,28 @@ def test_the_memory_that_the_system_really_took_corrects_the_next_forecast(monke
     large = USUAL.replace(n_embd=256, batch_size=64)
     monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: SPEED)
     forecaster = Forecaster(large, V, 10_000)
-    at_first = forecaster.memory(large)
-    assert at_first == memory_for(large, V)
-    forecaster.learn(large, 3, 1.0, 5 * at_first)
-    assert forecaster.memory(large) == at_first, "three steps teach nothing"
-    forecaster.learn(large, 20, 1.0, 1.5 * at_first)
-    assert forecaster.memory(large) == pytest.approx(1.5 * at_first)
-    forecaster.learn(large, 20, 1.0, 0.2 * at_first)
+    own = memory_for(large, V)
+    assert forecaster.memory(large) == own + ALWAYS_TAKEN
+    forecaster.learn(large, 3, 1.0, 5 * own)
+    assert forecaster.memory(large) == own + ALWAYS_TAKEN, "three steps teach nothing"
+    forecaster.learn(large, 20, 1.0, 1.5 * own + ALWAYS_TAKEN)
+    assert forecaster.memory(large) == pytest.approx(1.5 * own + ALWAYS_TAKEN)
+    forecaster.learn(large, 20, 1.0, 0.2 * own)
     forecaster.learn(large, 20, 1.0, None)
-    assert forecaster.memory(large) == pytest.approx(1.5 * at_first), "memory of a run before was free again"
-    assert forecaster.memory(large.replace(n_layer=8)) == pytest.approx(1.5 * memory_for(large.replace(n_layer=8), V))
+    assert forecaster.memory(large) == pytest.approx(1.5 * own + ALWAYS_TAKEN), "memory of a run before was free again"
+    deep = large.replace(n_layer=8)
+    assert forecaster.memory(deep) == pytest.approx(1.5 * memory_for(deep, V) + ALWAYS_TAKEN)
+
+
+def test_what_any_run_takes_is_added_and_not_learned_as_a_factor(monkeypatch):
+    """A run of 44 MB took 93 of them: the next one, four times as large, is not forecast twice as large again."""
+    monkeypatch.setattr(forecast, "measured_speed", lambda recipe, vocab_size: SPEED)
+    lab_s_own = load_recipe(RECIPE).replace(device="cpu")
+    forecaster, own = Forecaster(lab_s_own, V, 10_000), memory_for(lab_s_own, V)
+    assert FEW_BYTES < own < 60e6
+    forecaster.learn(lab_s_own, 50, 1.0, own + ALWAYS_TAKEN)
+    long = lab_s_own.replace(block_size=256)
+    assert forecaster.memory(long) == pytest.approx(memory_for(long, V) + ALWAYS_TAKEN)
 
 
 @pytest.mark.parametrize("taken", [1e6, 10e6, 60e6])
@@ -104,7 +118,7 @@ def test_what_the_system_took_for_a_tiny_model_is_not_held_against_a_large_one(m
     forecaster = Forecaster(USUAL, V, 10_000)
     forecaster.learn(USUAL.replace(n_embd=32, n_layer=1, batch_size=4), 60, 1.0, taken)
     large = USUAL.replace(n_layer=8, n_embd=512)
-    assert forecaster.memory(large) == memory_for(large, V)
+    assert forecaster.memory(large) == memory_for(large, V) + ALWAYS_TAKEN
 
 
 @pytest.mark.parametrize(

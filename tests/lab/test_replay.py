@@ -127,11 +127,31 @@ def test_the_page_holds_what_was_recorded_and_needs_nothing_else(project):
     assert [slider["at"] for slider in data["sliders"]] == [1, 0, 0], "at the recipe's own values, or the nearest"
     floors = [dict(data["lines"][T]) for T in ("8", "16")]
     assert floors[0]["floor for block_size 8"] > floors[1]["floor for block_size 16"] > floors[1]["entropy rate"]
+    assert (data["windows"], data["over"]) == (
+        2,
+        "Recorded runs of a smaller model than the lab's: " + ("n_layer 1, n_embd 16, 6 steps."),
+    )
+    assert [slider["label"] for slider in data["sliders"]] == ["block_size", "dropout", "peak learning rate"]
+    assert "seeds 2 to 2 at the recipe's own block_size and dropout" in data["about"]
     assert "src=" not in replay.html()
     assert "import " not in replay.html()
     assert "http" not in replay.html().replace("http://www.w3.org/2000/svg", "")
     assert replay.html() == Replay(record_of(details)).html(), "stored outputs are compared"
     assert set(replay._repr_mimebundle_()) == {"text/html", "text/plain"}
+
+
+def test_the_sentences_of_a_sample_are_marked_where_the_judge_counts_as_it_did(project):
+    _, details = measure_grid(SMALL, 1, {"block_size": (16,), "dropout": (0.0,), "max_lr": (0.01,)}, "tried")
+    text = "Once there was a gentle weeke globe.\nThe bear.\nAnd"
+    right, old = (
+        {"step": 0, "text": text, "good": 0, "sentences": 2},
+        {"step": 1, "text": text, "good": 1, "sentences": 2},
+    )
+    details["trials"][0]["samples"] = [right, old, {"step": 3, "text": text, "good": None, "sentences": None}]
+    samples = data_of(Replay(record_of(details)))["runs"][0]["samples"]
+    assert [text[start:end].strip() for start, end, fits in samples[0]["marks"]] == text.split("\n")[:2]
+    assert [fits for *_, fits in samples[0]["marks"]] == [0, 0]
+    assert samples[1]["marks"] == samples[2]["marks"] == []
 
 
 def test_what_is_no_grid_is_told(project):

@@ -13,11 +13,13 @@ from course_lib.cli import main as course
 from course_lib.errors import CourseError
 from course_lib.lab import Lab, Sweep, forecast
 from course_lib.lab import sweep as sweep_module
-from course_lib.lab.sweep_view import in_words, lessons, seen
+from course_lib.lab.sweep_runs import BUILDING
+from course_lib.lab.sweep_view import in_words, lessons, picture, seen
 from course_lib.measurements import sweep as recording
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 from course_lib.recipes.sweeping import FACTORS, Point, Valley, lasting, shortened, values_of, with_value
+from course_lib.training import StepRecord
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,16 +104,40 @@ def valley(*losses: float | None, setting: str = "max_lr", floors: tuple = (None
 
 
 def test_the_good_value_is_the_lowest_that_did_not_diverge():
-    found = valley(2.0, 1.0, 1.015, 1.03, None)
+    found = valley(2.0, 1.0, 1.03, 1.08, None)
     assert found.good == found.points[1]
-    assert found.as_good == [found.points[2]], "1.5% above it, while 3% are more than one seed can hide"
+    assert found.as_good == [found.points[2]], "3% above it, while 8% are more than one seed can hide"
+    assert found.chosen == found.good, "the lower of the two"
     assert found.open_end == ""
     assert [found.diverged(point) for point in found.points] == [False] * 4 + [True]
     words = " ".join(lessons(found))
     assert "Good here: learning rate 2," in words
     assert "so as good as one seed can tell: 4." in words
     assert "further" not in words
+    assert "Among equals" not in words
+    assert "often lower" in words
     assert "diverged: the loss ceased to be finite after 3 steps" in in_words(found, 9)
+
+
+def of_seeds(*losses: tuple[float, ...]) -> Valley:
+    return Valley("max_lr", tuple(Point(2.0**i, each, (9,) * len(each), 100) for i, each in enumerate(losses)), 3.0)
+
+
+def test_where_there_are_several_seeds_their_spread_says_what_is_equal():
+    found = of_seeds((2.0, 2.1), (1.03, 1.05), (0.98, 1.06), (1.5, 1.6))
+    assert found.good == found.points[2]
+    assert found.limit == 1.06
+    assert found.as_good == [found.points[1]]
+    assert found.chosen == found.points[1], "of equal rates the lower one is handed on"
+    words = " ".join(lessons(found))
+    assert "Its 2 seeds span 0.980 to 1.060. Within that, and so as good as these seeds can tell: 2." in words
+    assert "Among equals take the lower rate, 2:" in words
+    assert "%" not in words
+    assert of_seeds((2.0, 2.1), (1.03, 1.05), (0.98, 1.02)).as_good == [], "4% above it, but the seeds agree"
+    data = seen(found, [1.0, 2.0, 4.0, 8.0], 9, "heading", "status")
+    assert data["limit"] == 1.06
+    assert "2 seeds cannot tell" in data["hint"]
+    assert "one seed cannot tell" in seen(valley(1.0, 2.0), [1.0, 2.0], 9, "heading", "status")["hint"]
 
 
 def test_a_lowest_loss_at_an_edge_says_try_further():
@@ -135,6 +161,18 @@ def test_block_sizes_are_compared_per_token_and_the_reading_is_told():
     assert "Losses are per token" in words
     assert "a longer block reads more tokens per step: at 4 each run read 4 times as many as at 1" in words
     assert "0.500 at 1, 0.200 at 4" in words
+    assert "in brackets, the runs ended: 1.50 at 1, 1.30 at 2, 0.80 at 4" in words
+    assert "further" not in words, "there is no valley to look for"
+    found = valley(2.0, 1.5, 1.0, setting="block_size", floors=(0.5, 0.2))
+    data = seen(found, [1.0, 2.0, 4.0], 9, "heading", "status")
+    assert [point["loss_label"] for point in data["points"]] == ["2.00 (+1.50)", "1.50 (+1.30)", "1.00 (+0.80)"]
+    assert "1.500 above the floor of 0.500" in data["points"][0]["words"]
+    assert data["floor_label"].startswith("floor: a reader who sees only block_size letters")
+    first = picture(seen(valley(2.0, floors=(0.5, 0.5)), [1.0, 2.0], 9, "heading", "status")).axes[0]
+    (floor,) = [line for line in first.get_lines() if line.get_label() == "floor"]
+    assert len(floor.get_xdata()) == 2, "after the first run, too, the floor is a line"
+    rates = valley(2.0, 1.5, floors=(0.5, 0.5))
+    assert seen(rates, [1.0, 2.0], 9, "heading", "status")["floor_label"].startswith("floor 0.50: a reader")
 
 
 def test_the_picture_holds_every_sound_point_and_no_number_that_json_lacks():
@@ -178,7 +216,7 @@ def test_each_point_is_a_plain_run_of_the_recipe(project, monkeypatch, how):
         assert (point.steps, point.tokens_per_step) == ((8,), 32)
     assert sweep.error is None
     assert not sweep.is_training
-    assert sweep.recipe == SMALL.replace(max_lr=found.good.value, min_lr=0.0), "whole, not a tenth"
+    assert sweep.recipe == SMALL.replace(max_lr=found.chosen.value, min_lr=0.0), "whole, not a tenth"
     assert "finished" in sweep.chart.data["status"]
     assert not sweep.run_button.disabled
     assert sweep.stop_button.disabled
@@ -202,6 +240,25 @@ def test_block_sizes_have_their_floors(project, known_text):
     assert [point.value for point in sweep.valley.points] == [4, 8, 16, 32, 64]
     assert [point.floor for point in sweep.valley.points] == [2.0, 1.0, 0.5, 0.25, 0.125], "8 / T"
     assert [point.tokens_per_step for point in sweep.valley.points] == [8, 16, 32, 64, 128]
+
+
+def test_the_time_left_counts_scoring_and_building_and_is_told_before_the_press(project):
+    """Two steps and a long scoring: by the steps alone almost nothing would be left."""
+    short = SMALL.replace(max_steps=20, eval_batches=None)
+    sweep = Sweep(short, values=[0.01, 0.02, 0.03])
+    runs = sweep._new_runs()
+    each = runs.seconds() / 3
+    assert each > BUILDING + sweep._forecaster.for_steps(shortened(short), 20)
+    assert f"It takes {forecast.about_seconds(3 * each)} on this machine" in sweep.chart.data["status"]
+    # As fast as forecast: what is left is the forecast.
+    half = sweep._forecaster.for_steps(shortened(short), 10)
+    records = [StepRecord(i, 2.0, None, 0.1, 32 * (i + 1), half * (i + 1) / 10, None, 0.0) for i in range(10)]
+    left = runs._seconds_left(shortened(short), records)
+    assert left == pytest.approx(3 * each - BUILDING - half, rel=0.01)
+    # The first run took three times as long as forecast, whatever its steps took: so will the others.
+    runs.points.append(Point(0.01, (2.0,), (20,), 32))
+    runs._begun, runs._ended = 100.0, 100.0 + 3 * each
+    assert runs._seconds_left(shortened(short), records) == pytest.approx(3 * (2 * each - BUILDING - half), rel=0.01)
 
 
 def wait_for_steps(sweep: Sweep, seconds: float = 60) -> None:
