@@ -5,7 +5,7 @@ choose a row, by a hash of them, and the row is added to the token's own embeddi
 rows there are, so a model can hold far more weights than it multiplies with.
 
 Hashed n-grams are an old idea (Weinberger et al. 2009; Joulin et al. 2016, fastText); as embeddings of a transformer
-they came back with modded-nanoGPT's table of pairs and DeepSeek's Engram (Cheng et al. 2026).
+they came back with modded-nanoGPT's table of pairs and DeepSeek's Engram (2026).
 """
 
 import torch
