@@ -13,6 +13,7 @@ from course_lib.cli.spellings import in_own_words
 from course_lib.config import ALIASES, WORDS
 from course_lib.errors import CourseError
 from course_lib.interop.hf_find import GPT2_SIZES
+from course_lib.optim import scheduled_lr
 from course_lib.recipes import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,6 +149,17 @@ def test_a_rate_that_does_not_decay_has_no_warm_up_as_in_nanogpt(recipe_form, pr
     (project / "mine.toml").write_text("warmup_iters = 100\ndecay_lr = false\n")
     train = load_recipe("mine.toml").train
     assert (train.schedule, train.warmup_steps) == ("constant", 0)
+
+
+def test_a_rate_that_does_not_decay_may_lie_below_the_recipes_min_lr(recipe_form, project):
+    """nanoGPT does not look at min_lr then."""
+    recipe = load_recipe("nanogpt_shakespeare_char_cpu")
+    assert recipe.train.min_lr > 1e-5
+    settings, given = recipe_form("--decay_lr=False", "--learning_rate=1e-5")
+    train = recipe.replace(**{name: settings[name] for name in given}).train
+    assert [scheduled_lr(train, step) for step in (0, 5, train.max_steps)] == [1e-5] * 3
+    with pytest.raises(CourseError, match="min_lr should not be above max_lr"):
+        recipe_form("--learning_rate=1e-5", "--decay_lr=True")
 
 
 @pytest.mark.parametrize(
