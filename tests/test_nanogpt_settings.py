@@ -215,6 +215,50 @@ def test_resume_by_nanogpts_words_is_the_resume(text_run, capsys):
     assert "needs its folder: --out-dir RUN" in capsys.readouterr().err
 
 
+def test_the_same_command_line_and_a_resume_go_on_as_in_nanogpt(text_run, capsys):
+    """Settings that a run keeps to its end pass where they are the run's own; another value is refused."""
+    same = ["--dataset=text:some.txt", *TINY, "--out_dir=runs/text", "--init_from=resume", "--bias=False"]
+    assert course(["train", *same, "--max_iters=5"]) == 0
+    assert checkpoint.load(text_run).state["step"] == 5
+    assert course(["train", *same, "--max_iters=6", "--n_layer=2"]) == 2
+    message = capsys.readouterr().err
+    assert "so --n-layer cannot change when it goes on. Leave it out (the run has 1; it is 2 here), or start" in message
+    assert course(["train", *same, "--block_size=8"]) == 2
+    assert "course train RECIPE --init-from runs/text --block-size 8" in capsys.readouterr().err
+    shorter = ["--dataset=text:some.txt", "--init-from", "runs/text", "--block-size", "8", "--max-steps=2"]
+    assert course(["train", "nanogpt_shakespeare_char_cpu", *shorter, "--device=cpu", "--out-dir=runs/cut"]) == 0
+    assert checkpoint.load("runs/cut").config.model.block_size == 8, "what the message says works"
+    assert checkpoint.load(text_run).state["step"] == 5
+
+
+def test_the_settings_of_a_recipe_that_was_written_to_go_on_are_taken(text_run, capsys):
+    Path("mine.toml").write_text(
+        'init_from = "resume"\nout_dir = "runs/text"\nmax_iters = 6\nlearning_rate = 0.02\ndropout = 0.25\n'
+        "always_save_checkpoint = false\nn_layer = 1\n"
+    )
+    assert course(["train", "mine.toml"]) == 0
+    state = checkpoint.load(text_run).state
+    assert (state["step"], state["train"]["max_lr"], state["dropout"]) == (6, 0.02, 0.25)
+    assert state["train"]["always_save"] is False
+    assert "is not read" not in capsys.readouterr().err
+    assert course(["train", "mine.toml", "--max-steps=7", "--learning_rate=0.03"]) == 0, "flags go before"
+    assert checkpoint.load(text_run).state["train"]["max_lr"] == 0.03
+    Path("mine.toml").write_text('init_from = "resume"\nout_dir = "runs/text"\nn_layer = 3\n')
+    assert course(["train", "mine.toml"]) == 2
+    assert "--n-layer cannot change" in capsys.readouterr().err
+
+
+def test_a_recipe_that_is_not_read_is_said_to_differ(text_run, capsys):
+    Path("mine.toml").write_text("max_iters = 9\nbatch_size = 2\n")
+    words = ["train", "mine.toml", "--init_from=resume", "--out_dir=runs/text"]
+    assert course(words) == 0
+    note = capsys.readouterr().err.splitlines()[0]
+    assert note.endswith("mine.toml is not read. The run has other values for some of its settings; to take them, give:"
+                         " --max-steps 9")  # fmt: skip
+    assert course([*words, "--max_iters=5"]) == 0
+    assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read.")
+
+
 def everything(folder: Path) -> dict[Path, tuple[int, bytes]]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
 from course_lib.cli.parse import parse, parse_given
-from course_lib.cli.train import FIXED
+from course_lib.cli.resuming import FIXED
 from course_lib.config import DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.recipes import FROM_DATA, load_recipe, setting_fields

@@ -28,6 +28,11 @@ def _pairs(args: list[str]) -> Iterator[tuple[str, str | None]]:
             yield name, arg.partition("=")[2] if "=" in arg else None if following.startswith("--") else following
 
 
+def settings_in(args: list[str]) -> set[str]:
+    """The settings that ``args`` give, by the course's own names; a denial (``--no-bias``) counts for its setting."""
+    return {OWN.get(name, name) for found, _ in _pairs(args) for name in (found, found.removeprefix("no_"))}
+
+
 def without(flag: str, args: list[str]) -> list[str]:
     """``args`` without ``flag`` and its value."""
     kept, waiting = list[str](), args.copy()
