@@ -82,6 +82,8 @@ class Numbers:
         ("w --choice three", "--choice should be 'one' or 'two'; it is 'three'."),
         ("w --maybe some", "--maybe should be a whole number or nothing (None); it is 'some'."),
         ("w --number", "--number should be a finite number; it is not given."),
+        ("w --whole=4 --whole=4.0", "--whole should be a whole number; it is '4.0'."),
+        ("w --whole 4 --number 1 --whole x", "--whole should be a whole number; it is 'x'."),
         ("", "p needs WORD. p --help says more."),
         ("w more words", "p does not understand this: more, words. p --help lists what there is."),
         ("w -x", "p does not understand this: -x. p --help lists what there is."),
