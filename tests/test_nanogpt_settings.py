@@ -149,6 +149,28 @@ def test_a_rate_that_does_not_decay_has_no_warm_up_as_in_nanogpt(recipe_form, pr
     (project / "mine.toml").write_text("warmup_iters = 100\ndecay_lr = false\n")
     train = load_recipe("mine.toml").train
     assert (train.schedule, train.warmup_steps) == ("constant", 0)
+    (project / "mine.toml").write_text('warmup_iters = 100\ndecay_lr = "False"\n')
+    assert load_recipe("mine.toml").train.warmup_steps == 0, "as a text, too"
+
+
+@pytest.mark.parametrize("flag", ["--decay_lr=True", "--schedule=linear"])
+def test_a_rate_that_decays_after_all_has_the_recipes_warm_up(project, flag):
+    (project / "some.txt").write_text("the cat sat on the mat.\n" * 40)
+    words = ["train", "mine.toml", "--dataset=text:some.txt", *TINY, "--max_iters=4", "--out_dir=runs/a"]
+    (project / "mine.toml").write_text("warmup_iters = 3\ndecay_lr = false\n")
+    assert course([*words, flag]) == 0
+    assert checkpoint.load("runs/a").config.train.warmup_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "schedule"),
+    [("--decay_lr=0", "constant"), ("--decay_lr=1", "cosine"), ("--no-decay-lr", "constant"),
+     ("--no_decay_lr", "constant"), ("--decay_lr", "cosine")],
+)  # fmt: skip
+def test_yes_and_no_of_decay_lr_in_other_spellings(recipe_form, flag, schedule):
+    settings, given = recipe_form("--batch_size=3", flag)
+    assert (settings["schedule"], settings["batch_size"]) == (schedule, 3)
+    assert ("warmup_steps" in given) == (schedule == "constant")
 
 
 def test_a_rate_that_does_not_decay_may_lie_below_the_recipes_min_lr(recipe_form, project):
@@ -257,6 +279,53 @@ def test_a_recipe_that_is_not_read_is_said_to_differ(text_run, capsys):
                          " --max-steps 9")  # fmt: skip
     assert course([*words, "--max_iters=5"]) == 0
     assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read.")
+
+
+def test_the_place_of_a_checkpoint_of_nanogpt_is_no_run_to_go_on_with(project, capsys):
+    (project / "out").mkdir()
+    (project / "out" / "ckpt.pt").touch()
+    assert course(["train", "--init_from=resume", "--out_dir=out"]) == 2
+    message = capsys.readouterr().err
+    assert "it holds nanoGPT's ckpt.pt. A new run begins from its weights: course train RECIPE --init-from" in message
+    assert f"--init-from {project / 'out'}" in message or "--init-from out" in message
+
+
+@pytest.mark.parametrize("name", ["ckpt.pt", "gpt2:weights"])
+@pytest.mark.parametrize("command", ["sample", "eval"])
+def test_weights_that_are_no_run_have_no_saves_to_choose_from(project, capsys, name, command):
+    (project / "ckpt.pt").touch()
+    (project / "weights").mkdir()
+    assert course([command, name, "--which", "77"]) == 2
+    assert f"--which names a save of a run, and {name} is no run; it is '77'. Leave" in capsys.readouterr().err
+
+
+def test_eval_knows_the_old_word_for_the_arithmetic(text_run, capsys):
+    assert course(["eval", "text", "--precision=bf16", "--device=cpu"]) == 0
+    new = capsys.readouterr().out
+    assert course(["eval", "text", "--dtype=bfloat16", "--device=cpu"]) == 0
+    assert capsys.readouterr().out == new
+    assert course(["eval", "text", "--dtype=bf16"]) == 2
+    assert "dtype should be float32 or bfloat16 or float16; it is 'bf16'" in capsys.readouterr().err
+
+
+def test_the_latest_run_is_kept_by_its_own_name(text_run):
+    """What is latest later is another run: this one."""
+    words = ["nanogpt_shakespeare_char_cpu", "--dataset=text:some.txt", *TINY, "--max_iters=2", "--out_dir=runs/next"]
+    assert course(["train", *words, "--init-from=latest"]) == 0
+    kept = checkpoint.load("runs/next")
+    assert Path(kept.config.train.init_from).resolve() == text_run.resolve()
+    assert kept.state["train"]["init_from"] == kept.config.train.init_from
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_configuration_in_python_is_told_how_it_becomes_a_recipe(project, capsys, exists):
+    if exists:
+        (project / "mine.py").write_text("n_layer = 4\n")
+    assert course(["train", "mine.py"]) == 2
+    message = capsys.readouterr().err
+    assert "a recipe is a TOML file. Write the settings" in message
+    assert "NAME = value: False becomes false, True true, and None is left out." in message
+    assert "text:" not in message
 
 
 def everything(folder: Path) -> dict[Path, tuple[int, bytes]]:

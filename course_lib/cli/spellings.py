@@ -55,6 +55,7 @@ def in_own_words(args: list[str]) -> list[str]:
     Raises:
         CourseError: for a value that the old flag never had, and where the new one is given as well.
     """
+    args = _denied(args)
     for name, (known, words) in WORDS.items():
         flag, names = f"--{name}", [found for found, _ in _pairs(args)]
         if name not in names:
@@ -67,6 +68,12 @@ def in_own_words(args: list[str]) -> list[str]:
         if (name, own) == ("decay_lr", "constant"):
             args = [*without("--warmup-steps", without("--warmup-iters", args)), "--warmup-steps=0"]
     return args
+
+
+def _denied(args: list[str]) -> list[str]:
+    """``--no-decay-lr`` as the value that nanoGPT has for it; it belongs to no field that a parser could deny."""
+    end = args.index("--") if "--" in args else len(args)
+    return ["--decay_lr=False" if name_of(arg) == "no_decay_lr" else arg for arg in args[:end]] + args[end:]
 
 
 def resumed(args: list[str]) -> list[str]:

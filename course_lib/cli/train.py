@@ -12,7 +12,7 @@ from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
 from course_lib.cli.parse import parse_given
 from course_lib.cli.resuming import FIXED, going_on, without_what_is_fixed
 from course_lib.cli.speed import collecting_seldom, traced
-from course_lib.cli.spellings import in_own_words, name_of, word_after
+from course_lib.cli.spellings import in_own_words, name_of, settings_in, word_after
 from course_lib.config import ALIASES
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
@@ -83,7 +83,7 @@ def _take_recipe(args: list[str]) -> tuple[str, Recipe, list[str]]:
     if args and not args[0].startswith("-"):
         if own_path(args[0]) is not None:
             return args[0], load_recipe(DEFAULT_RECIPE).replace(dataset=args[0]), args[1:]
-        recipe = load_recipe(args[0])
+        recipe = load_recipe(args[0], settings_in(args))
         return recipe.name, recipe, args[1:]
     if not args or args[0] in ("-h", "--help"):
         print(

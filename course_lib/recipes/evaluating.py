@@ -22,7 +22,7 @@ from course_lib.paths import quoted
 from course_lib.progress import progress_bar
 from course_lib.recipes.again import refuse_made_in_python, text_of_run
 from course_lib.recipes.build import open_split, scoring_batch_size
-from course_lib.recipes.starting import find_start, is_run
+from course_lib.recipes.starting import find_start, is_run, refuse_which
 from course_lib.sampling import stream
 from course_lib.training.borrowed import Borrowed
 from course_lib.training.record import EVALUATION
@@ -85,6 +85,7 @@ def evaluate(
     if batch_size is not None:
         need_whole("batch_size", batch_size, 1)
     need_whole("samples", samples, 0)
+    refuse_which(str(run), which)
     if not is_run(str(run)):
         return _evaluate_weights(str(run), split, device, precision, dataset, batch_size)
     run_dir = checkpoint.find_run(run)
