@@ -277,8 +277,10 @@ def test_a_recipe_that_is_not_read_is_said_to_differ(text_run, capsys):
     note = capsys.readouterr().err.splitlines()[0]
     assert note.endswith("mine.toml is not read. The run has other values for some of its settings; to take them, give:"
                          " --max-steps 9")  # fmt: skip
-    assert course([*words, "--max_iters=5"]) == 0
+    assert course([*words, "--max_iters=9"]) == 0
     assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read.")
+    assert course(words) == 0
+    assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read."), "its last save has them now"
 
 
 def test_the_place_of_a_checkpoint_of_nanogpt_is_no_run_to_go_on_with(project, capsys):

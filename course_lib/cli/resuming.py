@@ -54,8 +54,12 @@ def _with_flags(settings: dict[str, Any], args: list[str]) -> list[str]:
 
 def _unlike(name: str, args: list[str]) -> str:
     """Which of a recipe's settings the run has otherwise, and so might be missed; empty where there are none."""
+    from course_lib import checkpoint
+
     with contextlib.suppress(CourseError):  # no recipe, or no run: the one is not read, the other is told of later
-        own = _settings_of(_about(word_after("--resume", args) or ""))
+        run_dir = checkpoint.find_run(word_after("--resume", args) or "")
+        save = checkpoint.find_save(run_dir, word_after("--which", args) or "last")
+        own = _settings_of(checkpoint.read_config(run_dir)[0]) | checkpoint.read_state(save).get("train", {})
         unlike = {n: v for n, v in load_recipe(name).settings.items() if n in own and own[n] != v}
         if flags := [f"{dashed(n)} {v}" for n, v in unlike.items() if n not in settings_in(args) | FIXED]:
             return f" The run has other values for some of its settings; to take them, give: {' '.join(flags)}"

@@ -52,7 +52,7 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
     Raises:
         CourseError: where there is nothing of that name, or it cannot be read.
     """
-    refuse_which(name, which)
+    _refuse_which(name, which)
     if is_gpt2_name(name):
         return _gpt2(name)
     path = user_path(name)
@@ -75,7 +75,7 @@ def is_run(name: str) -> bool:
     return not (is_gpt2_name(name) or path.is_file() or path.suffix == ".pt" or (path / "ckpt.pt").is_file())
 
 
-def refuse_which(name: str, which: str | int) -> None:
+def _refuse_which(name: str, which: str | int) -> None:
     """CourseError for a save that is asked for of weights from elsewhere, which have one state only."""
     if which != "auto" and not is_run(name):
         raise CourseError(
