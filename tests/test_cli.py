@@ -349,6 +349,9 @@ def test_a_sample_ends_with_the_token_that_is_to_end_it(text_run: Path, capsys: 
     assert sampled(capsys, *how, f"--stop={end}") == whole[: first + 1] + "\n"
     for stop, many in (("th", "2"), ("", "none")):
         assert f"{stop!r} is {many}" in refused(capsys, "sample", "text", f"--stop={stop}")
+    message = refused(capsys, "sample", "text", r"--stop=\n")
+    assert message.startswith(r"course: --stop holds '\\', which this model does not know")
+    assert message.rstrip().endswith(r"A new line is typed in bash as --stop $'\n'.")
 
 
 def test_sample_takes_the_save_that_is_asked_for(text_run: Path, capsys: pytest.CaptureFixture) -> None:

@@ -145,8 +145,8 @@ def test_a_rate_that_another_length_moves_is_told_whatever_the_schedule(old, new
 
 
 @pytest.mark.parametrize("flag", ["--n-layer 2", "--n_layer=2", "--block-size 8", "--tokenizer byte",
-                                  "--val-fraction 0.2", "--tie-weights False", "--position=rope",
-                                  "--optimizer muon"])  # fmt: skip
+                                  "--val-fraction 0.2", "--tie-weights True", "--position=learned",
+                                  "--optimizer adamw"])  # fmt: skip
 def test_what_is_fixed_cannot_change_at_a_resume(text_run: Path, capsys: pytest.CaptureFixture, flag: str) -> None:
     message = refused(capsys, "train", "--resume", "text", *flag.split())
     name = re.split("[ =]", flag)[0].replace("_", "-")

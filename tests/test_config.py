@@ -175,6 +175,7 @@ def test_the_learning_rate_does_not_end_above_its_peak():
     assert TrainConfig(max_lr=1e-3, min_lr=1e-3).min_lr == 1e-3
     with pytest.raises(CourseError, match="min_lr should not be above max_lr"):
         TrainConfig(max_lr=1e-3, min_lr=2e-3)
+    assert TrainConfig(max_lr=1e-3, min_lr=2e-3, schedule="constant").max_lr == 1e-3, "which has no use for min_lr"
 
 
 @pytest.mark.parametrize("name", list(SHAPE))

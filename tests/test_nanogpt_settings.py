@@ -13,6 +13,7 @@ from course_lib.cli.spellings import in_own_words
 from course_lib.config import ALIASES, WORDS
 from course_lib.errors import CourseError
 from course_lib.interop.hf_find import GPT2_SIZES
+from course_lib.optim import scheduled_lr
 from course_lib.recipes import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,6 +149,39 @@ def test_a_rate_that_does_not_decay_has_no_warm_up_as_in_nanogpt(recipe_form, pr
     (project / "mine.toml").write_text("warmup_iters = 100\ndecay_lr = false\n")
     train = load_recipe("mine.toml").train
     assert (train.schedule, train.warmup_steps) == ("constant", 0)
+    (project / "mine.toml").write_text('warmup_iters = 100\ndecay_lr = "False"\n')
+    assert load_recipe("mine.toml").train.warmup_steps == 0, "as a text, too"
+
+
+@pytest.mark.parametrize("flag", ["--decay_lr=True", "--schedule=linear"])
+def test_a_rate_that_decays_after_all_has_the_recipes_warm_up(project, flag):
+    (project / "some.txt").write_text("the cat sat on the mat.\n" * 40)
+    words = ["train", "mine.toml", "--dataset=text:some.txt", *TINY, "--max_iters=4", "--out_dir=runs/a"]
+    (project / "mine.toml").write_text("warmup_iters = 3\ndecay_lr = false\n")
+    assert course([*words, flag]) == 0
+    assert checkpoint.load("runs/a").config.train.warmup_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "schedule"),
+    [("--decay_lr=0", "constant"), ("--decay_lr=1", "cosine"), ("--no-decay-lr", "constant"),
+     ("--no_decay_lr", "constant"), ("--decay_lr", "cosine")],
+)  # fmt: skip
+def test_yes_and_no_of_decay_lr_in_other_spellings(recipe_form, flag, schedule):
+    settings, given = recipe_form("--batch_size=3", flag)
+    assert (settings["schedule"], settings["batch_size"]) == (schedule, 3)
+    assert ("warmup_steps" in given) == (schedule == "constant")
+
+
+def test_a_rate_that_does_not_decay_may_lie_below_the_recipes_min_lr(recipe_form, project):
+    """nanoGPT does not look at min_lr then."""
+    recipe = load_recipe("nanogpt_shakespeare_char_cpu")
+    assert recipe.train.min_lr > 1e-5
+    settings, given = recipe_form("--decay_lr=False", "--learning_rate=1e-5")
+    train = recipe.replace(**{name: settings[name] for name in given}).train
+    assert [scheduled_lr(train, step) for step in (0, 5, train.max_steps)] == [1e-5] * 3
+    with pytest.raises(CourseError, match="min_lr should not be above max_lr"):
+        recipe_form("--learning_rate=1e-5", "--decay_lr=True")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +235,99 @@ def test_resume_by_nanogpts_words_is_the_resume(text_run, capsys):
     assert checkpoint.load(text_run).state["step"] == 9
     assert course(["train", "--init_from=resume"]) == 2
     assert "needs its folder: --out-dir RUN" in capsys.readouterr().err
+
+
+def test_the_same_command_line_and_a_resume_go_on_as_in_nanogpt(text_run, capsys):
+    """Settings that a run keeps to its end pass where they are the run's own; another value is refused."""
+    same = ["--dataset=text:some.txt", *TINY, "--out_dir=runs/text", "--init_from=resume", "--bias=False"]
+    assert course(["train", *same, "--max_iters=5"]) == 0
+    assert checkpoint.load(text_run).state["step"] == 5
+    assert course(["train", *same, "--max_iters=6", "--n_layer=2"]) == 2
+    message = capsys.readouterr().err
+    assert "so --n-layer cannot change when it goes on. Leave it out (the run has 1; it is 2 here), or start" in message
+    assert course(["train", *same, "--block_size=8"]) == 2
+    assert "course train RECIPE --init-from runs/text --block-size 8" in capsys.readouterr().err
+    shorter = ["--dataset=text:some.txt", "--init-from", "runs/text", "--block-size", "8", "--max-steps=2"]
+    assert course(["train", "nanogpt_shakespeare_char_cpu", *shorter, "--device=cpu", "--out-dir=runs/cut"]) == 0
+    assert checkpoint.load("runs/cut").config.model.block_size == 8, "what the message says works"
+    assert checkpoint.load(text_run).state["step"] == 5
+
+
+def test_the_settings_of_a_recipe_that_was_written_to_go_on_are_taken(text_run, capsys):
+    Path("mine.toml").write_text(
+        'init_from = "resume"\nout_dir = "runs/text"\nmax_iters = 6\nlearning_rate = 0.02\ndropout = 0.25\n'
+        "always_save_checkpoint = false\nn_layer = 1\n"
+    )
+    assert course(["train", "mine.toml"]) == 0
+    state = checkpoint.load(text_run).state
+    assert (state["step"], state["train"]["max_lr"], state["dropout"]) == (6, 0.02, 0.25)
+    assert state["train"]["always_save"] is False
+    assert "is not read" not in capsys.readouterr().err
+    assert course(["train", "mine.toml", "--max-steps=7", "--learning_rate=0.03"]) == 0, "flags go before"
+    assert checkpoint.load(text_run).state["train"]["max_lr"] == 0.03
+    Path("mine.toml").write_text('init_from = "resume"\nout_dir = "runs/text"\nn_layer = 3\n')
+    assert course(["train", "mine.toml"]) == 2
+    assert "--n-layer cannot change" in capsys.readouterr().err
+
+
+def test_a_recipe_that_is_not_read_is_said_to_differ(text_run, capsys):
+    Path("mine.toml").write_text("max_iters = 9\nbatch_size = 2\n")
+    words = ["train", "mine.toml", "--init_from=resume", "--out_dir=runs/text"]
+    assert course(words) == 0
+    note = capsys.readouterr().err.splitlines()[0]
+    assert note.endswith("mine.toml is not read. The run has other values for some of its settings; to take them, give:"
+                         " --max-steps 9")  # fmt: skip
+    assert course([*words, "--max_iters=9"]) == 0
+    assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read.")
+    assert course(words) == 0
+    assert capsys.readouterr().err.splitlines()[0].endswith("mine.toml is not read."), "its last save has them now"
+
+
+def test_the_place_of_a_checkpoint_of_nanogpt_is_no_run_to_go_on_with(project, capsys):
+    (project / "out").mkdir()
+    (project / "out" / "ckpt.pt").touch()
+    assert course(["train", "--init_from=resume", "--out_dir=out"]) == 2
+    message = capsys.readouterr().err
+    assert "it holds nanoGPT's ckpt.pt. A new run begins from its weights: course train RECIPE --init-from" in message
+    assert f"--init-from {project / 'out'}" in message or "--init-from out" in message
+
+
+@pytest.mark.parametrize("name", ["ckpt.pt", "gpt2:weights"])
+@pytest.mark.parametrize("command", ["sample", "eval"])
+def test_weights_that_are_no_run_have_no_saves_to_choose_from(project, capsys, name, command):
+    (project / "ckpt.pt").touch()
+    (project / "weights").mkdir()
+    assert course([command, name, "--which", "77"]) == 2
+    assert f"--which names a save of a run, and {name} is no run; it is '77'. Leave" in capsys.readouterr().err
+
+
+def test_eval_knows_the_old_word_for_the_arithmetic(text_run, capsys):
+    assert course(["eval", "text", "--precision=bf16", "--device=cpu"]) == 0
+    new = capsys.readouterr().out
+    assert course(["eval", "text", "--dtype=bfloat16", "--device=cpu"]) == 0
+    assert capsys.readouterr().out == new
+    assert course(["eval", "text", "--dtype=bf16"]) == 2
+    assert "dtype should be float32 or bfloat16 or float16; it is 'bf16'" in capsys.readouterr().err
+
+
+def test_the_latest_run_is_kept_by_its_own_name(text_run):
+    """What is latest later is another run: this one."""
+    words = ["nanogpt_shakespeare_char_cpu", "--dataset=text:some.txt", *TINY, "--max_iters=2", "--out_dir=runs/next"]
+    assert course(["train", *words, "--init-from=latest"]) == 0
+    kept = checkpoint.load("runs/next")
+    assert Path(kept.config.train.init_from).resolve() == text_run.resolve()
+    assert kept.state["train"]["init_from"] == kept.config.train.init_from
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_configuration_in_python_is_told_how_it_becomes_a_recipe(project, capsys, exists):
+    if exists:
+        (project / "mine.py").write_text("n_layer = 4\n")
+    assert course(["train", "mine.py"]) == 2
+    message = capsys.readouterr().err
+    assert "a recipe is a TOML file. Write the settings" in message
+    assert "NAME = value: False becomes false, True true, and None is left out." in message
+    assert "text:" not in message
 
 
 def everything(folder: Path) -> dict[Path, tuple[int, bytes]]:

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
 from course_lib.cli.parse import parse, parse_given
-from course_lib.cli.train import FIXED
+from course_lib.cli.resuming import FIXED
 from course_lib.config import DataConfig, GPTConfig, TrainConfig
 from course_lib.errors import CourseError
 from course_lib.recipes import FROM_DATA, load_recipe, setting_fields
@@ -82,6 +82,8 @@ class Numbers:
         ("w --choice three", "--choice should be 'one' or 'two'; it is 'three'."),
         ("w --maybe some", "--maybe should be a whole number or nothing (None); it is 'some'."),
         ("w --number", "--number should be a finite number; it is not given."),
+        ("w --whole=4 --whole=4.0", "--whole should be a whole number; it is '4.0'."),
+        ("w --whole 4 --number 1 --whole x", "--whole should be a whole number; it is 'x'."),
         ("", "p needs WORD. p --help says more."),
         ("w more words", "p does not understand this: more, words. p --help lists what there is."),
         ("w -x", "p does not understand this: -x. p --help lists what there is."),

@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class MetricsLog:
 
     Args:
         first_step: rows of this step and later are dropped first: a resumed run writes them again.
-        boards: see `boards_for`; they are closed with the log.
+        boards: see `boards_for`; they are closed with the log. One that fails is left out, with a warning.
 
     Raises:
         CourseError: where the file cannot be written.
@@ -79,21 +80,35 @@ class MetricsLog:
                 self._file.write(json.dumps(row) + "\n")
                 self._file.flush()
         numbers = {n: value for n, value in row.items() if isinstance(value, (int, float)) and n != "step"}
-        for board in self._boards:
-            board.write(row["step"], numbers)
+        self._on_boards(lambda board: board.write(row["step"], numbers))
 
     def sync(self) -> None:
         """Make the rows as safe as the save that follows them."""
         with explained(self.path, self.path.parent):
             os.fsync(self._file.fileno())
+        self._on_boards(lambda board: board.flush())
+
+    def _on_boards(self, call: Callable[[Board], None]) -> None:
+        """A board that fails is told of once and left out from then on: the file has every row, and training goes on.
+
+        Their errors are of classes that only their packages have.
+        """
         for board in self._boards:
-            board.flush()
+            try:
+                call(board)
+            except Exception as error:
+                self._boards = [other for other in self._boards if other is not board]
+                what = f"{type(error).__name__}: {error}".splitlines()[0]
+                print(
+                    f"warning: {type(board).__name__} takes no more numbers ({what}). The training goes on without it; "
+                    f"{quoted(self.path)} has them all.",
+                    file=sys.stderr,
+                )
 
     def close(self) -> None:
         self._file.close()
-        boards, self._boards = self._boards, ()
-        for board in boards:
-            board.close()
+        self._on_boards(lambda board: board.close())
+        self._boards = ()
 
     def __del__(self) -> None:
         """A run that is dropped in the middle leaves no open file behind."""

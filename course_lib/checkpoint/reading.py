@@ -51,7 +51,19 @@ def find_run(run: str | Path) -> Path:
         else f"There are no runs in {quoted(runs_dir())} yet; course train makes one."
     )
     no_run = f"{quoted(run)} is no run directory: it should hold a config.json. {there}"
-    raise CourseError(_part_of_a_run(run) or no_run)
+    raise CourseError(_nanogpts(run) or _part_of_a_run(run) or no_run)
+
+
+def _nanogpts(run: str | Path) -> str | None:
+    """What to do with an out_dir of nanoGPT; None where it is not that."""
+    for folder in (user_path(run), runs_dir() / run):
+        if (folder / "ckpt.pt").is_file():
+            name = quoted(folder)
+            return (
+                f"{name} is no run directory: it holds nanoGPT's ckpt.pt. A new run begins from its weights: "
+                f"course train RECIPE --init-from {name}"
+            )
+    return None
 
 
 def _part_of_a_run(path: str | Path) -> str | None:

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from course_lib.cli.parse import parse
 from course_lib.cli.runs import RUN_HELP, WHICH_HELP, find_run
+from course_lib.cli.spellings import in_own_words
 
 if TYPE_CHECKING:
     from course_lib.recipes.evaluating import Evaluation
@@ -29,7 +30,8 @@ class EvalSettings:
     which: Annotated[str, arg(help=WHICH_HELP)] = "auto"
     device: Annotated[str, arg(help="auto, cpu, cuda or mps.")] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"] | None, arg(help="The arithmetic; by default the run's own.")
+        Literal["auto", "fp32", "bf16", "fp16"] | None,
+        arg(help="The arithmetic (nanoGPT: dtype=float32, bfloat16 or float16); by default the run's own."),
     ] = None
     dataset: Annotated[
         str | None, arg(help="Where its text is now, if it has moved. For weights: any dataset.", metavar="text:PATH")
@@ -40,7 +42,7 @@ class EvalSettings:
 
 def evaluate(args: list[str]) -> None:
     """Score a trained model on all of a split: eval RUN [--split val|test|train]."""
-    s = parse(EvalSettings, args, "course eval", DESCRIPTION)
+    s = parse(EvalSettings, in_own_words(args), "course eval", DESCRIPTION)
     from course_lib.checkpoint import LATEST
     from course_lib.recipes.evaluating import evaluate as score
 

@@ -120,7 +120,7 @@ def _in_a_sentence(frame: str, kinds: dict[str, Any], spelled: list[str], prog: 
     """What tyro refuses in a frame of several lines (a title, what it is, a hint), in a sentence."""
     lines = [re.sub(r"[\u2500-\u257f]|-{4,}", "", line).strip() for line in frame.splitlines()[1:]]  # or of dashes
     text = re.split("For full helptext|Argument helptext", " ".join(filter(None, lines)))[0].strip()
-    for i, arg in enumerate(spelled):
+    for i, arg in reversed([*enumerate(spelled)]):  # of a flag that comes twice the last value counts
         flag, equals, value = arg.partition("=")
         if (kind := kinds.get(flag[2:].replace("-", "_"))) and re.search(rf"{flag}(?![\w-])", text):
             came = [value] if equals else list(itertools.takewhile(lambda word: word[:2] != "--", spelled[i + 1 :]))

@@ -28,6 +28,11 @@ def _pairs(args: list[str]) -> Iterator[tuple[str, str | None]]:
             yield name, arg.partition("=")[2] if "=" in arg else None if following.startswith("--") else following
 
 
+def settings_in(args: list[str]) -> set[str]:
+    """The settings that ``args`` give, by the course's own names; a denial (``--no-bias``) counts for its setting."""
+    return {OWN.get(name, name) for found, _ in _pairs(args) for name in (found, found.removeprefix("no_"))}
+
+
 def without(flag: str, args: list[str]) -> list[str]:
     """``args`` without ``flag`` and its value."""
     kept, waiting = list[str](), args.copy()
@@ -50,6 +55,7 @@ def in_own_words(args: list[str]) -> list[str]:
     Raises:
         CourseError: for a value that the old flag never had, and where the new one is given as well.
     """
+    args = _denied(args)
     for name, (known, words) in WORDS.items():
         flag, names = f"--{name}", [found for found, _ in _pairs(args)]
         if name not in names:
@@ -62,6 +68,12 @@ def in_own_words(args: list[str]) -> list[str]:
         if (name, own) == ("decay_lr", "constant"):
             args = [*without("--warmup-steps", without("--warmup-iters", args)), "--warmup-steps=0"]
     return args
+
+
+def _denied(args: list[str]) -> list[str]:
+    """``--no-decay-lr`` as the value that nanoGPT has for it; it belongs to no field that a parser could deny."""
+    end = args.index("--") if "--" in args else len(args)
+    return ["--decay_lr=False" if name_of(arg) == "no_decay_lr" else arg for arg in args[:end]] + args[end:]
 
 
 def resumed(args: list[str]) -> list[str]:

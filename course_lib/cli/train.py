@@ -1,4 +1,4 @@
-"""``course train``: a recipe, or a run to go on with, and which settings a run keeps to its end (`FIXED`)."""
+"""``course train``: a recipe, or a run to go on with."""
 
 import contextlib
 import functools
@@ -9,10 +9,11 @@ from typing import Any, get_origin
 
 from course_lib.cli import telling
 from course_lib.cli.flags import NewRun, OldRun, filled, flat, train_form
-from course_lib.cli.parse import dashed, parse_given
+from course_lib.cli.parse import parse_given
+from course_lib.cli.resuming import FIXED, going_on, without_what_is_fixed
 from course_lib.cli.speed import collecting_seldom, traced
-from course_lib.cli.spellings import in_own_words, name_of, resumed, word_after
-from course_lib.config import ALIASES, MODEL_KINDS, TrainConfig
+from course_lib.cli.spellings import in_own_words, name_of, settings_in, word_after
+from course_lib.config import ALIASES
 from course_lib.data.datasets import own_path, short_name
 from course_lib.errors import CourseError
 from course_lib.paths import quoted, user_path
@@ -20,12 +21,6 @@ from course_lib.recipes import ANY_VOCABULARY, DEFAULT_SHAPE, Recipe, load_recip
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
 """How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
-FIXED = frozenset(
-    {name for kind in MODEL_KINDS for name in setting_fields(kind)} - {*TrainConfig.names(), "dropout"}
-    | {"optimizer", "init_from"}
-)
-"""What a run keeps to its end: the shape of its model, the optimizer whose state it has saved, and its text, which may
-have another place, though."""
 SEVERAL = frozenset(name for name, field in setting_fields().items() if get_origin(field.type) is tuple)
 """The settings whose flags take several words."""
 RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
@@ -35,10 +30,10 @@ def train(args: list[str]) -> int:
     """Train a model by a recipe, or go on with a run: train RECIPE [--setting value] | train --resume RUN."""
     from course_lib.device import joined_world
 
-    kind, args = "gpt", in_own_words(_going_on(args))
+    kind, args = "gpt", in_own_words(going_on(args))
     if "resume" in map(name_of, args):
-        _refuse_what_is_fixed(args)
         _refuse_more_words(args, "The new place of a run's text is --dataset text:PATH.")
+        args = without_what_is_fixed(args)
         run = word_after("--resume", args)
         prog, form, go = f"course train --resume {run or 'RUN'}", train_form(OldRun, FIXED), _resume
         description = RESUMING + _examples(prog, "--max-steps 4000", "--which best --max-lr 0.001")
@@ -68,23 +63,6 @@ def _examples(prog: str, *settings: str) -> str:
     return "\n\nexamples:\n" + "\n".join(f"  {prog} {words}" for words in settings)
 
 
-def _going_on(args: list[str]) -> list[str]:
-    """``--init_from=resume``, as nanoGPT has it, as ``--resume``; a recipe that stands before it is not read."""
-    first = args[0] if args and not args[0].startswith("-") else None
-    own = {}
-    if first is not None and first.endswith(".toml") and word_after("--init-from", args) is None:
-        own = {n: v for n, v in load_recipe(first).settings.items() if n in ("init_from", "out_dir")}
-    if own.get("init_from") == "resume":
-        args = [*args, "--init-from=resume"]
-        if word_after("--out-dir", args) is None and "out_dir" in own:
-            args = [*args, f"--out-dir={own['out_dir']}"]
-    if word_after("--init-from", args) != "resume":
-        return args
-    if first is not None:
-        print(f"note: a run goes on with its own settings; {first} is not read.", file=sys.stderr)
-    return resumed(args if first is None else args[1:])
-
-
 def _as_the_run_has_it(form: type, run: str | None, which: str) -> Any:
     """The run's own settings, as the chosen save has them: what is not given stays as it was."""
     from course_lib import checkpoint
@@ -105,7 +83,7 @@ def _take_recipe(args: list[str]) -> tuple[str, Recipe, list[str]]:
     if args and not args[0].startswith("-"):
         if own_path(args[0]) is not None:
             return args[0], load_recipe(DEFAULT_RECIPE).replace(dataset=args[0]), args[1:]
-        recipe = load_recipe(args[0])
+        recipe = load_recipe(args[0], settings_in(args))
         return recipe.name, recipe, args[1:]
     if not args or args[0] in ("-h", "--help"):
         print(
@@ -130,17 +108,6 @@ def _refuse_more_words(args: list[str], remedy: str) -> None:
         elif not takes_more and (not before.startswith("--") or "=" in before):
             raise CourseError(f"There is a word too many: {arg!r}. {remedy}")
         before = arg
-
-
-def _refuse_what_is_fixed(args: list[str]) -> None:
-    """CourseError for a setting of the model, the optimizer or the data that a run keeps to its end."""
-    for arg in itertools.takewhile(lambda arg: arg != "--", args):
-        name = arg.partition("=")[0][2:].replace("-", "_")
-        if arg.startswith("--") and name.removeprefix("no_") in FIXED - {"dataset"}:
-            raise CourseError(
-                f"The shape, the data and the optimizer of a run are fixed, so {dashed(name)} cannot change when it "
-                "goes on. Leave it out, or start a new run with it: course train RECIPE"
-            )
 
 
 def _start(recipe: Recipe, running: NewRun, changes: dict[str, Any]) -> int:

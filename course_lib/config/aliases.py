@@ -37,7 +37,7 @@ def by_own_names(settings: dict[str, Any]) -> dict[str, Any]:
         if name in settings and known in settings:
             raise CourseError(f"{name} is another name for {known}, and both are given. Leave one of them out.")
     own = {names.get(name, name): own_value(name, value) for name, value in settings.items()}
-    return own | ({"warmup_steps": 0} if settings.get("decay_lr") is False else {})
+    return own | ({"warmup_steps": 0} if "decay_lr" in settings and own["schedule"] == "constant" else {})
 
 
 def own_value(name: str, value: Any) -> Any:
@@ -45,7 +45,7 @@ def own_value(name: str, value: Any) -> Any:
     if name not in WORDS:
         return value
     words = WORDS[name][1]
-    typed = str(value).capitalize() if name == "decay_lr" else value
+    typed = {"0": "False", "1": "True"}.get(str(value), str(value).capitalize()) if name == "decay_lr" else value
     if typed not in words:
         raise CourseError(f"{name} should be {' or '.join(words)}; it is {value!r}.")
     return words[typed]

@@ -176,7 +176,7 @@ class TrainConfig(Config):
             self._need(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("max_lr", "embedding_lr_scale", "head_lr_scale", "ngram_lr_scale"):
             self._need(name, getattr(self, name) > 0, "above 0")
-        if self.min_lr > self.max_lr:
+        if self.min_lr > self.max_lr and self.schedule != "constant":  # which never comes to min_lr
             raise CourseError(f"min_lr should not be above max_lr; {self.min_lr} is above {self.max_lr}.")
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import io
-import os
 import pickle
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ PARTS = ("train", "val")
 DTYPE = np.dtype("<u2")
 AT_ONCE = 1 << 24
 """So many ids are looked at at a time."""
-COPIED = 1 << 26
-"""Files up to so many bytes are copied; larger ones get a second name, where the disk can do that."""
+LARGE = 1 << 30
+"""Of a file of more bytes it is said that it is copied: that takes a while."""
 MOST_META = 1 << 26
 """A meta.pkl of more bytes is none: of a vocabulary it is a list, twice."""
 
@@ -176,10 +176,8 @@ def _bytes_of_ids(tokenizer: Tokenizer) -> np.ndarray:
 
 
 def _put(file: Path, target: Path) -> None:
-    """``file`` under a second name, or copied: a large one takes no place twice, where the disk can do that."""
-    if file.stat().st_size > COPIED:
-        try:
-            return os.link(file.resolve(), target)
-        except OSError:  # another disk, or one without second names
-            pass
+    """A copy of ``file``, never a second name of it: nanoGPT's prepare.py writes into the file that is there, and would
+    change what was prepared."""
+    if (size := file.stat().st_size) > LARGE:
+        print(f"note: {quoted(file)} is copied, {size / 1e9:.1f} GB; that is done once.", file=sys.stderr)
     shutil.copyfile(file, target)

@@ -41,7 +41,8 @@ def prepare_openwebtext(
         The prepared folder, as of `course_lib.data.prepare`.
 
     Raises:
-        CourseError: without the package ``datasets``, the network, or enough room; where another process is at it.
+        CourseError: without the package ``datasets``, the network, or enough room; where the stream ends early, or
+            another process is at it.
     """
     settings = DataConfig(dataset=NAME, val_fraction=val_fraction)
     tokenizer = BPETokenizer.gpt2()
@@ -53,7 +54,7 @@ def prepare_openwebtext(
     try:
         parts.mkdir(parents=True, exist_ok=True)
         with system_lock(parts / "lock").acquire(timeout=0):
-            shards = Shards(parts, SHARD)
+            shards = Shards(parts, SHARD, DOCUMENTS)
             _announce(folder, shards)
             shards.fill(_documents, tokenizer, settings.val_fraction, cores() if processes is None else processes)
             shards.join()

@@ -35,11 +35,14 @@ def read_start(start: str, flag: str = "--start") -> str:
     return same_line_ends(start)
 
 
-def encode_start(tokenizer: Tokenizer, start: str) -> list[int]:
+def encode_start(tokenizer: Tokenizer, start: str, what: str = "The start") -> list[int]:
     """The ids to go on from.
 
     Where only new lines are given and the vocabulary has none, its first token serves. A letter that the tokenizer
     knows in the other Unicode form (one character, or a letter and its mark) is taken for what it is.
+
+    Args:
+        what: how messages call it.
 
     Raises:
         CourseError: for what the tokenizer does not know.
@@ -53,7 +56,7 @@ def encode_start(tokenizer: Tokenizer, start: str) -> list[int]:
             return ids or [0]
     if not start.strip("\n"):
         return [0]
-    raise _unknown(tokenizer, start)
+    raise _unknown(tokenizer, start, what)
 
 
 def encode_stop(tokenizer: Tokenizer, stop: str) -> int:
@@ -62,20 +65,24 @@ def encode_stop(tokenizer: Tokenizer, stop: str) -> int:
     Raises:
         CourseError: for a text that is several tokens, or none; and as `encode_start`.
     """
-    ids = encode_start(tokenizer, read_start(stop, "--stop")) if stop else []
+    hint = " A new line is typed in bash as --stop $'\\n'." if stop == "\\n" else ""
+    try:
+        ids = encode_start(tokenizer, read_start(stop, "--stop"), "--stop") if stop else []
+    except CourseError as error:
+        raise CourseError(f"{error}{hint}") from error
     if len(ids) != 1:
         raise CourseError(
             f"--stop should be one token of the model; {stop!r} is {len(ids) or 'none'}. A character or a byte always "
-            "is one: by characters give one, such as '.'."
+            f"is one: by characters give one, such as '.'.{hint}"
         )
     return ids[0]
 
 
-def _unknown(tokenizer: Tokenizer, start: str) -> CourseError:
+def _unknown(tokenizer: Tokenizer, start: str, what: str) -> CourseError:
     known = tokenizer.characters if isinstance(tokenizer, CharTokenizer) else ""
     strange = "".join(dict.fromkeys(c for c in start if c not in known))
     shown = f"{known[:MOST_SHOWN]!r}" + (f" and {len(known) - MOST_SHOWN} more" if len(known) > MOST_SHOWN else "")
     return CourseError(
-        f"The start holds {strange[:MOST_SHOWN]!r}, which this model does not know: the text that it learned from had "
+        f"{what} holds {strange[:MOST_SHOWN]!r}, which this model does not know: the text that it learned from had "
         f"no such characters. It knows {shown}."
     )

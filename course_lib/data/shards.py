@@ -66,10 +66,14 @@ class Shards:
 
     ``shard-00000.json`` says what is in ``shard-00000.bin``: the training ids, then those for validation. It is written
     after it. Where it is there and the ids are not, they have been joined already.
+
+    Args:
+        size: how many documents each has, but for the last one.
+        expected: how many documents there are in all.
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder, self.size = folder, size
+    def __init__(self, folder: Path, size: int, expected: int) -> None:
+        self.folder, self.size, self.expected = folder, size, expected
         self.about: list[dict[str, Any]] = []
         for number in itertools.count():
             about = self._read(number)
@@ -109,6 +113,7 @@ class Shards:
         """Make the shards that are missing, several at a time in as many processes; the same ones however many.
 
         Raises:
+            CourseError: where fewer documents came than are expected; no shard is made of the last ones then.
             OSError: where one cannot be written; those before it are whole.
         """
         if self.is_complete:
@@ -119,11 +124,18 @@ class Shards:
             for shard in in_turn(partial(encoded, tokenizer, val_fraction), chunks, processes):
                 self._keep(shard)
                 bar.update(shard.documents)
+        if self.documents < self.expected:
+            raise CourseError(
+                f"The stream ended early: {self.documents:,} of {self.expected:,} documents are here, in whole shards. "
+                "They are kept, and the same command goes on after them."
+            )
         replace_file(self.folder / "complete", "")
 
     def _chunks(self, documents: Iterable[str], number: int) -> Iterator[tuple[int, list[str]]]:
         texts = iter(documents)
         while chunk := list(itertools.islice(texts, self.size)):
+            if len(chunk) < self.size and number + len(chunk) < self.expected:
+                break  # a short shard in the middle would move all that come after it
             yield number, chunk
             number += len(chunk)
 

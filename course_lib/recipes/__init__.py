@@ -6,6 +6,7 @@ The settings of all groups (data, model, training) are flat here: one name, one 
 import dataclasses
 import functools
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -91,13 +92,20 @@ class Recipe:
         return type(self)(self.name, self.settings | changes)
 
 
-def load_recipe(name: str | Path) -> Recipe:
-    """A recipe by name, or from a TOML file by path; CourseError where there is none or it is wrong."""
+def load_recipe(name: str | Path, given: Collection[str] = ()) -> Recipe:
+    """A recipe by name, or from a TOML file by path; CourseError where there is none or it is wrong.
+
+    Args:
+        given: settings that are given elsewhere. Where one of them is the schedule, the file's decay_lr says nothing:
+            neither of the schedule nor, as it does where it is false, of the warm-up.
+    """
     path = user_path(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise CourseError(f"There is no recipe file {quoted(path)}; the path is taken from {quoted(Path.cwd())}.")
         settings = _without_sections(path, read_toml(path))
+        if "schedule" in given:
+            settings.pop("decay_lr", None)
         try:
             return Recipe(path.stem, by_own_names(settings))
         except CourseError as error:
@@ -109,6 +117,11 @@ def load_recipe(name: str | Path) -> Recipe:
 
 def _instead_of(name: str, path: Path) -> str:
     """What may be meant by a word that is no recipe."""
+    if path.suffix == ".py":
+        return (
+            "a recipe is a TOML file. Write the settings of a configuration in Python into one, as lines NAME = value: "
+            "False becomes false, True true, and None is left out."
+        )
     if path.exists():
         return f"it is a file or folder here. Your own text is {quoted(f'text:{name}')}"
     if (runs_dir() / name / "config.json").is_file():

@@ -53,6 +53,8 @@ def build_trainer(
     start = None if config.init_from == SCRATCH else find_start(config.init_from, dataset=data.dataset)
     if start is not None:
         need_kind(start, recipe)
+        if config.init_from == checkpoint.LATEST:  # which soon is another run, this one itself
+            config = config.replace(init_from=start.name)
     prepared = prepared_for(data, start and start.tokenizer)
     model = _model_for(recipe, prepared, start, asked)
     batches, val_batches = build_batchers(prepared, config, model.config.block_size)

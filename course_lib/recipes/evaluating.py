@@ -86,7 +86,7 @@ def evaluate(
         need_whole("batch_size", batch_size, 1)
     need_whole("samples", samples, 0)
     if not is_run(str(run)):
-        return _evaluate_weights(str(run), split, device, precision, dataset, batch_size)
+        return _evaluate_weights(str(run), split, which, device, precision, dataset, batch_size)
     run_dir = checkpoint.find_run(run)
     about, tokenizer = checkpoint.read_config(run_dir)
     _refuse_what_is_not_there(run_dir, about, split)
@@ -106,10 +106,11 @@ def evaluate(
 
 
 def _evaluate_weights(
-    name: str, split: str, device: str, precision: str | None, dataset: str | None, batch_size: int | None
+    name: str, split: str, which: str | int, device: str, precision: str | None, dataset: str | None,
+    batch_size: int | None,
 ) -> Evaluation:  # fmt: skip
     """As `evaluate`, for weights that are no run: a checkpoint's of nanoGPT, GPT-2's."""
-    start = find_start(name, dataset=dataset)
+    start = find_start(name, which, dataset)
     dataset = dataset or start.dataset
     if dataset is None:
         raise CourseError(f"{quoted(name)} does not tell its text. Say what to score it on: --dataset NAME")

@@ -52,6 +52,7 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
     Raises:
         CourseError: where there is nothing of that name, or it cannot be read.
     """
+    _refuse_which(name, which)
     if is_gpt2_name(name):
         return _gpt2(name)
     path = user_path(name)
@@ -72,6 +73,14 @@ def is_run(name: str) -> bool:
     """Whether ``name`` is a run's, as opposed to weights from elsewhere; what is nothing at all counts as a run."""
     path = user_path(name)
     return not (is_gpt2_name(name) or path.is_file() or path.suffix == ".pt" or (path / "ckpt.pt").is_file())
+
+
+def _refuse_which(name: str, which: str | int) -> None:
+    """CourseError for a save that is asked for of weights from elsewhere, which have one state only."""
+    if which != "auto" and not is_run(name):
+        raise CourseError(
+            f"--which names a save of a run, and {quoted(name)} is no run; it is {str(which)!r}. Leave --which out."
+        )
 
 
 def _is_hugging_face(folder: Path) -> bool:

@@ -128,3 +128,51 @@ def test_tensorboard_gets_the_rows_of_the_log_too(tmp_path, monkeypatch):
     assert [call for call in calls if call[0] == "flush"] == [("flush",)] * 2, "one for each save"
     list(Trainer.resume(tmp_path / "run", Batcher(list(range(5)) * 20, 2, 8), max_steps=5))
     assert [call[2] for call in calls if call[0] == "open"] == [0, 4]
+
+
+@pytest.mark.parametrize("call", ["log", "finish"])
+def test_a_board_that_fails_is_left_out_and_the_training_goes_on(tmp_path, monkeypatch, capsys, runs, call):
+    """Told once, whether it takes no numbers any more or cannot end; the log on the disk is whole."""
+    calls = []
+
+    def fails(run: FakeRun, *args: Any, **more: Any) -> None:
+        calls.append(call)
+        raise BrokenPipeError("the service is gone\nat all")
+
+    monkeypatch.setattr(FakeRun, call, fails)
+    list(trainer(tmp_path / "run"))
+    assert [row["step"] for row in checkpoint.read_metrics(tmp_path / "run")] == [0, 1, 2, 3]
+    assert checkpoint.load(tmp_path / "run").state["step"] == 4
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "WandB takes no more numbers (BrokenPipeError: the service is gone). The training goes on" in warning
+    assert calls == [call], "it is not asked again"
+
+
+def test_of_two_boards_the_other_one_still_gets_every_row(tmp_path, capsys):
+    class Board:
+        def __init__(self, fails: str = "") -> None:
+            self.fails, self.calls = fails, list[str]()
+
+        def _called(self, name: str) -> None:
+            self.calls.append(name)
+            if name == self.fails:
+                raise RuntimeError
+
+        def write(self, step: int, numbers: dict[str, float]) -> None:
+            self._called("write")
+
+        def flush(self) -> None:
+            self._called("flush")
+
+        def close(self) -> None:
+            self._called("close")
+
+    bad, good = Board("flush"), Board()
+    log = checkpoint.MetricsLog(tmp_path, boards=[bad, good])
+    for step in range(2):
+        log.write({"step": step, "train_loss": 1.0})
+        log.sync()
+    log.close()
+    assert bad.calls == ["write", "flush"]
+    assert good.calls == ["write", "flush"] * 2 + ["close"]
+    assert capsys.readouterr().err.count("warning") == 1

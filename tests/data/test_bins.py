@@ -50,13 +50,28 @@ def test_the_ids_are_those_of_the_files_and_the_tokenizer_is_that_of_the_meta(pr
     assert "mine" in find_corpus("bins:mine").about
 
 
-@pytest.mark.parametrize("copied", [0, 1 << 26])
-def test_it_is_looked_at_once_and_again_when_it_has_changed(project, monkeypatch, copied):
-    """Whether the files are copied or get a second name."""
-    monkeypatch.setattr(bins, "COPIED", copied)
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_files_that_are_written_anew_in_their_place_change_nothing_that_was_prepared(
+    project, monkeypatch, capsys, large
+):
+    """As nanoGPT's prepare.py does, with numpy's tofile; however large they are."""
+    monkeypatch.setattr(bins, "LARGE", large)
+    mine = as_nanogpt(project / "mine")
+    folder = prepare("bins:mine")
+    assert capsys.readouterr().err.count(" is copied, ") == (0 if large else 2)
+    before = load_prepared(folder).path("train").read_bytes()
+    number = (mine / "train.bin").stat().st_ino
+    as_nanogpt(mine, TEXT[::-1])
+    assert (mine / "train.bin").stat().st_ino == number, "it is the same file, with other ids"
+    assert (mine / "train.bin").read_bytes() != before
+    assert load_prepared(folder).path("train").read_bytes() == before
+    assert load_text("bins:mine") == TEXT[::-1]
+    assert load_prepared(prepare("bins:mine")).path("train").read_bytes() != before
+
+
+def test_it_is_looked_at_once_and_again_when_it_has_changed(project, monkeypatch):
     folder = as_nanogpt(project / "mine")
     first = prepare("bins:mine")
-    assert (os.stat(first / "train.bin").st_nlink == 1) == bool(copied)
     monkeypatch.setattr(bins.hashlib, "file_digest", lambda *args: pytest.fail("read again"))
     assert prepare(f"bins:{folder}") == first
     monkeypatch.undo()

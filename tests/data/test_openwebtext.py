@@ -23,16 +23,19 @@ END = TOKENIZER.special_tokens["<|endoftext|>"]
 
 
 class Rows:
-    """What ``load_dataset(..., streaming=True)`` gives; it breaks off after ``breaks_after`` rows of a reading."""
+    """What ``load_dataset(..., streaming=True)`` gives; it breaks off after ``breaks_after`` rows of a reading, with an
+    error, or as if there were no more of them."""
 
-    def __init__(self, start: int = 0, breaks_after: int | None = None) -> None:
-        self.start, self.breaks_after = start, breaks_after
+    def __init__(self, start: int = 0, breaks_after: int | None = None, is_told: bool = True) -> None:
+        self.start, self.breaks_after, self.is_told = start, breaks_after, is_told
 
     def skip(self, n: int) -> "Rows":
-        return Rows(self.start + n, self.breaks_after)
+        return Rows(self.start + n, self.breaks_after, self.is_told)
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         for i, text in enumerate(TEXTS[self.start :]):
+            if i == self.breaks_after and not self.is_told:
+                return
             if i == self.breaks_after:
                 raise ConnectionError("Couldn't reach the Hub\nat all")
             READ.append(self.start + i)
@@ -45,12 +48,12 @@ READ: list[int] = []
 @pytest.fixture
 def hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The stand-in; ``breaks_after`` may be set."""
-    state = SimpleNamespace(breaks_after=None, asked=[])
+    state = SimpleNamespace(breaks_after=None, is_told=True, asked=[])
     fake = ModuleType("datasets")
 
     def load_dataset(name: str, **how: object) -> Rows:
         state.asked.append((name, how))
-        return Rows(0, state.breaks_after)
+        return Rows(0, state.breaks_after, state.is_told)
 
     fake.load_dataset = load_dataset
     READ.clear()
@@ -58,6 +61,7 @@ def hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.delenv("COURSE_OFFLINE", raising=False)
     monkeypatch.setattr(openwebtext, "SHARD", 5)
     monkeypatch.setattr(openwebtext, "TOKENS", 3000)
+    monkeypatch.setattr(openwebtext, "DOCUMENTS", len(TEXTS))
     monkeypatch.setattr(BPETokenizer, "gpt2", classmethod(lambda cls: TOKENIZER))
     return state
 
@@ -126,6 +130,24 @@ def test_a_stream_that_breaks_off_is_gone_on_with(hub: SimpleNamespace, project:
     assert READ[0] == kept if READ else kept == 45
 
 
+@pytest.mark.parametrize("after", [0, 3, 5, 12, 46])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stream_that_ends_early_is_not_taken_for_the_whole(
+    hub: SimpleNamespace, project: Path, after: int, processes: int
+) -> None:
+    """Without an error: the number of documents tells. What came stays, and the same files come of it in the end."""
+    whole = everything(prepare_openwebtext(0.1, 1, project / "whole"))
+    hub.breaks_after, hub.is_told = after, False
+    with pytest.raises(CourseError, match=rf"ended early: {after // 5 * 5} of 47 doc.*same command goes on after"):
+        prepare_openwebtext(0.1, processes, project / "cut")
+    assert not list((project / "cut").rglob("manifest.json"))
+    assert len(list((project / "cut").rglob("shard-*.json"))) == after // 5
+    hub.breaks_after = None
+    READ.clear()
+    assert everything(prepare_openwebtext(0.1, processes, project / "cut")) == whole
+    assert READ[0] == after // 5 * 5
+
+
 def test_a_join_that_is_cut_off_anywhere_is_gone_on_with(
     hub: SimpleNamespace, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +180,7 @@ def test_what_it_takes_is_said_first_and_a_small_disk_is_refused(
     hub: SimpleNamespace, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openwebtext, "TOKENS", 9_040_017_095)
+    monkeypatch.setattr(openwebtext, "DOCUMENTS", 8_013_769)
     monkeypatch.setattr(openwebtext.shutil, "disk_usage", lambda path: SimpleNamespace(free=17_000_000_000))
     assert course(["prepare", "openwebtext"]) == 2
     said, refusal = capsys.readouterr().err.splitlines()
