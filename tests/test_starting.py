@@ -250,11 +250,18 @@ def test_where_no_vocabulary_is_found_that_of_the_text_serves_if_it_fits(nanogpt
         build_trainer(recipe.replace(dataset="text:some.txt", tokenizer="byte"))
 
 
-def test_the_padding_of_a_vocabulary_is_left_out(nanogpts):
-    """nanoGPT pads 50,257 rows to 50,304; here a few letters to 64."""
-    save_nanogpt(model_of(0, vocab_size=64), nanogpts / "out" / "ckpt.pt", "mine")
-    found = find_start("nanogpt/out")
-    assert found.model.config.vocab_size == found.tokenizer.vocab_size == len(set(TEXT))
+@pytest.mark.parametrize("rows", [64, 128])
+def test_a_vocabulary_of_another_size_is_not_cut_down(nanogpts, rows):
+    """nanoGPT pads 50,257 rows to 50,304, and no others: these are of another text."""
+    save_nanogpt(model_of(0, vocab_size=rows), nanogpts / "out" / "ckpt.pt", "mine")
+    with pytest.raises(CourseError, match=f"a vocabulary of {rows}, its tokenizer one of 17"):
+        find_start("nanogpt/out")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/b\0", "../../../etc", "/etc"])
+def test_a_dataset_that_names_no_folder_means_that_the_vocabulary_is_not_known(nanogpts, name):
+    save_nanogpt(model_of(0), nanogpts / "out" / "ckpt.pt", name)
+    assert find_start("nanogpt/out").tokenizer is None
 
 
 # GPT-2 ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from course_lib.config import GPTConfig, kind_of
 from course_lib.data import bins
 from course_lib.errors import CourseError
 from course_lib.interop import find_hf_gpt2, load_hf_gpt2, load_nanogpt
+from course_lib.interop.hf_config import GPT2_VOCABULARY
 from course_lib.interop.hf_find import is_gpt2_name
 from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
 from course_lib.interop.nanogpt import NanoGPT, is_padded, without_padding
@@ -19,8 +20,6 @@ from course_lib.models import GPT, build_blank_model
 from course_lib.paths import quoted, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import BPETokenizer, Tokenizer, load_tokenizer
-
-GPT2_SIZE = 50_257
 
 
 @dataclass
@@ -110,8 +109,12 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
     name = found.settings.get("dataset")
     if isinstance(name, str) and name:
         for home in (Path("data") / name, path.resolve().parent.parent / "data" / name):
-            whole = all((home / f"{part}.bin").is_file() for part in bins.PARTS)
-            if (home / "meta.pkl").is_file():
+            try:
+                whole = all((home / f"{part}.bin").is_file() for part in bins.PARTS)
+                has_meta = (home / "meta.pkl").is_file()
+            except (OSError, ValueError):  # no name of a folder, such as one that is too long, or one that is shut
+                continue
+            if has_meta:
                 return bins.meta_tokenizer(home / "meta.pkl"), f"bins:{home.resolve()}" if whole else None
             if whole and _is_gpt2s(found.model):
                 return BPETokenizer.gpt2(), f"bins:{home.resolve()}"
@@ -119,7 +122,7 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
 
 
 def _is_gpt2s(model: GPT) -> bool:
-    return is_padded(model.config.vocab_size, GPT2_SIZE)
+    return is_padded(model.config.vocab_size, GPT2_VOCABULARY)
 
 
 def need_tokenizer(start: Start) -> Tokenizer:
@@ -180,7 +183,7 @@ def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[
 
 def _is_called(tokenizer: Tokenizer, kind: str) -> bool:
     """Whether ``kind`` is a name of that tokenizer."""
-    is_gpt2s = isinstance(tokenizer, BPETokenizer) and tokenizer.vocab_size == GPT2_SIZE
+    is_gpt2s = isinstance(tokenizer, BPETokenizer) and tokenizer.vocab_size == GPT2_VOCABULARY
     return kind in ("auto", tokenizer.kind) or (kind == "gpt2" and is_gpt2s)
 
 
