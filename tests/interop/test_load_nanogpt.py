@@ -151,7 +151,9 @@ def test_a_file_that_runs_something_is_not_run(tmp_path, monkeypatch):
         "alone": Planted(),
     }.items():
         torch.save(content, tmp_path / "ckpt.pt")
-        with pytest.raises(CourseError, match="Nothing that it may hold was run"):
+        asked = rf"it asks for {os.mkdir.__module__}\.mkdir, which is a part of a program\."
+        remedy = r"Nothing that it may hold was run\. .*save its tensors, numbers and texts alone"
+        with pytest.raises(CourseError, match=f"{asked} {remedy}"):
             load_nanogpt(tmp_path / "ckpt.pt")
         assert not (tmp_path / "planted").exists(), place
     for name, content in (("text", b"not weights"), ("empty", b""), ("missing", None)):

@@ -265,11 +265,12 @@ class Refused(Exception):
     ("failure", "words"),
     [
         (ConnectionError(f"cut off, Bearer {TOKEN}"), r"broke off \(cut off, Bearer \(the token\)\)\. All files come"),
+        (ConnectionError("another one's, hf_AnotherSecretToken"), r"broke off \(another one's, \(the token\)\)"),
         (Refused(500), r"broke off \(500 Client Error.*Run the same command again"),
         (Refused(403), r"refuses to write somebody/tiny \(403.*has the token the right to write\?"),
         (Refused(401), r"refuses to write somebody/tiny \(401"),
     ],
-    ids=["cut off", "500", "403", "401"],
+    ids=["cut off", "another token", "500", "403", "401"],
 )
 def test_an_upload_that_breaks_off_says_what_to_do_and_no_token(
     project: Path, api, capsys, failure: Exception, words: str
@@ -280,6 +281,7 @@ def test_an_upload_that_breaks_off_says_what_to_do_and_no_token(
     said = capsys.readouterr()
     assert re.search(words, said.err), said.err
     assert TOKEN not in said.out + said.err
+    assert "AnotherSecret" not in said.out + said.err
     assert "HTML" not in said.err
     assert not api.hub.exists()
 
