@@ -1,6 +1,7 @@
 """Weights to begin with: a run's, a checkpoint's of nanoGPT, GPT-2's. For training, sampling and scoring."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from course_lib.data import bins
 from course_lib.errors import CourseError
 from course_lib.interop import find_hf_gpt2, load_hf_gpt2, load_nanogpt
 from course_lib.interop.hf_config import GPT2_VOCABULARY
-from course_lib.interop.hf_find import is_gpt2_name
-from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
+from course_lib.interop.hf_find import FOLDER, GPT2_SIZES, is_gpt2_name
+from course_lib.interop.hf_tokenizer import MERGES, OWN_FILE, VOCAB, WHOLE, load_hf_tokenizer
 from course_lib.interop.nanogpt import NanoGPT, is_padded, without_padding
 from course_lib.models import GPT, build_blank_model
 from course_lib.paths import quoted, user_path
@@ -58,13 +59,25 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
         return _nanogpt(path if path.is_file() else path / "ckpt.pt", dataset)
     if path.suffix == ".pt":
         raise CourseError(f"There is no file {quoted(path)}; the path is taken from {quoted(Path.cwd())}.")
-    run_dir = checkpoint.find_run(name)
+    run_dir = _run_dir(name)
     if not (run_dir / "saves").is_dir() and _is_hugging_face(run_dir):
         meant = quoted(f"gpt2:{run_dir}")
         raise CourseError(f"{quoted(run_dir)} is no run; it looks like a folder of transformers: {meant}")
     run = checkpoint.load(run_dir, which)
     text = run.config.data.start if run.config.data else "\n"
     return Start(str(run_dir), run.model, run.tokenizer, run.state["step"], text)
+
+
+def _run_dir(name: str) -> Path:
+    """`checkpoint.find_run`, which of what may be meant for a name of the Hub says what there is instead."""
+    try:
+        return checkpoint.find_run(name)
+    except CourseError as error:
+        owner = re.fullmatch(r"([\w-]+)/[\w.-]+", name)
+        if user_path(name).exists() or not ("gpt" in name.lower() or (owner and not user_path(owner[1]).exists())):
+            raise
+        known = f"{', '.join(GPT2_SIZES)}, and {FOLDER}PATH for a folder of transformers with another GPT-2"
+        raise CourseError(f"{error} Weights from elsewhere are {known}.") from error
 
 
 def is_run(name: str) -> bool:
@@ -129,6 +142,11 @@ def need_tokenizer(start: Start) -> Tokenizer:
     """CourseError where nobody knows how ids become text."""
     if start.tokenizer is None and is_run(start.name):
         raise CourseError(f"{quoted(start.name)} has no tokenizer.json, so its ids cannot become text.")
+    if start.tokenizer is None and is_gpt2_name(start.name):
+        raise CourseError(
+            f"{quoted(start.name)} does not hold its vocabulary, so its ids cannot become text. Such a folder needs "
+            f"{WHOLE}, or {VOCAB} and {MERGES}: put those of the model there."
+        )
     if start.tokenizer is None:
         raise CourseError(
             f"{quoted(start.name)} does not hold its vocabulary, so its ids cannot become text. Of a checkpoint of "
