@@ -1,7 +1,10 @@
-"""The one exception that the library raises on purpose, and what goes with it: `need_whole`, `nearest`."""
+"""The one exception that the library raises on purpose, and what goes with it: `need_whole`, `nearest`, `in_short`."""
 
 import difflib
+import re
 from numbers import Integral
+
+TOKEN_OF_THE_HUB = re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{8,}")
 
 
 class CourseWarning(UserWarning):
@@ -20,6 +23,16 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """A half sentence that names the known word nearest to ``name``, or lists what there is."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(sorted(known)) + "."
+
+
+def in_short(error: BaseException, token: str = "") -> str:
+    """The first line of what somebody else's exception says, or its kind where it says nothing.
+
+    Tokens of the Hub do not get into it, nor does ``token``.
+    """
+    said = str(error).strip() or type(error).__name__
+    said = said.replace(token, "(the token)") if token else said
+    return TOKEN_OF_THE_HUB.sub("(the token)", said.splitlines()[0])
 
 
 def need_whole(name: str, value: object, low: int, bits: int | None = None, otherwise: str = "") -> int:

@@ -162,6 +162,10 @@ def test_what_cannot_be_begun_with_is_refused(run, texts, capsys):
         "--init-from nowhere.pt": "There is no file nowhere.pt",
         "--init-from notes.txt": "should be a ckpt.pt of nanoGPT",
         "--init-from gpt2:nowhere": "nowhere is no folder",
+        "--init-from distilgpt2": "Weights from elsewhere are gpt2, gpt2-medium, gpt2-large, gpt2-xl, and gpt2:PATH",
+        "--init-from openai-community/gpt2": "Weights from elsewhere are gpt2, gpt2-medium",
+        "--init-from EleutherAI/pythia-70m": "Weights from elsewhere are gpt2, gpt2-medium",
+        "--init-from gpt3": "Weights from elsewhere are gpt2, gpt2-medium",
         "--init-from old --dataset text:strange.txt": "The character 'ξ'",
         "--init-from gpt2": "COURSE_OFFLINE=1 forbids a download",
     }.items():
@@ -250,11 +254,28 @@ def test_where_no_vocabulary_is_found_that_of_the_text_serves_if_it_fits(nanogpt
         build_trainer(recipe.replace(dataset="text:some.txt", tokenizer="byte"))
 
 
-def test_the_padding_of_a_vocabulary_is_left_out(nanogpts):
-    """nanoGPT pads 50,257 rows to 50,304; here a few letters to 64."""
-    save_nanogpt(model_of(0, vocab_size=64), nanogpts / "out" / "ckpt.pt", "mine")
-    found = find_start("nanogpt/out")
-    assert found.model.config.vocab_size == found.tokenizer.vocab_size == len(set(TEXT))
+@pytest.mark.parametrize("rows", [64, 128])
+def test_a_vocabulary_of_another_size_is_not_cut_down(nanogpts, rows):
+    """nanoGPT pads 50,257 rows to 50,304, and no others: these are of another text."""
+    save_nanogpt(model_of(0, vocab_size=rows), nanogpts / "out" / "ckpt.pt", "mine")
+    with pytest.raises(CourseError, match=f"a vocabulary of {rows}, its tokenizer one of 17"):
+        find_start("nanogpt/out")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/b\0", "../../../etc", "/etc"])
+def test_a_dataset_that_names_no_folder_means_that_the_vocabulary_is_not_known(nanogpts, name):
+    save_nanogpt(model_of(0), nanogpts / "out" / "ckpt.pt", name)
+    assert find_start("nanogpt/out").tokenizer is None
+
+
+@pytest.mark.parametrize("n", [0, 5, 12])
+def test_ids_that_are_too_few_are_not_to_be_split_anew(nanogpts, capsys, n):
+    """bins: is split already, so no --val-fraction helps."""
+    np.zeros(n, dtype=np.uint16).tofile(nanogpts / "data" / "mine" / "val.bin")
+    said = refused(capsys, "train", "bins:nanogpt/data/mine", *TINY, "--max-steps", "1")
+    assert f"The val split of bins:nanogpt/data/mine is too short: it has {n} tokens" in said
+    assert "Use a folder with a longer val.bin" in said
+    assert "fraction" not in said
 
 
 # GPT-2 ----------------------------------------------------------------------------------------------------
@@ -274,7 +295,9 @@ def test_a_folder_of_transformers_is_sampled_scored_and_trained_on(gpt2, capsys)
     tuned = checkpoint.load("runs/tuned")
     assert (tuned.state["step"], tuned.config.model.mlp, tuned.config.model.block_size) == (20, "gelu_tanh", 16)
     (gpt2 / OWN_FILE).unlink()
-    assert "does not hold its vocabulary" in refused(capsys, "sample", "--init-from", "gpt2:hf")
+    said = refused(capsys, "sample", "--init-from", "gpt2:hf")
+    assert "Such a folder needs tokenizer.json, or vocab.json and merges.txt" in said
+    assert "meta.pkl" not in said
     CharTokenizer("ab").save(gpt2 / OWN_FILE)
     assert "a vocabulary of 17, its tokenizer one of 2" in refused(
         capsys, "sample", "--init-from", "gpt2:hf", "--max-new-tokens", "9"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, in_short
 from course_lib.paths import quoted, user_path
 from course_lib.tokenizers import BPETokenizer, CharTokenizer, Tokenizer
 
@@ -21,6 +21,8 @@ AT_ONCE = 1 << 24
 """So many ids are looked at at a time."""
 LARGE = 1 << 30
 """Of a file of more bytes it is said that it is copied: that takes a while."""
+MOST_CHARACTERS = 1 << 16
+"""An id of two bytes knows no more."""
 MOST_META = 1 << 26
 """A meta.pkl of more bytes is none: of a vocabulary it is a list, twice."""
 
@@ -48,7 +50,7 @@ def read_plain_pickle(path: Path) -> Any:
     except Exception as error:  # of a damaged pickle, and of one that was made to do harm, errors of all kinds come
         raise CourseError(
             f"{quoted(path)} should be a pickle of plain containers, numbers and texts; it cannot be read as such "
-            f"({error}). Nothing that it may hold was run."
+            f"({in_short(error)}). Nothing that it may hold was run."
         ) from error
 
 
@@ -64,9 +66,22 @@ def meta_tokenizer(path: Path) -> CharTokenizer:
         itos = dict(enumerate(itos))
     if not (isinstance(itos, dict) and itos and all(isinstance(c, str) and len(c) == 1 for c in itos.values())):
         raise CourseError(f"{quoted(path)} should hold itos, one character for each id; it does not.")
-    if sorted(itos, key=str) != sorted(range(len(itos)), key=str) or meta.get("vocab_size", len(itos)) != len(itos):
+    if len(itos) > MOST_CHARACTERS:
+        raise CourseError(
+            f"{quoted(path)} should have at most {MOST_CHARACTERS:,} characters, as its ids have two bytes; it has "
+            f"{len(itos):,}. Prepare the text itself, with bytes or pairs of them: text:PATH --tokenizer bpe"
+        )
+    size = meta.get("vocab_size", len(itos))
+    whole = all(type(number) is int for number in (*itos, size))  # True and 1.0 would be equal to 1
+    if not whole or size != len(itos) or sorted(itos) != [*range(size)]:
         last = len(itos) - 1
         raise CourseError(f"The ids of {quoted(path)} should be those from 0 to {last}, as many as its vocab_size.")
+    stoi = meta.get("stoi", {})
+    if not (isinstance(stoi, dict) and all(type(i) is int and itos.get(i) == c for c, i in stoi.items())):
+        raise CourseError(
+            f"In {quoted(path)} stoi should say of each character the id that itos has for it; it says others, so "
+            "nobody can tell which the ids were made with. Prepare the text itself: text:PATH."
+        )
     characters = "".join(itos[i] for i in range(len(itos)))
     if sorted(set(characters)) != list(characters):
         raise CourseError(

@@ -48,12 +48,13 @@ def load_hf_gpt2(folder: str | Path, dropout: float | None = None, tokenizer: To
     if tokenizer is not None and tokenizer.vocab_size != config.vocab_size:
         raise CourseError(
             f"{quoted(folder)} has a vocabulary of {config.vocab_size} tokens, and the tokenizer ({tokenizer.kind}) "
-            "one of "
-            f"{tokenizer.vocab_size}. Use the tokenizer that the model was trained with; GPT-2's own has 50257 tokens."
+            f"one of {tokenizer.vocab_size}. Use the tokenizer that the model was trained with; GPT-2's own has 50257 "
+            "tokens."
         )
     tensors = HFTensors(folder)
     places = _checked_places(tensors, config)
     _check_head(tensors, config, places)
+    _check_tables(tensors, config, places)
     with torch.device("meta"):  # sizes without memory: nothing is reserved before all shapes are right
         model = GPT(config)
     _check_shapes(tensors, model, places)
@@ -143,21 +144,30 @@ def _checked_places(tensors: HFTensors, config: GPTConfig) -> dict[str, tuple[st
     if extra:
         raise CourseError(
             f"{quoted(folder)} holds {some(extra)}, which a GPT-2 of its {CONFIG} does not have. It is a model of "
-            "another form "
-            f"or depth, or {CONFIG} belongs to another one."
+            f"another form or depth, or {CONFIG} belongs to another one."
         )
     return places
+
+
+def _check_tables(tensors: HFTensors, config: GPTConfig, places: dict[str, tuple[str, bool]]) -> None:
+    """Before a model is built: there are sizes for which torch cannot even describe one."""
+    sizes = {"token_embedding.weight": config.vocab_size, "position_embedding.weight": config.block_size}
+    for name, rows in sizes.items():
+        _need_shape(tensors, places[name][0], (rows, config.n_embd))
 
 
 def _check_shapes(tensors: HFTensors, model: GPT, places: dict[str, tuple[str, bool]]) -> None:
     for name, weight in model.named_parameters():
         hf_name, transposed = places[name]
-        wanted = tuple(weight.mT.shape if transposed else weight.shape)
-        if (found := tensors.shape(hf_name)) != wanted:
-            raise CourseError(
-                f"{quoted(tensors.file_of(hf_name))}: {hf_name} should have the shape {wanted} by {CONFIG}; it has "
-                f"{found}. The files are not of one model: fetch the folder anew."
-            )
+        _need_shape(tensors, hf_name, tuple(weight.mT.shape if transposed else weight.shape))
+
+
+def _need_shape(tensors: HFTensors, name: str, wanted: tuple[int, ...]) -> None:
+    if (found := tensors.shape(name)) != wanted:
+        raise CourseError(
+            f"{quoted(tensors.file_of(name))}: {name} should have the shape {wanted} by {CONFIG}; it has {found}. The "
+            "files are not of one model: fetch the folder anew."
+        )
 
 
 def _check_head(tensors: HFTensors, config: GPTConfig, places: dict[str, tuple[str, bool]]) -> None:

@@ -36,15 +36,13 @@ def course_config(path: Path, found: dict[str, Any], dropout: float | None = Non
     if kind != "gpt2":
         raise CourseError(
             f"{quoted(path)} should describe a GPT-2 (model_type 'gpt2'); its model_type is {kind!r}. The course reads "
-            "no "
-            "other architecture of transformers."
+            "no other architecture of transformers."
         )
     for name, only in ONLY.items():
         if found.get(name, only) != only:
             raise CourseError(
                 f"{quoted(path)}: {name} is {found[name]!r}, and the course's GPT has {only!r} there: its logits would "
-                "be "
-                "others. Use transformers for this model."
+                "be others. Use transformers for this model."
             )
     if missing := [hf_name for hf_name in SIZES.values() if hf_name not in found]:
         raise CourseError(f"{quoted(path)} lacks {', '.join(missing)}. Fetch the folder anew.")
@@ -52,8 +50,7 @@ def course_config(path: Path, found: dict[str, Any], dropout: float | None = Non
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise CourseError(
             f"{quoted(path)}: activation_function is {activation!r}; the course's GPT has {', '.join(ACTIVATIONS)}. "
-            "Use "
-            "transformers for this model."
+            "Use transformers for this model."
         )
     if dropout is None:
         dropout = _one_dropout(path, found)

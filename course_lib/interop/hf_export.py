@@ -1,10 +1,11 @@
 """A run as a folder that transformers opens: the model, and its tokenizer where transformers has one like it."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 from course_lib import checkpoint
-from course_lib.config import RunConfig, kind_of
+from course_lib.config import RunConfig, TrainConfig, kind_of
 from course_lib.errors import CourseError
 from course_lib.interop.hf import save_hf_gpt2
 from course_lib.interop.hf_config import hf_config
@@ -68,12 +69,22 @@ def write_hf_folder(loaded: checkpoint.Run, folder: Path) -> None:
 
 
 def as_shared(config: RunConfig) -> RunConfig:
-    """A run's settings as they leave this machine: of a text's path only the last part."""
-    if config.data is None or ":" not in config.data.dataset:
-        return config
-    kind, _, path = config.data.dataset.partition(":")
-    data = config.data.replace(dataset=f"{kind}:{Path(path).name or path}")
-    return dataclasses.replace(config, data=data)
+    """A run's settings as they leave this machine: of paths only the last part, and no names of Weights & Biases."""
+    defaults = TrainConfig()
+    private = {"wandb_project": defaults.wandb_project, "wandb_run_name": defaults.wandb_run_name}
+    train = config.train.replace(init_from=_last_part(config.train.init_from), **private)
+    data = config.data
+    if data is not None:
+        data = data.replace(dataset=_last_part(data.dataset))
+    return dataclasses.replace(config, data=data, train=train)
+
+
+def _last_part(name: str) -> str:
+    """``gpt2:PATH``, ``text:PATH`` or a path alone without its folders; any other name as it is."""
+    kind = re.match(r"[a-z0-9]{2,}:", name)  # one letter and a colon are a disk of Windows
+    prefix = kind[0] if kind else ""
+    path = name.removeprefix(prefix)
+    return prefix + (re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path)
 
 
 def shared_settings(config: RunConfig) -> str:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from course_lib.errors import CourseError, nearest
+from course_lib.errors import CourseError, in_short, nearest
 from course_lib.interop.hf_files import CONFIG, INDEX, WEIGHTS
 from course_lib.paths import data_dir, quoted, user_path
 from course_lib.sources import Source, download, folders_of
@@ -92,8 +92,8 @@ def _downloaded(name: str, looked: list[Path]) -> Path:
     except CourseError:
         raise
     except Exception as error:  # each version of huggingface_hub has errors of its own, and its client's besides
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CourseError(f"{missing}, and downloading it from the Hub failed ({first}). {remedy}") from error
+        said = in_short(error)
+        raise CourseError(f"{missing}, and downloading it from the Hub failed ({said}). {remedy}") from None  # a token
 
 
 def _by_the_hub(repo: str) -> Path | None:

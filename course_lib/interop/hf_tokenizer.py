@@ -15,6 +15,8 @@ OWN_FILE = "course_tokenizer.json"
 """The course's own file in such a folder: under the name ``tokenizer.json`` transformers would take it for one of its
 own."""
 MERGES, VOCAB, ABOUT = "merges.txt", "vocab.json", "tokenizer_config.json"
+WHOLE, ADDED = "tokenizer.json", "added_tokens.json"
+"""All in one file, as newer versions of transformers write it; and what older ones write beside the other two."""
 
 
 def is_for_hf(tokenizer: Tokenizer | None) -> bool:
@@ -59,22 +61,24 @@ def _gpt2_files(tokenizer: BPETokenizer, block_size: int) -> dict[str, str]:
 def load_hf_tokenizer(folder: Path) -> BPETokenizer | None:
     """The GPT-2 tokenizer in a model's folder; None where it brings none.
 
+    ``tokenizer.json`` goes before ``vocab.json`` and ``merges.txt``, as in transformers: it has the added tokens, too.
+
     Raises:
         CourseError: where its files are damaged, or are of a tokenizer that splits or merges in another way.
     """
-    if (folder / VOCAB).is_file() and (folder / MERGES).is_file():
-        return BPETokenizer(*read_files(folder / MERGES, folder / VOCAB))
-    path = folder / "tokenizer.json"
+    path = folder / WHOLE
     if not path.is_file():
-        return None
+        if not ((folder / VOCAB).is_file() and (folder / MERGES).is_file()):
+            return None
+        added = read_json(folder / ADDED) if (folder / ADDED).is_file() else None
+        return BPETokenizer(*read_files(folder / MERGES, folder / VOCAB, added))
     found = read_json(path)
     model, splitting = found.get("model") or {}, found.get("pre_tokenizer") or {}
-    kinds = (model.get("type"), splitting.get("type"), splitting.get("add_prefix_space", False))
+    kinds = (model.get("type", "BPE"), splitting.get("type"), splitting.get("add_prefix_space", False))
     if kinds != ("BPE", "ByteLevel", False) or found.get("normalizer") or not splitting.get("use_regex", True):
         raise CourseError(
             f"{quoted(path)} should be a byte-pair tokenizer that splits a text as GPT-2's does; it is another one. "
-            "Give the "
-            "tokenizer yourself."
+            "Give the tokenizer yourself."
         )
     return BPETokenizer(*parse(*_merges_and_ids(path, found, model)))
 

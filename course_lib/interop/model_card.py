@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import __version__, checkpoint
-from course_lib.config import RunConfig, kind_of
+from course_lib.config import RunConfig, TrainConfig, kind_of
 from course_lib.errors import CourseError
 from course_lib.interop.hf_export import SETTINGS, as_shared
 from course_lib.interop.hf_files import WEIGHTS
+from course_lib.interop.hf_find import GPT2_SIZES, OWNER
 from course_lib.interop.hf_tokenizer import OWN_FILE, is_for_hf
 
+SCRATCH = TrainConfig().init_from
+"""The ``init_from`` of weights that were drawn."""
 TRANSFORMERS = """\
 from transformers import GPT2LMHeadModel
 
@@ -64,7 +67,10 @@ def model_card(loaded: checkpoint.Run, run_dir: Path, repo: str, of_gpt2s_form: 
     config = as_shared(loaded.config)
     kind = "GPT-2" if of_gpt2s_form else {"gpt": "GPT", "agiformer": "AGIFORMER"}[str(kind_of(config.model))]
     library = {"library_name": "transformers"} if of_gpt2s_form else {}
-    head = library | {"pipeline_tag": "text-generation", "tags": [kind.lower(), "trained-from-scratch", "course_lib"]}
+    before = config.train.init_from
+    tags = [kind.lower(), *(["trained-from-scratch"] if before == SCRATCH else []), "course_lib"]
+    base = {"base_model": f"{OWNER}/{before}"} if before in GPT2_SIZES else {}
+    head = library | base | {"pipeline_tag": "text-generation", "tags": tags}
     weights = sum(p.numel() for p in loaded.model.parameters())
     settings = {"model": config.model.to_dict(), "train": config.train.to_dict()}
     return "\n".join([
@@ -75,7 +81,7 @@ def model_card(loaded: checkpoint.Run, run_dir: Path, repo: str, of_gpt2s_form: 
         "## What it was trained on", "", _text(config, loaded), "",
         "## How far it came", "", *_table(_record(loaded, run_dir)), "",
         "## What to expect", "",
-        "It continues text in the manner of what it was trained on, and knows nothing beside that. It was trained to "
+        f"It continues text in the manner of what it was trained on, and knows {_beside(before)}. It was trained to "
         "learn how training works: what it writes may be wrong, may be nonsense, and may repeat its training text word "
         "for word. Nobody has checked it for anything else.", "",
         "## How to use it", "", *_usage(loaded, repo, of_gpt2s_form), "",
@@ -84,13 +90,19 @@ def model_card(loaded: checkpoint.Run, run_dir: Path, repo: str, of_gpt2s_form: 
 
 
 def _text(config: RunConfig, loaded: checkpoint.Run) -> str:
-    data, tokenizer = config.data, loaded.tokenizer
+    data, tokenizer, before = config.data, loaded.tokenizer, config.train.init_from
     splitting = "" if tokenizer is None else f" Its tokenizer ({tokenizer.kind}) has {tokenizer.vocab_size:,} tokens."
+    went_on = "" if before == SCRATCH else f" It went on from `{before}`, which had been trained before."
     if data is None:
-        return f"Batches that were made in Python: its record does not say of which text.{splitting}"
+        return f"Batches that were made in Python: its record does not say of which text.{splitting}{went_on}"
     kept = f"{data.val_fraction:.0%} of it was kept for validation"
     digest = f" Its sha256 is `{data.sha256}`." if data.sha256 else ""
-    return f"`{data.dataset}`; {kept}.{splitting}{digest}"
+    return f"`{data.dataset}`; {kept}.{splitting}{digest}{went_on}"
+
+
+def _beside(before: str) -> str:
+    """What a model knows besides its text: nothing, or what its weights knew already."""
+    return "nothing beside that" if before == SCRATCH else f"beside that what is left of `{before}`"
 
 
 def _record(loaded: checkpoint.Run, run_dir: Path) -> dict[str, str]:

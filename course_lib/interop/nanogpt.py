@@ -10,14 +10,17 @@ from torch import Tensor
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
+from course_lib.interop.hf_config import GPT2_VOCABULARY
 from course_lib.interop.torch_files import read_torch_file
 from course_lib.models import GPT, build_blank_model
 from course_lib.paths import quoted, user_path
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before a name."""
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 PADDED_TO = (64, 128)
-"""Vocabularies are often padded to a multiple of one of these, as GPT-2's 50,257 tokens to 50,304 rows in nanoGPT."""
+"""GPT-2's 50,257 tokens are often padded to a multiple of one of these, in nanoGPT to 50,304 rows. Other vocabularies
+are not: where one of them has another size than the model, the two do not belong together."""
 MASK = r"\.attn\.(masked_)?bias$"
 """Where torch has no attention of its own, a checkpoint holds the triangle of what each token may see, too."""
 SHAPE = ("block_size", "vocab_size", "n_layer", "n_head", "n_embd")
@@ -64,7 +67,11 @@ def load_nanogpt(path: str | Path) -> NanoGPT:
     weights = {str(name).removeprefix(COMPILED): tensor for name, tensor in found["model"].items()}
     if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise _other(path, "not everything in its model is a tensor")
-    weights = {name: t.float() for name, t in weights.items() if not re.search(MASK, name)}
+    weights = {name: tensor for name, tensor in weights.items() if not re.search(MASK, name)}
+    for name, tensor in weights.items():  # before any is converted, which for some would take all memory there is
+        if problem := _problem(tensor):
+            raise _other(path, f"{name[:80]} {problem}")
+    weights = {name: tensor.float() for name, tensor in weights.items()}
     model = _built(path, weights, found["model_args"])
     step, best = found.get("iter_num", 0), found.get("best_val_loss")
     if isinstance(best, Tensor) and best.numel() == 1:
@@ -74,6 +81,24 @@ def load_nanogpt(path: str | Path) -> NanoGPT:
         float(best) if isinstance(best, int | float) and abs(best) < 1e9 else None,  # 1e9: none was measured yet
         found["config"] if isinstance(found.get("config"), dict) else {},
     )  # fmt: skip
+
+
+def _problem(tensor: Tensor) -> str | None:
+    """What makes a tensor none of numbers that lie one beside another in the file; None where nothing does."""
+    if tensor.layout != torch.strided or tensor.is_nested:
+        kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        return f"should be a dense tensor; it is {kind}"
+    if tensor.dtype not in FLOATS:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATS)
+        return f"should have numbers of the kinds {allowed}; it has {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.device.type != "cpu":
+        return f"should come with its numbers; it is on the device {tensor.device.type}, and has none"
+    if tensor.ndim == 0:
+        return "should be a vector or a matrix; it is a single number"
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    if held < tensor.numel():
+        return f"should hold {tensor.numel():,} numbers by its shape {tuple(tensor.shape)}; the file has {held:,}"
+    return None
 
 
 def _built(path: Path, weights: dict[str, Tensor], args: dict[str, Any]) -> GPT:
@@ -111,12 +136,13 @@ def _ours(name: str) -> str:
 
 
 def is_padded(rows: int, vocab_size: int) -> bool:
-    """Whether ``rows`` are those of a vocabulary of that size, with some more that stand for no token, or without."""
-    return rows in (vocab_size, *(-(-vocab_size // multiple) * multiple for multiple in PADDED_TO))
+    """Whether ``rows`` are those of a vocabulary of that size; GPT-2's may have some more that stand for no token."""
+    padded = [-(-vocab_size // multiple) * multiple for multiple in PADDED_TO] if vocab_size == GPT2_VOCABULARY else []
+    return rows in (vocab_size, *padded)
 
 
 def without_padding(model: GPT, vocab_size: int) -> GPT:
-    """``model`` with the first ``vocab_size`` rows of its vocabulary, where the few above them only pad it.
+    """``model`` with the first ``vocab_size`` rows of its vocabulary, where the few above them only pad GPT-2's.
 
     They stand for no token. Without them no such token can be drawn, and their little share of probability goes to the
     others.

@@ -1,13 +1,14 @@
 """Files that ``torch.save`` has written, read without running what a pickle may hold."""
 
 import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, in_short
 from course_lib.paths import quoted
 
 
@@ -27,12 +28,16 @@ def read_torch_file(path: Path, what: str) -> Any:
         OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError,
         pickle.UnpicklingError,
     ) as error:  # fmt: skip
+        why, remedy = _why(error)
         raise CourseError(
-            f"{quoted(path)} should be {what}; it cannot be read: {_first(error)} Nothing that it may hold was run."
+            f"{quoted(path)} should be {what}; it cannot be read: {why}. Nothing that it may hold was run. {remedy}"
         ) from error
 
 
-def _first(error: Exception) -> str:
-    """The first sentence of an error whose others advise to run the pickle after all."""
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return line.split(". ")[0].rstrip(".") + "."
+def _why(error: Exception) -> tuple[str, str]:
+    """What is wrong, and what to do; torch itself advises to run the pickle after all."""
+    if asked := re.search(r"\bGLOBAL:? ([\w.]+)", str(error)):
+        return f"it asks for {asked[1].rstrip('.')}, which is a part of a program", (
+            "Where you trust it, open it with the program that made it, and save its tensors, numbers and texts alone."
+        )
+    return in_short(error).split(". ")[0].rstrip("."), "Copy or save the file anew, or name another."

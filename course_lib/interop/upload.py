@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from course_lib import checkpoint
 from course_lib.checkpoint.tensors import model_tensors
 from course_lib.config import kind_of
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, in_short
 from course_lib.interop.hf_config import hf_problems
 from course_lib.interop.hf_export import SETTINGS, WRITTEN, shared_settings, write_hf_folder
 from course_lib.interop.hf_files import WEIGHTS
@@ -155,7 +155,7 @@ def _explained(repo: str, token: str) -> Iterator[None]:
         print(f"The upload was stopped. {then}", file=sys.stderr)
         raise
     except Exception as error:  # each version of huggingface_hub has errors of its own, and its client's besides
-        said = (str(error).strip() or type(error).__name__).replace(token, "(the token)").splitlines()[0]
+        said = in_short(error, token)
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise CourseError(

@@ -168,10 +168,12 @@ def too_short(split: str, corpus: str, counts: dict[str, int], block_size: int) 
     """The error of a split that holds no window of block_size tokens and the target after it; with what helps."""
     need, total = block_size + 1, sum(counts.values())
     share, kept = ("test", counts["val"]) if split == "test" else ("val", counts.get("test", 0))
-    enough = math.ceil(100 * need / total) / 100
+    enough = math.ceil(100 * need / max(1, total)) / 100
     fitting = [s for s in (0.1, enough) if need <= int(total * (1 - s)) - kept <= total - need - kept]
     smaller = min(counts.values()) - 1
     remedies = [f"--{share}-fraction {fitting[0]:g}" if fitting else "a longer text"]
+    if corpus.startswith("bins:"):  # somebody else has split it
+        remedies = [f"a folder with a longer {split}.bin"]
     remedies += [f"a --block-size of at most {smaller}"] if smaller >= SHORTEST else []
     return CourseError(
         f"The {split} split of {corpus} is too short: it has {counts[split]} tokens, and with block_size {block_size} "

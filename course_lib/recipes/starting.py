@@ -1,6 +1,7 @@
 """Weights to begin with: a run's, a checkpoint's of nanoGPT, GPT-2's. For training, sampling and scoring."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,14 @@ from course_lib.config import GPTConfig, kind_of
 from course_lib.data import bins
 from course_lib.errors import CourseError
 from course_lib.interop import find_hf_gpt2, load_hf_gpt2, load_nanogpt
-from course_lib.interop.hf_find import is_gpt2_name
-from course_lib.interop.hf_tokenizer import OWN_FILE, load_hf_tokenizer
+from course_lib.interop.hf_config import GPT2_VOCABULARY
+from course_lib.interop.hf_find import FOLDER, GPT2_SIZES, is_gpt2_name
+from course_lib.interop.hf_tokenizer import MERGES, OWN_FILE, VOCAB, WHOLE, load_hf_tokenizer
 from course_lib.interop.nanogpt import NanoGPT, is_padded, without_padding
 from course_lib.models import GPT, build_blank_model
 from course_lib.paths import quoted, user_path
 from course_lib.recipes import Recipe
 from course_lib.tokenizers import BPETokenizer, Tokenizer, load_tokenizer
-
-GPT2_SIZE = 50_257
 
 
 @dataclass
@@ -60,13 +60,25 @@ def find_start(name: str, which: str | int = "auto", dataset: str | None = None)
         return _nanogpt(path if path.is_file() else path / "ckpt.pt", dataset)
     if path.suffix == ".pt":
         raise CourseError(f"There is no file {quoted(path)}; the path is taken from {quoted(Path.cwd())}.")
-    run_dir = checkpoint.find_run(name)
+    run_dir = _run_dir(name)
     if not (run_dir / "saves").is_dir() and _is_hugging_face(run_dir):
         meant = quoted(f"gpt2:{run_dir}")
         raise CourseError(f"{quoted(run_dir)} is no run; it looks like a folder of transformers: {meant}")
     run = checkpoint.load(run_dir, which)
     text = run.config.data.start if run.config.data else "\n"
     return Start(str(run_dir), run.model, run.tokenizer, run.state["step"], text)
+
+
+def _run_dir(name: str) -> Path:
+    """`checkpoint.find_run`, which of what may be meant for a name of the Hub says what there is instead."""
+    try:
+        return checkpoint.find_run(name)
+    except CourseError as error:
+        owner = re.fullmatch(r"([\w-]+)/[\w.-]+", name)
+        if user_path(name).exists() or not ("gpt" in name.lower() or (owner and not user_path(owner[1]).exists())):
+            raise
+        known = f"{', '.join(GPT2_SIZES)}, and {FOLDER}PATH for a folder of transformers with another GPT-2"
+        raise CourseError(f"{error} Weights from elsewhere are {known}.") from error
 
 
 def is_run(name: str) -> bool:
@@ -119,8 +131,12 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
     name = found.settings.get("dataset")
     if isinstance(name, str) and name:
         for home in (Path("data") / name, path.resolve().parent.parent / "data" / name):
-            whole = all((home / f"{part}.bin").is_file() for part in bins.PARTS)
-            if (home / "meta.pkl").is_file():
+            try:
+                whole = all((home / f"{part}.bin").is_file() for part in bins.PARTS)
+                has_meta = (home / "meta.pkl").is_file()
+            except (OSError, ValueError):  # no name of a folder, such as one that is too long, or one that is shut
+                continue
+            if has_meta:
                 return bins.meta_tokenizer(home / "meta.pkl"), f"bins:{home.resolve()}" if whole else None
             if whole and _is_gpt2s(found.model):
                 return BPETokenizer.gpt2(), f"bins:{home.resolve()}"
@@ -128,13 +144,18 @@ def _tokenizer_of(path: Path, found: NanoGPT, dataset: str | None) -> tuple[Toke
 
 
 def _is_gpt2s(model: GPT) -> bool:
-    return is_padded(model.config.vocab_size, GPT2_SIZE)
+    return is_padded(model.config.vocab_size, GPT2_VOCABULARY)
 
 
 def need_tokenizer(start: Start) -> Tokenizer:
     """CourseError where nobody knows how ids become text."""
     if start.tokenizer is None and is_run(start.name):
         raise CourseError(f"{quoted(start.name)} has no tokenizer.json, so its ids cannot become text.")
+    if start.tokenizer is None and is_gpt2_name(start.name):
+        raise CourseError(
+            f"{quoted(start.name)} does not hold its vocabulary, so its ids cannot become text. Such a folder needs "
+            f"{WHOLE}, or {VOCAB} and {MERGES}: put those of the model there."
+        )
     if start.tokenizer is None:
         raise CourseError(
             f"{quoted(start.name)} does not hold its vocabulary, so its ids cannot become text. Of a checkpoint of "
@@ -189,7 +210,7 @@ def fitted(start: Start, recipe: Recipe, tokenizer: Tokenizer, asked: frozenset[
 
 def _is_called(tokenizer: Tokenizer, kind: str) -> bool:
     """Whether ``kind`` is a name of that tokenizer."""
-    is_gpt2s = isinstance(tokenizer, BPETokenizer) and tokenizer.vocab_size == GPT2_SIZE
+    is_gpt2s = isinstance(tokenizer, BPETokenizer) and tokenizer.vocab_size == GPT2_VOCABULARY
     return kind in ("auto", tokenizer.kind) or (kind == "gpt2" and is_gpt2s)
 
 

@@ -136,6 +136,15 @@ def test_what_does_not_belong_together_is_refused(project):
         ({"itos": {1: "a"}}, "should be those from 0 to 0"),
         ({"itos": {"0": "a"}}, "should be those from 0 to 0"),
         ({"itos": {0: "a"}, "vocab_size": 2}, "should be those from 0 to 0"),
+        ({"itos": {0.0: "a", 1.0: "b"}}, "should be those from 0 to 1"),
+        ({"itos": {False: "a", True: "b"}}, "should be those from 0 to 1"),
+        ({"itos": {0: "a"}, "vocab_size": True}, "should be those from 0 to 0"),
+        ({"itos": dict(enumerate(map(chr, range(1 << 17))))}, "at most 65,536 characters.*it has 131,072"),
+        ({"itos": "ab", "stoi": {}}, "should hold itos"),
+        ({"itos": ["a", "b"], "stoi": {"a": 1, "b": 0}}, "stoi should say of each character"),
+        ({"itos": ["a", "b"], "stoi": {"a": False, "b": True}}, "stoi should say of each character"),
+        ({"itos": ["a", "b"], "stoi": {"a": 0, "b": [1]}}, "stoi should say of each character"),
+        ({"itos": ["a", "b"], "stoi": [0, 1]}, "stoi should say of each character"),
         ({"itos": {0: "b", 1: "a"}}, "in Unicode order"),
         ({"itos": ["a", "a"]}, "in Unicode order"),
     ],
@@ -220,6 +229,9 @@ def test_damaged_pickles_are_refused_in_a_sentence(tmp_path):
         (tmp_path / "a.pkl").write_bytes(content)
         with contextlib.suppress(CourseError):
             read_plain_pickle(tmp_path / "a.pkl")
+    (tmp_path / "a.pkl").write_bytes(b"")
+    with pytest.raises(CourseError, match=r"cannot be read as such \(EOFError\)"):
+        read_plain_pickle(tmp_path / "a.pkl")
     few_bytes_that_ask_for_much = b"\x80\x04K\x01r\xff\xff\xff\xff."  # "remember this under the number 2**32 - 1"
     (tmp_path / "a.pkl").write_bytes(few_bytes_that_ask_for_much)
     assert read_plain_pickle(tmp_path / "a.pkl") == 1

@@ -19,6 +19,7 @@ from course_lib.errors import CourseError
 from course_lib.interop import export_hf, load_hf_gpt2, load_hf_tokenizer, save_hf_gpt2
 from course_lib.interop.hf_tokenizer import OWN_FILE
 from course_lib.models import AGIFormer
+from course_lib.recipes.starting import find_start
 from course_lib.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, load_tokenizer
 from course_lib.training import Trainer
 
@@ -158,6 +159,26 @@ def test_a_tokenizer_of_another_kind_is_not_guessed_at(project: Path) -> None:
         path.write_text(json.dumps(whole | changes))
         with pytest.raises(CourseError, match=words):
             load_hf_tokenizer(project / "saved")
+
+
+@pytest.mark.parametrize("kept_as", ["tokenizer.json", "added_tokens.json"])
+def test_a_token_that_was_added_later_belongs_to_the_tokenizer(project: Path, kept_as: str) -> None:
+    """A folder with vocab.json and merges.txt, which know nothing of it, and beside them the file that does."""
+    tokenizer = BPETokenizer.train(TEXT * 4, 280)
+    keep(project / "runs" / "mine", build(vocab_size=280), tokenizer)
+    folder = export_hf("mine")
+    theirs = AutoTokenizer.from_pretrained(folder)
+    theirs.add_special_tokens({"pad_token": "<pad>"})
+    theirs.save_pretrained(project / "saved")
+    whole = (project / "saved" / "tokenizer.json").read_text()
+    content = {"tokenizer.json": whole, "added_tokens.json": '{"<pad>": 280}'}
+    (folder / kept_as).write_text(content[kept_as])
+    found = load_hf_tokenizer(folder)
+    assert (found.vocab_size, found.special_tokens) == (281, {"<pad>": 280})
+    assert found.encode(TEXT) == tokenizer.encode(TEXT) == theirs.encode(TEXT)
+    (folder / OWN_FILE).unlink()
+    save_hf_gpt2(build(vocab_size=281, mlp="gelu_tanh"), folder)
+    assert find_start(f"gpt2:{folder}").model.config.vocab_size == 281
 
 
 # The folder ------------------------------------------------------------------------------------------------

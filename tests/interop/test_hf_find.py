@@ -137,8 +137,9 @@ def test_where_it_cannot_be_had_one_message_says_all(project: Path, monkeypatch,
         monkeypatch.setattr(sources, "_fetch", failing(OSError, "Name or service not known"))
         words = "downloading it from the Hub failed (Name or service not known)"
     else:
-        hub(monkeypatch, failing(type("HubError", (Exception,), {}), "503\nand a page of HTML"))
-        words = "downloading it from the Hub failed (503)"
+        said = "503 for Bearer hf_SecretSecretSecret\nand a page of HTML"
+        hub(monkeypatch, failing(type("HubError", (Exception,), {}), said))
+        words = "downloading it from the Hub failed (503 for Bearer (the token))"
     with pytest.raises(CourseError) as error:
         find_hf_gpt2("gpt2-xl")
     said = str(error.value)

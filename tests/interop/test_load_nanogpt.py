@@ -1,6 +1,7 @@
 """nanoGPT's ckpt.pt: its weights become ours, and compute what its own formula says; what carries code is not run."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -150,7 +151,9 @@ def test_a_file_that_runs_something_is_not_run(tmp_path, monkeypatch):
         "alone": Planted(),
     }.items():
         torch.save(content, tmp_path / "ckpt.pt")
-        with pytest.raises(CourseError, match="Nothing that it may hold was run"):
+        asked = rf"it asks for {os.mkdir.__module__}\.mkdir, which is a part of a program\."
+        remedy = r"Nothing that it may hold was run\. .*save its tensors, numbers and texts alone"
+        with pytest.raises(CourseError, match=f"{asked} {remedy}"):
             load_nanogpt(tmp_path / "ckpt.pt")
         assert not (tmp_path / "planted").exists(), place
     for name, content in (("text", b"not weights"), ("empty", b""), ("missing", None)):
@@ -160,27 +163,55 @@ def test_a_file_that_runs_something_is_not_run(tmp_path, monkeypatch):
             load_nanogpt(tmp_path / name)
 
 
-def test_rows_that_only_pad_the_vocabulary_can_be_left_out(tmp_path):
-    args = ARGS | {"vocab_size": 128}
+def test_rows_that_only_pad_gpt2s_vocabulary_can_be_left_out(tmp_path):
+    args = ARGS | {"vocab_size": 50_304, "n_embd": 8, "n_layer": 1}
     torch.save(checkpoint(args, weights_for(args)), tmp_path / "ckpt.pt")
     model = load_nanogpt(tmp_path).model
-    smaller = without_padding(model, 70)
-    idx = torch.randint(70, (2, 16), generator=torch.Generator().manual_seed(1))
+    smaller = without_padding(model, 50_257)
+    idx = torch.randint(50_257, (2, 16), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert smaller(idx).shape == (2, 16, 70)
-        torch.testing.assert_close(smaller(idx), model(idx)[..., :70])
+        assert smaller(idx).shape == (2, 16, 50_257)
+        torch.testing.assert_close(smaller(idx), model(idx)[..., :50_257])
         losses = [F.cross_entropy(m(idx).flatten(0, 1), idx.flatten()) for m in (smaller, model)]
     assert losses[0] < losses[1], "the share of no token goes to the others"
-    assert without_padding(model, 128) is model
-    for vocab_size in (129, 1000, 200, 256):
-        with pytest.raises(CourseError, match=f"a vocabulary of 128, its tokenizer one of {vocab_size}"):
+    assert without_padding(model, 50_304) is model
+    for vocab_size in (50_305, 50_300, 65):
+        with pytest.raises(CourseError, match=f"a vocabulary of 50304, its tokenizer one of {vocab_size}"):
             without_padding(model, vocab_size)
 
 
 @pytest.mark.parametrize(
     ("rows", "vocab_size", "padded"),
     [(50_304, 50_257, True), (50_257, 50_257, True), (50_258, 50_257, False), (65, 64, False), (17, 2, False)]
-    + [(256, 130, True), (192, 130, True), (320, 130, False), (64, 65, False)],
+    + [(128, 65, False), (256, 130, False), (64, 65, False), (50_432, 50_257, False)],
 )
 def test_what_counts_as_padding(rows, vocab_size, padded):
+    """nanoGPT pads GPT-2's vocabulary alone: another one of another size belongs to another text."""
     assert is_padded(rows, vocab_size) is padded
+
+
+WPE, WTE = "transformer.wpe.weight", "transformer.wte.weight"
+NO_WEIGHTS = {
+    "a single number": (WPE, lambda t: torch.tensor(1.0), "should be a vector or a matrix; it is a single number"),
+    "stretched": (WPE, lambda t: torch.zeros(1).expand(10**9, 32), "32,000,000,000 numbers by its shape .* has 1$"),
+    "sparse": (WTE, lambda t: t.to_sparse(), "should be a dense tensor; it is sparse_coo"),
+    "sparse rows": (WTE, lambda t: t.to_sparse_csr(), "should be a dense tensor; it is sparse_csr"),
+    "without numbers": (WTE, lambda t: t.to("meta"), "should come with its numbers; it is on the device meta"),
+    "complex": (WTE, lambda t: t.to(torch.complex64), "float32, bfloat16, float16, float64; it has complex64"),
+    "whole": (WTE, lambda t: t.to(torch.int64), "it has int64"),
+    "truth values": (WTE, lambda t: t.bool(), "it has bool"),
+    "eight bits": (WTE, lambda t: t.to(torch.float8_e4m3fn), "it has float8_e4m3fn"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_tensors_that_are_no_weights_are_refused_before_they_take_memory(tmp_path, kind):
+    name, change, words = NO_WEIGHTS[kind]
+    weights = weights_for(ARGS)
+    args = ARGS | ({"block_size": 10**9} if kind == "stretched" else {})
+    torch.save(checkpoint(args, weights | {name: change(weights[name])}), tmp_path / "ckpt.pt")
+    with pytest.raises(CourseError) as refused:
+        load_nanogpt(tmp_path)
+    assert re.search(words, str(refused.value).rstrip(".")), refused.value
+    assert name in str(refused.value)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -202,6 +203,55 @@ def test_the_card_is_the_runs_record(project: Path, api) -> None:
         assert path.is_dir() or str(project).encode() not in path.read_bytes(), path
 
 
+def make_tuned(project: Path, form: str, init_from: str) -> None:
+    """A run that went on from other weights, with names of Weights & Biases."""
+    run = make_run(project, form)
+    path = run / "config.json"
+    config = RunConfig.from_json(path.read_text())
+    names = {"wandb_project": "secret-project", "wandb_run_name": "secret-name"}
+    train = config.train.replace(init_from=init_from, **names)
+    data = config.data.replace(dataset=f"bins:{project}/secret home/ids")
+    path.write_text(replace(config, train=train, data=data).to_json())
+
+
+@pytest.mark.parametrize("form", ["gpt2, bpe", "modern"])
+@pytest.mark.parametrize(
+    ("init_from", "shared"),
+    [
+        ("gpt2:{}/secret home/alice/gp/", "gpt2:gp"),
+        ("{}/secret home/out/ckpt.pt", "ckpt.pt"),
+        (r"gpt2:C:\secret home\gp", "gpt2:gp"),
+    ],
+)
+def test_no_folder_of_this_machine_and_no_name_of_a_board_goes_along(
+    project: Path, api, form: str, init_from: str, shared: str
+) -> None:  # fmt: skip
+    make_tuned(project, form, init_from.format(project))
+    upload("mine", "somebody/tiny")
+    train = RunConfig.from_json((api.hub / "course_config.json").read_text()).train
+    assert (train.init_from, train.wandb_project, train.wandb_run_name) == (shared, "course", None)
+    assert f"It went on from `{shared}`" in (api.hub / "README.md").read_text()
+    for path in api.hub.rglob("*"):
+        content = b"" if path.is_dir() else path.read_bytes()
+        for private in (str(project), "secret home", "secret-", "alice"):
+            assert private.encode() not in content, (path, private)
+
+
+@pytest.mark.parametrize(
+    ("init_from", "base"),
+    [("scratch", None), ("gpt2-medium", "openai-community/gpt2-medium"), ("gpt2:mine", None), ("older run", None)],
+)
+def test_the_card_says_what_the_weights_were_before(project: Path, api, init_from: str, base: str | None) -> None:
+    make_tuned(project, "gpt2, bpe", init_from)
+    upload("mine", "somebody/tiny")
+    card = (api.hub / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    drawn = init_from == "scratch"
+    assert head.get("base_model") == base
+    assert head["tags"] == ["gpt-2", *(["trained-from-scratch"] if drawn else []), "course_lib"]
+    assert (f"It went on from `{init_from}`" in card, "knows nothing beside that" in card) == (not drawn, drawn)
+
+
 # What goes wrong -------------------------------------------------------------------------------------------
 
 
@@ -215,11 +265,12 @@ class Refused(Exception):
     ("failure", "words"),
     [
         (ConnectionError(f"cut off, Bearer {TOKEN}"), r"broke off \(cut off, Bearer \(the token\)\)\. All files come"),
+        (ConnectionError("another one's, hf_AnotherSecretToken"), r"broke off \(another one's, \(the token\)\)"),
         (Refused(500), r"broke off \(500 Client Error.*Run the same command again"),
         (Refused(403), r"refuses to write somebody/tiny \(403.*has the token the right to write\?"),
         (Refused(401), r"refuses to write somebody/tiny \(401"),
     ],
-    ids=["cut off", "500", "403", "401"],
+    ids=["cut off", "another token", "500", "403", "401"],
 )
 def test_an_upload_that_breaks_off_says_what_to_do_and_no_token(
     project: Path, api, capsys, failure: Exception, words: str
@@ -230,6 +281,7 @@ def test_an_upload_that_breaks_off_says_what_to_do_and_no_token(
     said = capsys.readouterr()
     assert re.search(words, said.err), said.err
     assert TOKEN not in said.out + said.err
+    assert "AnotherSecret" not in said.out + said.err
     assert "HTML" not in said.err
     assert not api.hub.exists()
 

@@ -39,8 +39,12 @@ def read_gpt2() -> Parts:
     return parse(merges, json.loads(ids))
 
 
-def read_files(vocab_bpe: str | Path, encoder_json: str | Path) -> Parts:
-    """A tokenizer in GPT-2's two files; CourseError where they cannot be read or do not belong together."""
+def read_files(vocab_bpe: str | Path, encoder_json: str | Path, added: dict[str, int] | None = None) -> Parts:
+    """A tokenizer in GPT-2's two files; CourseError where they cannot be read or do not belong together.
+
+    Args:
+        added: special tokens that the vocabulary's file does not list, and their ids.
+    """
     try:
         merges = Path(vocab_bpe).read_text(encoding="utf-8")
         ids = json.loads(Path(encoder_json).read_text(encoding="utf-8"))
@@ -50,7 +54,7 @@ def read_files(vocab_bpe: str | Path, encoder_json: str | Path) -> Parts:
         raise CourseError(
             f"{vocab_bpe} and {encoder_json} are not a list of merges and a vocabulary: {error}."
         ) from error
-    return parse(merges, ids)
+    return parse(merges, ids | (added or {}) if isinstance(ids, dict) else ids)
 
 
 def byte_signs() -> dict[str, int]:
