@@ -159,8 +159,7 @@ def _unpacked_here(archive: Path, source: Source, target: Path) -> Path:
     except OSError as error:
         raise CourseError(
             f"Cannot unpack {quoted(archive)} to {quoted(target)} ({error}). Free some disk space or check the "
-            f"permissions, then try "
-            "again."
+            "permissions, then try again."
         ) from error
     return target
 

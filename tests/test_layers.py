@@ -5,6 +5,7 @@ at the top. The checker itself is tested below with planted mistakes.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,11 @@ def test_the_checker_catches(path, source, complaint):
     found = violations({**SOUND, f"course_lib/{path}": source + "\n"})
     assert len(found) == 1, found
     assert complaint in found[0]
+
+
+def test_no_message_is_cut_in_the_middle_of_a_phrase() -> None:
+    """A line that holds a word or two of a sentence comes from a tool that wraps lines one by one."""
+    stump = re.compile(r'^ +f?"[a-zA-Z]+( [a-z]+)? "$', re.MULTILINE)
+    assert stump.search('    "be "\n')
+    assert not stump.search('    "Use transformers for "\n')
+    assert [path for path, source in library_sources().items() if stump.search(source)] == []

@@ -68,9 +68,8 @@ class RunLock:
                     older = None
                 if self._taken_over or (older is not None and older._turn > self._turn):
                     raise CourseError(
-                        f"{quoted(self.run_dir)} is now written by a newer trainer of this program, and this older "
-                        f"one has "
-                        "stopped writing. Go on with the newer one, or resume the run once more."
+                        f"{quoted(self.run_dir)} is now written by a newer trainer of this program, and this older one "
+                        "has stopped writing. Go on with the newer one, or resume the run once more."
                     )
                 self._take(older)
         return self
@@ -146,9 +145,8 @@ def _lock(run_dir: Path) -> BaseFileLock | None:
     except Timeout as error:
         raise CourseError(
             f"{quoted(run_dir)} is being trained by {_holder(run_dir)}. Two at once would spoil it: wait until that "
-            f"one has "
-            "ended, or stop it (Ctrl-C; a notebook whose loop was interrupted keeps its run until it goes on or its "
-            "kernel is restarted). For a second run choose another --out-dir."
+            "one has ended, or stop it (Ctrl-C; a notebook whose loop was interrupted keeps its run until it goes on "
+            "or its kernel is restarted). For a second run choose another --out-dir."
         ) from error
     except (NotImplementedError, OSError) as error:
         if not has_no_locks(error):

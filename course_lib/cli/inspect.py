@@ -88,8 +88,7 @@ def _need_thinking(run_dir: Path, config: RunConfig) -> None:
         kind = config.model.kind if isinstance(config.model, OwnModel) else kind_of(config.model)
         raise CourseError(
             f"course inspect looks into the thinking of a model of the kind agiformer; {quoted(run_dir)} holds one of "
-            f"the kind "
-            f"{kind}, which does not think."
+            f"the kind {kind}, which does not think."
         )
 
 

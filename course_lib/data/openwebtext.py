@@ -66,9 +66,8 @@ def prepare_openwebtext(
         ) from error
     except OSError as error:
         raise CourseError(
-            f"Cannot write to {quoted(parts)}: {error.strerror or error}. What was kept is whole: free some disk "
-            f"space or "
-            f"check the permissions, then go on with: course prepare {NAME}"
+            f"Cannot write to {quoted(parts)}: {error.strerror or error}. What was kept is whole: free some disk space "
+            f"or check the permissions, then go on with: course prepare {NAME}"
         ) from error
     shutil.rmtree(parts, ignore_errors=True)
     return folder
@@ -86,9 +85,8 @@ def _announce(folder: Path, shards: Shards) -> None:
     )
     if free < need and not shards.is_complete:
         raise CourseError(
-            f"{NAME} needs {need / 1e9:.1f} GB in {quoted(folder.parent)}, and {free / 1e9:.1f} GB are free. Free "
-            f"some disk "
-            "space, or work from a folder on another disk."
+            f"{NAME} needs {need / 1e9:.1f} GB in {quoted(folder.parent)}, and {free / 1e9:.1f} GB are free. Free some "
+            "disk space, or work from a folder on another disk."
         )
 
 

@@ -127,9 +127,8 @@ def read_png(file: Path, size: int = SIZE, background: Color = (255, 255, 255)) 
         ) from error
     raise CourseError(
         f"{quoted(file)} has {width} x {height} pixels, and all should have {size} x {size}. Resize it, for example "
-        f"with "
-        f"Image.open(file).resize(({size}, {size}), Image.Resampling.NEAREST).save(file), Image being PIL's; or give "
-        "SpriteFolder the size that all have."
+        f"with Image.open(file).resize(({size}, {size}), Image.Resampling.NEAREST).save(file), Image being PIL's; or "
+        "give SpriteFolder the size that all have."
     )
 
 
@@ -156,8 +155,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
         there = f"one folder, {names[0]}" if names else "none"
         raise CourseError(
             f"{quoted(folder)} should hold a folder of PNGs for each class, at least two; there is {there}. To tell "
-            f"nothing "
-            "apart needs no training: put the pictures of each class into a folder of its own."
+            "nothing apart needs no training: put the pictures of each class into a folder of its own."
         )
     return tuple(names)
 

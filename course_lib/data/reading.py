@@ -271,8 +271,7 @@ class TextReader:
                 raise CourseError(f"{self._name} is {kind}, not a text in UTF-8. {remedy}")
         if wide := _unmarked(sample):
             raise CourseError(
-                f"{self._name} looks like {wide} without a byte-order mark: most of its bytes at every other "
-                f"place are "
+                f"{self._name} looks like {wide} without a byte-order mark: most of its bytes at every other place are "
                 f"zero. {_TO_UTF8.format(encoding=wide)}"
             )
 
@@ -283,8 +282,7 @@ class TextReader:
         line = self._lines + error.object.count(b"\n", 0, error.start) + 1
         assert self._sample is not None
         return CourseError(
-            f"{self._name} is not valid UTF-8: byte 0x{error.object[error.start]:02x} at position {position} "
-            f"(line "
+            f"{self._name} is not valid UTF-8: byte 0x{error.object[error.start]:02x} at position {position} (line "
             f"{line}). {_NO_TEXT if _is_binary(self._sample) else _OTHER_ENCODING}"
         )
 

@@ -69,8 +69,7 @@ def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | i
     except OSError as error:
         raise CourseError(
             f"Cannot write {quoted(error.filename or folder)}: {error.strerror or error}. Check the folder's "
-            f"permissions and "
-            "free space, or name another with --out."
+            "permissions and free space, or name another with --out."
         ) from error
     return folder
 

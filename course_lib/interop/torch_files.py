@@ -40,4 +40,6 @@ def _why(error: Exception) -> tuple[str, str]:
         return f"it asks for {asked[1].rstrip('.')}, which is a part of a program", (
             "Where you trust it, open it with the program that made it, and save its tensors, numbers and texts alone."
         )
+    if isinstance(error, KeyError | IndexError):  # of a file that is no pickle torch says no more than a number
+        return "torch.save has not written it", "Copy or save the file anew, or name another."
     return in_short(error).split(". ")[0].rstrip("."), "Copy or save the file anew, or name another."

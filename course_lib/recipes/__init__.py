@@ -136,7 +136,6 @@ def _without_sections(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
             lines = [f"{name} = {json.dumps(v, default=str)}" for name, v in value.items()]
             raise CourseError(
                 f"{quoted(path)} has a section [{section}]; a recipe's settings stand without sections, one a line, "
-                f"such as "
-                f"{(lines or ['n_layer = 4'])[0]}. Delete the line [{section}]."
+                f"such as {(lines or ['n_layer = 4'])[0]}. Delete the line [{section}]."
             )
     return settings

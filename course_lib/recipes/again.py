@@ -22,8 +22,7 @@ def refuse_made_in_python(run_dir: Path, about: RunConfig, do: str, with_batches
     if about.data is None or unsaid:
         raise CourseError(
             f"{quoted(run_dir)} does not say what it is trained on: its batches were made in Python, and only there "
-            f"can they "
-            f"be made again. {do} there: {with_batches}"
+            f"can they be made again. {do} there: {with_batches}"
         )
     if not hasattr(about.model, "block_size"):
         raise CourseError(
@@ -50,8 +49,7 @@ def text_of_run(
         if data.sha256 not in (None, now):  # asked before it is encoded: another text mostly has other characters, too
             raise CourseError(
                 f"{quoted(data.dataset)} is not the text that {quoted(run_dir)} was trained on: its sha256 is {now}, "
-                f"and was "
-                f"{data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
+                f"and was {data.sha256}. Put the old text back (or name its place with --dataset), or start a new run."
             )
         return data, prepared_for(data, tokenizer, stream)
     except CourseError as error:

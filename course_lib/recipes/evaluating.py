@@ -134,8 +134,8 @@ def _refuse_what_is_not_there(run_dir: Path, about: RunConfig, split: str) -> No
     if split == "test" and not about.data.test_fraction:
         raise CourseError(
             f"{quoted(run_dir)} has no test part: its text was split into training and validation only. Score it with "
-            f"--split "
-            "val, or train a new run with a part that is kept for testing: course train RECIPE --test-fraction 0.05"
+            "--split val, or train a new run with a part that is kept for testing: course train RECIPE "
+            "--test-fraction 0.05"
         )
 
 

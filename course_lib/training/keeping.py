@@ -100,8 +100,7 @@ class Keeper:
                 self.close()
                 raise CourseError(
                     f"{quoted(self.run_dir)} was trained by another program meanwhile: its last save is not the one "
-                    f"that this "
-                    "trainer left. Resume the run, and go on with that trainer."
+                    "that this trainer left. Resume the run, and go on with that trainer."
                 )
             if self._origin is not None:
                 try:

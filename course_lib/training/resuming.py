@@ -56,8 +56,7 @@ def refuse_without_optimizer(run_dir: Path, state: dict[str, Any]) -> None:
     if name := state.get("own_optimizer"):
         raise CourseError(
             f"{quoted(run_dir)} is trained with an optimizer of its own, {name}, which only its program knows. Go on "
-            f"with it "
-            f"in Python: Trainer.resume({str(run_dir)!r}, batches, val_batches, optimizer=lambda model: "
+            f"with it in Python: Trainer.resume({str(run_dir)!r}, batches, val_batches, optimizer=lambda model: "
             f"{name}(model.parameters()))"
         )
 
