@@ -20,7 +20,7 @@ from course_lib.paths import quoted, user_path
 from course_lib.recipes import ANY_VOCABULARY, DEFAULT_SHAPE, Recipe, load_recipe, names, setting_fields
 
 DEFAULT_RECIPE = "shakespeare_char_cpu"
-"""How one's own text is trained on where no recipe is named: a small model, by characters, half a minute long."""
+"""How one's own text is trained on where no recipe is named: a small model, by characters, in seconds."""
 SEVERAL = frozenset(name for name, field in setting_fields().items() if get_origin(field.type) is tuple)
 """The settings whose flags take several words."""
 RESUMING = "Go on with a run. The defaults shown are the run's: what is not given stays as it was."
