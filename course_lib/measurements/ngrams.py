@@ -1,4 +1,4 @@
-"""What each choice behind `shakespeare_char_cpu` is worth: the recipe, and rows that differ from it in one thing."""
+"""What choices behind `shakespeare_char_cpu` are worth: the recipe, and rows that differ from it in one."""
 
 import statistics
 from typing import Any
@@ -25,7 +25,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "half the batch, twice the steps": {"batch_size": 0.5, "max_steps": 2, "cooldown_steps": 2},
     "twice the batch, half the steps": {"batch_size": 2, "max_steps": 0.5, "cooldown_steps": 0.5},
     "a plateau until half of the run": {"cooldown_steps": 0.5},
-    "AdamW instead of Muon, at a tenth of the rate": {"optimizer": "adamw", "max_lr": 0.1},
+    "AdamW, and all rates a tenth": {"optimizer": "adamw", "max_lr": 0.1},
     "momentum 0.95": {"momentum": 0.95},
 }
 """Each row's name, and in what it differs: a value; or, of batch, steps and rate, what its number is multiplied by."""
