@@ -10,11 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from varied import varied_gpt
 
 from course_lib import sampling
-from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
-from course_lib.models import GPT
 from course_lib.sampling import generate, stream, token_probabilities
 
 steady = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -31,14 +30,7 @@ FORMS = {
 
 
 def build(**changes):
-    """A small model with large random weights and a head of its own, so that its choices vary."""
-    torch.manual_seed(0)
-    shape = dict(block_size=BLOCK, vocab_size=V, n_layer=2, n_head=2, n_embd=24, tie_weights=False)
-    model = GPT(GPTConfig(**(shape | changes))).eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.normal_(std=0.5) if p.ndim == 2 else p.add_(torch.randn_like(p) * 0.2)
-    return model
+    return varied_gpt(BLOCK, V, **changes)
 
 
 @pytest.fixture(params=FORMS.values(), ids=FORMS)

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
+from varied import varied_gpt
 
-from course_lib.config import GPTConfig
 from course_lib.models import GPT
 from course_lib.sampling import generate
 
@@ -20,14 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(**changes) -> GPT:
-    """Weights so large, in the tables too, that the choices vary and are not near a tie."""
-    torch.manual_seed(0)
-    shape = dict(block_size=BLOCK, vocab_size=V, n_layer=2, n_head=2, n_embd=24, tie_weights=False)
-    model = GPT(GPTConfig(**(shape | changes))).eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.normal_(std=0.5) if p.ndim == 2 else p.add_(torch.randn_like(p) * 0.2)
-    return model
+    return varied_gpt(BLOCK, V, **changes)
 
 
 def ids(B: int, T: int, seed: int = 0) -> torch.Tensor:
