@@ -8,8 +8,9 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = frozenset(
-    "bench checkpoint config corpora data device drawings errors exercises interop lab losses measurements models "
-    "notebook optim pages paths peaks plots recipes reference sampling sources tokenizers training widgets".split()
+    "bench checkpoint config corpora data device drawings errors exercises interop kernels lab losses "
+    "measurements models notebook optim pages paths peaks plots recipes reference sampling sources tokenizers training "
+    "widgets".split()
 )
 
 

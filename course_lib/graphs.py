@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from course_lib.kernels import DecodingKernel, find_kernel
+
 Run = Callable[[Tensor, Any], Tensor]
 """``run(idx, cache)`` -> scores (B, V) of what follows idx (B, T); the cache is None, or holds what comes before."""
 WORTH_IT = 64
@@ -45,7 +47,10 @@ def let_captures_in(thread: int | None) -> None:
 
 
 class Decoder:
-    """Runs a model step by step; from the second step of one shape on by a graph, where that is worth it.
+    """Runs a model step by step, where that is worth it as one call.
+
+    On a card that is a graph, from the second step of one shape on. On a processor it is a compiled kernel, for one
+    token after those in a cache (see `course_lib.kernels`).
 
     A graph holds what the model was when it was captured: weights that are changed in their place are seen, a model
     that is moved elsewhere is noticed, and runs as it is from then on.
@@ -60,10 +65,13 @@ class Decoder:
         self._model, self._run = model, run
         self._shape: tuple[torch.Size, bool] | None = None
         self._graphed: _Graphed | None = None
-        self._tried = False
+        self._tried = self._looked = False
+        self._kernel: DecodingKernel | None = None
 
     def __call__(self, idx: Tensor, cache: Any, ahead: int) -> Tensor:
         """Scores (B, V) after ``idx``; they hold until the next call. ``ahead`` such steps are to come, with this."""
+        if cache is not None and idx.shape[1] == 1 and (kernel := self._find_kernel()) is not None:
+            return kernel(idx, cache)
         shape = (idx.shape, cache is None)
         if shape != self._shape:
             self._shape, self._graphed, self._tried = shape, None, False
@@ -74,6 +82,14 @@ class Decoder:
         if self._graphed is not None and self._graphed.is_still_of(self._model):
             return self._graphed(idx, cache)
         return self._run(idx, cache)
+
+    def _find_kernel(self) -> DecodingKernel | None:
+        """Looked for once; given up where the model is changed between two tokens so that it no longer serves."""
+        if not self._looked:
+            self._kernel, self._looked = find_kernel(self._model), True
+        elif self._kernel is not None and not self._kernel.still_fits():
+            self._kernel = None
+        return self._kernel
 
     def _captured(self, idx: Tensor, cache: Any) -> "_Graphed | None":
         try:

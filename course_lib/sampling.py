@@ -90,7 +90,8 @@ def stream(
     Up to the model's context the cache serves: the prompt goes through once (prefill), then each new token alone
     (decode). Past it the window slides: the oldest tokens are cropped, and as that moves every token's
     position, each step is computed afresh. On a card a step of either kind is a CUDA graph where many of them follow
-    (see `course_lib.graphs`) and no prompt is padded.
+    (see `course_lib.graphs`) and no prompt is padded. On a processor compiled code decodes, where the model is large
+    enough (see `course_lib.kernels`).
 
     Raises:
         CourseError: as `generate`, at the call. Scores that are not finite are seen before their token is
@@ -211,7 +212,7 @@ class _Reader:
             self._crop()
         new = self.idx if self.cache is None else self.idx[:, self.cache.length :]
         if any(self.padding):  # no graph is made for it
-            return _last_logits(self.model, new, self._padded_cache() if self.cache is None else self.cache)
+            return self.decode(new, self._padded_cache() if self.cache is None else self.cache, ahead=0)
         left = ahead if self.cache is None else self.context - self.idx.shape[1] + 1
         return self.decode(new, self.cache, min(ahead, left))
 

@@ -19,7 +19,7 @@ import course_lib
 FLOORS = {
     "errors": -2,
     **dict.fromkeys(["paths", "locks", "processes", "programs", "progress", "quick_start"], -1),
-    **dict.fromkeys(["config", "device", "numerics", "peaks", "row_adam", "sources"], 0),
+    **dict.fromkeys(["config", "device", "numerics", "peaks", "row_adam", "sources", "kernels"], 0),
     **dict.fromkeys(["tokenizers", "models", "corpora", "losses", "optim", "reference", "graphs", "prompts"], 1),
     **dict.fromkeys(["data", "sampling", "checkpoint"], 2),
     **dict.fromkeys(["training", "interop", "pages", "plots", "drawings"], 3),

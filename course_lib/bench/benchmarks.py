@@ -19,7 +19,8 @@ from course_lib.bench.whole_runs import bench_recipe
 from course_lib.config import DataConfig, GPTConfig, RunConfig, TrainConfig
 from course_lib.device import find
 from course_lib.errors import CourseError, nearest
-from course_lib.interop import compile_cpp, export_cpp, find_compiler
+from course_lib.interop import compile_cpp, export_cpp
+from course_lib.kernels import find_compiler
 from course_lib.models import GPT
 from course_lib.programs import run_program
 from course_lib.recipes import load_recipe

@@ -157,7 +157,7 @@ def _devices() -> list[str]:
 
 
 def _compiler() -> str:
-    from course_lib.interop import find_compiler
+    from course_lib.kernels import find_compiler
 
     found = find_compiler()
     where = shutil.which(found[0]) if found else None

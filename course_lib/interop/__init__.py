@@ -1,7 +1,7 @@
 """Models to other programs and from them: transformers' GPT-2, nanoGPT's, AGIFORMER's, a ``state_dict``, C++."""
 
 from course_lib.interop.agiformer import load_agiformer
-from course_lib.interop.cpp import compile_cpp, export_cpp, find_compiler
+from course_lib.interop.cpp import compile_cpp, export_cpp
 from course_lib.interop.hf import load_hf_gpt2, save_hf_gpt2
 from course_lib.interop.hf_export import export_hf
 from course_lib.interop.hf_find import find_hf_gpt2
@@ -16,7 +16,6 @@ __all__ = [
     "export_cpp",
     "export_hf",
     "export_pth",
-    "find_compiler",
     "find_hf_gpt2",
     "load_agiformer",
     "load_hf_gpt2",

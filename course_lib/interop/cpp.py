@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import shutil
 import sys
 from importlib.resources import files
@@ -11,8 +10,9 @@ from pathlib import Path
 from course_lib import checkpoint
 from course_lib.config import kind_of
 from course_lib.errors import CourseError
+from course_lib.kernels.compiling import COMPILERS, FLAGS, HEADER, NATIVE, compile_native, find_compiler
+from course_lib.kernels.compiling import source as kernel_source
 from course_lib.paths import quoted, replace_file, sync, user_path
-from course_lib.programs import run_program
 from course_lib.tokenizers import BPETokenizer
 
 SOURCE = "generate.cpp"
@@ -21,15 +21,12 @@ LETTERS = "letters.json"
 SERVED = ("gpt",)
 """The kinds of model, by their names in `MODEL_KINDS`, that the program computes."""
 PROGRAM = "generate.exe" if os.name == "nt" else "generate"
-COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++17", "-O3", "-pthread")
-NATIVE = "-march=native"
-"""Uses all that this machine's processor can do. The program then runs on such processors only."""
 
 
 def source() -> str:
-    """The program's text, as the library brings it."""
-    return (files("course_lib.interop") / SOURCE).read_text(encoding="utf-8")
+    """The program's text, whole: what it includes of the library's stands in it."""
+    text = (files("course_lib.interop") / SOURCE).read_text(encoding="utf-8")
+    return text.replace(f'#include "{HEADER}"\n', kernel_source(HEADER))
 
 
 def export_cpp(run: str | Path, folder: str | Path | None = None, which: str | int = "auto") -> Path:
@@ -114,15 +111,6 @@ def _replace_by_copy(origin: Path, target: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def find_compiler() -> list[str] | None:
-    """The words that call a C++ compiler: those of the variable CXX, else c++, g++ or clang++; None without any."""
-    chosen = shlex.split(os.environ.get("CXX", ""))
-    if chosen:
-        return chosen if shutil.which(chosen[0]) else None
-    found = next((name for name in COMPILERS if shutil.which(name)), None)
-    return [found] if found else None
-
-
 def compile_command(folder: Path) -> list[str]:
     """The command that compiles an exported folder's program."""
     compiler = find_compiler() or [COMPILERS[0]]
@@ -144,9 +132,5 @@ def compile_cpp(folder: str | Path) -> Path:
             f"To compile {SOURCE} takes a C++ compiler, and {where}. On Debian and Ubuntu: apt install g++; on a Mac: "
             "xcode-select --install; on Windows: run the course in WSL. Or set CXX to the one you have."
         )
-    command = compile_command(folder)
-    try:
-        run_program(command)
-    except CourseError:  # some compilers do not know the flag for this machine's processor
-        run_program([word for word in command if word != NATIVE])
+    compile_native(compile_command(folder))
     return folder / PROGRAM

@@ -8,17 +8,18 @@
 //
 // (-march=native lets it use all that your processor can do; leave it out where the compiler does not know it.)
 //
-// The file reads from top to bottom: errors, UTF-8, JSON, weights, settings, tokenizer, threads, matrix products, the
-// model, the sampler, the command line. Shapes are written as in the course: T tokens, C = n_embd, V = vocab_size,
-// H heads. Matrices lie row by row. What comes out of a file is checked before it is used, since a file can be
-// cut off, damaged, or made to mislead; whatever is wrong ends in one line on stderr and exit status 2.
+// The file reads from top to bottom: threads, matrix products, the blocks of a transformer, errors, UTF-8, JSON,
+// weights, settings, tokenizer, the model, the sampler, the command line. Shapes are written as in the course: T tokens,
+// C = n_embd, V = vocab_size, H heads. Matrices lie row by row. What comes out of a file is checked before it is used,
+// since a file can be cut off, damaged, or made to mislead; whatever is wrong ends in one line on stderr and exit
+// status 2.
+
+#include "blocks.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -26,11 +27,9 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <queue>
@@ -328,19 +327,6 @@ uint64_t whole_number(const Json& value, uint64_t low, uint64_t high, const stri
 // 8 bytes with the header's length, least significant first; the header, a JSON object that gives each tensor's dtype,
 // shape and place; then the numbers themselves, one tensor after another.
 
-// Floats that begin on a boundary of 64 bytes: no vector that the processor loads then lies in two cache lines.
-template <class T>
-struct Aligned {
-    using value_type = T;
-    Aligned() = default;
-    template <class U>
-    Aligned(const Aligned<U>&) {}
-    T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
-    void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t{64}); }
-    bool operator==(const Aligned&) const { return true; }
-    bool operator!=(const Aligned&) const { return false; }
-};
-using Floats = std::vector<float, Aligned<float>>;
 using Shape = std::vector<uint64_t>;
 
 uint64_t little_endian(const unsigned char* bytes, size_t count) {
@@ -854,198 +840,7 @@ class Tokenizer {
     }
 };
 
-// ---- Threads --------------------------------------------------------------------------------------------------------
-
-// A few threads that wait for work. A product's rows are cut into pieces, and whoever is free takes the next piece,
-// the caller too: where another program holds a core, the work still goes on. Threads that find nothing to do look
-// again for a moment, since the next product comes within microseconds, and then sleep.
-class Team {
-  public:
-    explicit Team(size_t threads) {
-        try {
-            while (workers_.size() + 1 < threads) workers_.emplace_back([this] { work(); });
-        } catch (const std::system_error&) {
-            // no more threads to be had here: those that started do the work
-        }
-    }
-    Team(const Team&) = delete;
-    Team& operator=(const Team&) = delete;
-    ~Team() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            stop_ = true;
-        }
-        wake_.notify_all();
-        for (std::thread& worker : workers_) worker.join();
-    }
-
-    // Into how many pieces to cut `count` things that take `operations` multiplications in all: into one where the
-    // work is less than waiting for another thread would be.
-    size_t pieces(size_t count, size_t operations) const {
-        constexpr size_t WORTH = 40'000;
-        if (workers_.empty() || operations < 2 * WORTH) return 1;
-        return std::max<size_t>(1, std::min({count, operations / WORTH, 4 * (workers_.size() + 1)}));
-    }
-
-    // do_piece(piece, begin, end) for each piece of 0 .. count. It must not throw.
-    template <class F>
-    void split(size_t count, size_t pieces, const F& do_piece) {
-        if (pieces <= 1) return do_piece(size_t{0}, size_t{0}, count);
-        call_ = [](const void* function, size_t piece, size_t begin, size_t end) {
-            (*static_cast<const F*>(function))(piece, begin, end);
-        };
-        function_ = &do_piece, count_ = count, pieces_ = pieces;
-        done_.store(0, std::memory_order_relaxed);
-        const uint64_t turn = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-        ticket_.store(turn << 32 | pieces);
-        if (sleeping_.load() > 0) {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            wake_.notify_all();
-        }
-        while (take_piece()) continue;
-        while (done_.load(std::memory_order_acquire) < pieces) std::this_thread::yield();
-    }
-
-  private:
-    std::vector<std::thread> workers_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::atomic<uint64_t> ticket_{0};  // above: which job; below: how many of its pieces nobody has taken yet
-    std::atomic<size_t> done_{0}, sleeping_{0};
-    std::atomic<bool> stop_{false};
-    void (*call_)(const void*, size_t, size_t, size_t) = nullptr;
-    const void* function_ = nullptr;
-    size_t count_ = 0, pieces_ = 0;
-
-    bool has_work() const { return (ticket_.load() & 0xffffffff) != 0; }
-
-    // A piece is taken by counting down. The caller leaves a job only when all its pieces are done, so that whoever
-    // has taken one may read what that job is.
-    bool take_piece() {
-        uint64_t ticket = ticket_.load();
-        do {
-            if ((ticket & 0xffffffff) == 0) return false;
-        } while (!ticket_.compare_exchange_weak(ticket, ticket - 1));
-        const size_t piece = static_cast<size_t>((ticket & 0xffffffff) - 1);
-        call_(function_, piece, count_ * piece / pieces_, count_ * (piece + 1) / pieces_);
-        done_.fetch_add(1, std::memory_order_release);
-        return true;
-    }
-
-    void work() {
-        using Clock = std::chrono::steady_clock;
-        while (!stop_) {
-            const auto start = Clock::now();
-            while (!has_work() && Clock::now() - start < std::chrono::microseconds(100)) std::this_thread::yield();
-            if (has_work()) {
-                take_piece();
-                continue;
-            }
-            std::unique_lock<std::mutex> lock(mutex_);
-            ++sleeping_;
-            wake_.wait(lock, [this] { return stop_ || has_work(); });
-            --sleeping_;
-        }
-    }
-};
-
-// ---- Matrix products ------------------------------------------------------------------------------------------------
-
-struct Linear {
-    size_t inputs = 0, outputs = 0;
-    Floats weight, bias;  // (outputs, inputs); (outputs) or empty
-};
-
-// Sums are kept in many parts, so that the compiler can put one part in each place of the processor's vectors: it may
-// not reorder a single sum, as that changes the rounding.
-float dot(const float* a, const float* b, size_t n) {
-    constexpr size_t PARTS = 16;
-    float sums[PARTS] = {}, rest = 0;
-    size_t i = 0;
-    for (; i + PARTS <= n; i += PARTS)
-        for (size_t part = 0; part < PARTS; ++part) sums[part] += a[i + part] * b[i + part];
-    for (; i < n; ++i) rest += a[i] * b[i];
-    for (size_t half = PARTS / 2; half > 0; half /= 2)
-        for (size_t part = 0; part < half; ++part) sums[part] += sums[part + half];
-    return sums[0] + rest;
-}
-
-constexpr size_t TILE = 16, ROWS = 4;  // tokens and rows of one tile: its sums fit into the processor's registers
-
-// sums (ROWS, TILE) of four rows of a matrix and TILE tokens, whose numbers lie token by token: panel (inputs, TILE).
-// A weight that was read from memory serves TILE tokens, and a token's number four rows.
-void multiply_tile(const float* const (&rows)[ROWS], size_t inputs, const float* panel, float* sums) {
-    const float *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
-    float sums0[TILE] = {}, sums1[TILE] = {}, sums2[TILE] = {}, sums3[TILE] = {};
-    for (size_t i = 0; i < inputs; ++i, panel += TILE)
-        for (size_t t = 0; t < TILE; ++t) {
-            sums0[t] += row0[i] * panel[t];
-            sums1[t] += row1[i] * panel[t];
-            sums2[t] += row2[i] * panel[t];
-            sums3[t] += row3[i] * panel[t];
-        }
-    for (const float* part : {sums0, sums1, sums2, sums3}) sums = std::copy_n(part, TILE, sums);
-}
-
-// y = x W^T + b: (T, inputs) -> (T, outputs).
-class Multiplier {
-  public:
-    explicit Multiplier(Team& team) : team_(team) {}
-
-    void operator()(const Linear& linear, const float* weight, const float* x, size_t T, float* y) {
-        const size_t outputs = linear.outputs, inputs = linear.inputs;
-        const float* bias = linear.bias.empty() ? nullptr : linear.bias.data();
-        const size_t pieces = team_.pieces(outputs, outputs * inputs * T);
-        if (T == 1) {
-            team_.split(outputs, pieces, [&](size_t, size_t begin, size_t end) {
-                for (size_t row = begin; row < end; ++row)
-                    y[row] = dot(weight + row * inputs, x, inputs) + (bias ? bias[row] : 0);
-            });
-            return;
-        }
-        pack(x, T, inputs);
-        team_.split(outputs, pieces, [&](size_t, size_t begin, size_t end) {
-            float sums[ROWS * TILE];
-            for (size_t row = begin; row < end; row += ROWS) {
-                const float* rows[ROWS];  // past the end, the last row again
-                for (size_t r = 0; r < ROWS; ++r) rows[r] = weight + std::min(row + r, end - 1) * inputs;
-                for (size_t first = 0; first < T; first += TILE) {
-                    multiply_tile(rows, inputs, panels_.data() + first * inputs, sums);
-                    for (size_t t = first; t < std::min(T, first + TILE); ++t)
-                        for (size_t r = 0; r < std::min(ROWS, end - row); ++r)
-                            y[t * outputs + row + r] = sums[r * TILE + t - first] + (bias ? bias[row + r] : 0);
-                }
-            }
-        });
-    }
-
-  private:
-    Team& team_;
-    Floats panels_;
-
-    // (T, inputs) -> panels of TILE tokens, each (inputs, TILE); the last is filled up with zeros.
-    void pack(const float* x, size_t T, size_t inputs) {
-        const size_t padded = (T + TILE - 1) / TILE * TILE;
-        panels_.assign(padded * inputs, 0);
-        team_.split(padded / TILE, team_.pieces(padded / TILE, 4 * T * inputs), [&](size_t, size_t begin, size_t end) {
-            for (size_t t = begin * TILE; t < std::min(T, end * TILE); ++t)
-                for (size_t i = 0; i < inputs; ++i)
-                    panels_[(t / TILE * inputs + i) * TILE + t % TILE] = x[t * inputs + i];
-        });
-    }
-};
-
 // ---- The model ------------------------------------------------------------------------------------------------------
-
-struct Norm {
-    Floats weight, bias;  // (C); bias may be empty
-};
-
-struct Block {
-    Norm norm1, norm2;
-    Linear qkv, proj, up, down;
-    Floats keys, values;  // the cache: (tokens seen, C), head beside head
-};
 
 // Which row of a table the last n tokens choose, see course_lib/models/ngrams.py. It goes by digits: token + 1, and 0
 // where there is no token, before the beginning. No product overflows: a factor is below 2^31, the other below 2^32.
@@ -1078,7 +873,7 @@ class NGramTable {
 
 class Model {
   public:
-    Model(const Config& config, const fs::path& path, Team& team) : config_(config), team_(team), multiply_(team) {
+    Model(const Config& config, const fs::path& path, Team& team) : config_(config) {
         WeightFile file(path);
         const size_t C = config.n_embd, hidden = config.hidden();
         embedding_ = file.take("token_embedding.weight", {config.vocab_size, C});
@@ -1087,21 +882,25 @@ class Model {
             const string name = "ngram_embedding.tables." + std::to_string(ngrams_.size()) + ".weight";
             ngrams_.emplace_back(file, name, config, n);
         }
-        for (size_t layer = 0; layer < config.n_layer; ++layer) {
+        const Form form = form_of(config);
+        std::vector<Block> blocks;
+        for (size_t layer = 0; layer < form.n_layer; ++layer) {  // the file ends the loop where the number misleads
             const string name = "blocks." + std::to_string(layer) + ".";
             Block block;
-            block.norm1 = take_norm(file, name + "norm1");
-            block.qkv = take_linear(file, name + "attn.qkv", C, 3 * C);
-            block.proj = take_linear(file, name + "attn.proj", C, C);
-            block.norm2 = take_norm(file, name + "norm2");
-            block.up = take_linear(file, name + "mlp.up", C, config.mlp == "swiglu" ? 2 * hidden : hidden);
-            block.down = take_linear(file, name + "mlp.down", hidden, C);
-            blocks_.push_back(std::move(block));
+            block.norm1 = take_gain(file, name + "norm1");
+            block.qkv = take_matrix(file, name + "attn.qkv", C, 3 * C);
+            block.proj = take_matrix(file, name + "attn.proj", C, C);
+            block.norm2 = take_gain(file, name + "norm2");
+            block.up = take_matrix(file, name + "mlp.up", C, form.wide());
+            block.down = take_matrix(file, name + "mlp.down", hidden, C);
+            blocks.push_back(block);
         }
-        norm_ = take_norm(file, "norm");
-        head_.inputs = C, head_.outputs = config.vocab_size;
-        if (!config.tie_weights) head_.weight = file.take("head.weight", {config.vocab_size, C});
+        const Gain norm = take_gain(file, "norm");
+        head_ = {C, config.vocab_size, embedding_.data(), nullptr};
+        if (!config.tie_weights) head_.weight = keep(file.take("head.weight", {config.vocab_size, C}));
         file.check_all_taken();
+        blocks_ = std::make_unique<Blocks>(form, std::move(blocks), norm, team);
+        keys_.resize(form.n_layer), values_.resize(form.n_layer);
         logits_.resize(config.vocab_size);
     }
 
@@ -1111,59 +910,69 @@ class Model {
     // Scores (V) of what follows the last of these tokens (at least one), which come after those in the cache.
     const Floats& forward(const Id* ids, size_t T) {
         const size_t C = config_.n_embd;
-        make_room(T);
-        embed(ids, T);
-        for (Block& block : blocks_) {
-            // Of the last block, only the last token is looked at. Its keys and values are needed of all.
-            const size_t first = &block == &blocks_.back() ? T - 1 : 0;
-            attend(block, T, first);
-            feed_forward(block, T, first);
+        std::vector<Cache> caches;
+        for (size_t layer = 0; layer < keys_.size(); ++layer) {
+            // Memory grows with the tokens that there are, never with what block_size says there might be.
+            for (Floats* floats : {&keys_[layer], &values_[layer]})
+                if (floats->size() < (seen_ + T) * C) floats->resize((seen_ + T) * C);
+            caches.push_back({keys_[layer].data(), values_[layer].data(), 0, config_.head_dim(), C});
         }
+        embed(ids, T);
+        blocks_->forward(x_.data(), 1, T, seen_, nullptr, caches);
         seen_ += T;
-        normalize(norm_, &x_[(T - 1) * C], 1, h_.data());
-        multiply_(head_, config_.tie_weights ? embedding_.data() : head_.weight.data(), h_.data(), 1, logits_.data());
+        blocks_->multiply(head_, x_.data(), 1, logits_.data());
         for (const float logit : logits_)
             if (!std::isfinite(logit)) fail("The model's scores are not finite: its weights are too large.");
         return logits_;
     }
 
   private:
-    static constexpr float EPS = 1e-5f, QK_EPS = std::numeric_limits<float>::epsilon();  // as torch's rms_norm has it
     const Config config_;
-    Team& team_;
-    Multiplier multiply_;
-    Floats embedding_, positions_, logits_, cosines_, sines_;
+    Floats embedding_, positions_, logits_, x_;  // x: what goes into the first block, (T, C)
     std::vector<NGramTable> ngrams_;
     std::vector<Id> read_;  // the tokens seen, for the n-grams
-    std::vector<Block> blocks_;
-    Norm norm_;
-    Linear head_;
+    std::vector<Floats> kept_, keys_, values_;  // weights; of each block the cache, (tokens seen, C), head beside head
+    std::unique_ptr<Blocks> blocks_;
+    Matrix head_;
     size_t seen_ = 0;
-    Floats x_, h_, wide_, attended_, scores_;  // the residual stream (T, C), and room for what comes between
 
-    Norm take_norm(WeightFile& file, const string& name) const {
-        const bool bias = config_.norm == "layernorm" && config_.bias;
-        Norm norm;
-        norm.weight = file.take(name + ".weight", {config_.n_embd});
-        if (bias) norm.bias = file.take(name + ".bias", {config_.n_embd});
-        return norm;
+    static Form form_of(const Config& config) {
+        Form form;
+        form.n_layer = config.n_layer, form.n_head = config.n_head, form.n_embd = config.n_embd;
+        form.hidden = config.hidden();
+        form.layernorm = config.norm == "layernorm", form.qk_norm = config.qk_norm;
+        form.rope = config.position == "rope";
+        form.mlp = config.mlp == "gelu"        ? Mlp::Gelu
+                   : config.mlp == "gelu_tanh" ? Mlp::GeluTanh
+                   : config.mlp == "relu2"     ? Mlp::ReluSquared
+                                               : Mlp::SwiGlu;
+        return form;
     }
 
-    Linear take_linear(WeightFile& file, const string& name, size_t inputs, size_t outputs) const {
-        Linear linear;
-        linear.inputs = inputs, linear.outputs = outputs;
-        linear.weight = file.take(name + ".weight", {outputs, inputs});
-        if (config_.bias) linear.bias = file.take(name + ".bias", {outputs});
-        return linear;
+    const float* keep(Floats floats) {
+        kept_.push_back(std::move(floats));  // what a vector holds stays where it is when the vector is moved
+        return kept_.back().data();
     }
 
-    void multiply(const Linear& linear, const float* x, size_t T, float* y) {
-        multiply_(linear, linear.weight.data(), x, T, y);
+    Gain take_gain(WeightFile& file, const string& name) {
+        Gain gain;
+        gain.weight = keep(file.take(name + ".weight", {config_.n_embd}));
+        if (config_.norm == "layernorm" && config_.bias) gain.bias = keep(file.take(name + ".bias", {config_.n_embd}));
+        return gain;
+    }
+
+    Matrix take_matrix(WeightFile& file, const string& name, size_t inputs, size_t outputs) {
+        Matrix matrix;
+        matrix.inputs = inputs, matrix.outputs = outputs;
+        matrix.weight = keep(file.take(name + ".weight", {outputs, inputs}));
+        if (config_.bias) matrix.bias = keep(file.take(name + ".bias", {outputs}));
+        return matrix;
     }
 
     // What each token says by itself, together with those before it, and by its place.
     void embed(const Id* ids, size_t T) {
         const size_t C = config_.n_embd;
+        if (x_.size() < T * C) x_.resize(T * C);
         if (!ngrams_.empty()) {
             read_.resize(seen_);  // fewer than there were, after forget()
             read_.insert(read_.end(), ids, ids + T);
@@ -1179,137 +988,6 @@ class Model {
             if (positions_.empty()) continue;
             for (size_t i = 0; i < C; ++i) x[i] += positions_[(seen_ + t) * C + i];
         }
-    }
-
-    // Memory grows with the tokens that there are, never with what block_size says there might be.
-    void make_room(size_t T) {
-        const size_t C = config_.n_embd, end = seen_ + T, half = config_.head_dim() / 2;
-        const auto at_least = [](Floats& floats, size_t size) { if (floats.size() < size) floats.resize(size); };
-        at_least(x_, T * C), at_least(h_, T * C), at_least(attended_, T * C);
-        at_least(wide_, T * std::max(3 * C, blocks_[0].up.outputs));
-        for (Block& block : blocks_) at_least(block.keys, end * C), at_least(block.values, end * C);
-        if (config_.position != "rope") return;
-        for (size_t position = half ? cosines_.size() / half : end; position < end; ++position)
-            for (size_t i = 0; i < half; ++i) {  // Su et al. 2021 (RoFormer), equation 15
-                const double turn = static_cast<double>(i) / static_cast<double>(half);
-                const double angle = static_cast<double>(position) * std::pow(10'000.0, -turn);
-                cosines_.push_back(static_cast<float>(std::cos(angle)));
-                sines_.push_back(static_cast<float>(std::sin(angle)));
-            }
-    }
-
-    // LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) of `rows` rows of C numbers.
-    void normalize(const Norm& norm, const float* x, size_t rows, float* y) const {
-        const size_t C = config_.n_embd;
-        for (size_t row = 0; row < rows; ++row, x += C, y += C) {
-            double mean = 0, square = 0;
-            if (config_.norm == "layernorm")
-                for (size_t i = 0; i < C; ++i) mean += static_cast<double>(x[i]) / static_cast<double>(C);
-            for (size_t i = 0; i < C; ++i) square += (x[i] - mean) * (x[i] - mean) / static_cast<double>(C);
-            const float scale = static_cast<float>(1 / std::sqrt(square + static_cast<double>(EPS)));
-            const float center = static_cast<float>(mean);
-            for (size_t i = 0; i < C; ++i)
-                y[i] = (x[i] - center) * scale * norm.weight[i] + (norm.bias.empty() ? 0 : norm.bias[i]);
-        }
-    }
-
-    // A head's query or key: QK-norm, then RoPE, which turns the pairs (i, i + head_dim / 2) by the position's angles.
-    void place_in_head(float* head, size_t position) const {
-        const size_t E = config_.head_dim(), half = E / 2;
-        if (config_.qk_norm) {
-            const float scale = 1 / std::sqrt(dot(head, head, E) / static_cast<float>(E) + QK_EPS);
-            for (size_t i = 0; i < E; ++i) head[i] *= scale;
-        }
-        if (config_.position != "rope") return;
-        const float *cosine = &cosines_[position * half], *sine = &sines_[position * half];
-        for (size_t i = 0; i < half; ++i) {
-            const float first = head[i], second = head[i + half];
-            head[i] = first * cosine[i] - second * sine[i];
-            head[i + half] = first * sine[i] + second * cosine[i];
-        }
-    }
-
-    // x += proj(attention(norm1 x)), for the tokens from `first` on.
-    void attend(Block& block, size_t T, size_t first) {
-        const size_t C = config_.n_embd, H = config_.n_head, E = config_.head_dim();
-        normalize(block.norm1, x_.data(), T, h_.data());
-        multiply(block.qkv, h_.data(), T, wide_.data());  // (T, 3C): queries, keys, values, each head beside head
-        for (size_t t = 0; t < T; ++t) {
-            float* qkv = &wide_[t * 3 * C];
-            for (size_t head = 0; head < 2 * H; ++head) place_in_head(qkv + head * E, seen_ + t);
-            std::copy_n(qkv + C, C, &block.keys[(seen_ + t) * C]);
-            std::copy_n(qkv + 2 * C, C, &block.values[(seen_ + t) * C]);
-        }
-        const size_t tasks = (T - first) * H, longest = seen_ + T;
-        const size_t pieces = team_.pieces(tasks, 2 * tasks * longest * E);
-        if (scores_.size() < pieces * longest) scores_.resize(pieces * longest);
-        team_.split(tasks, pieces, [&](size_t piece, size_t begin, size_t end) {
-            for (size_t task = begin; task < end; ++task) {
-                const size_t t = first + task / H, place = task % H * E;
-                attend_one(&wide_[t * 3 * C + place], &block.keys[place], &block.values[place], seen_ + t + 1,
-                           &scores_[piece * longest], &attended_[t * C + place]);
-            }
-        });
-        multiply(block.proj, &attended_[first * C], T - first, h_.data());
-        add(h_.data(), T, first);
-    }
-
-    // softmax(q k^T / sqrt(E)) v, for one query and head over `count` tokens (Vaswani et al. 2017, equation 1).
-    void attend_one(const float* query, const float* keys, const float* values, size_t count, float* scores,
-                    float* out) const {
-        const size_t C = config_.n_embd, E = config_.head_dim();
-        const float scale = 1 / std::sqrt(static_cast<float>(E));
-        float highest = -std::numeric_limits<float>::infinity();
-        for (size_t j = 0; j < count; ++j) {
-            scores[j] = dot(query, keys + j * C, E) * scale;
-            highest = std::max(highest, scores[j]);
-        }
-        double sum = 0;
-        for (size_t j = 0; j < count; ++j) {
-            scores[j] = std::exp(scores[j] - highest);  // at most 1: it cannot overflow
-            sum += static_cast<double>(scores[j]);
-        }
-        std::fill_n(out, E, 0.0f);
-        for (size_t j = 0; j < count; ++j) {
-            const float share = scores[j] / static_cast<float>(sum);
-            const float* value = values + j * C;
-            for (size_t i = 0; i < E; ++i) out[i] += share * value[i];
-        }
-    }
-
-    // x += down(f(up(norm2 x))), for the tokens from `first` on.
-    void feed_forward(const Block& block, size_t T, size_t first) {
-        const size_t C = config_.n_embd, rows = T - first, hidden = config_.hidden(), width = block.up.outputs;
-        normalize(block.norm2, &x_[first * C], rows, h_.data());
-        multiply(block.up, h_.data(), rows, wide_.data());
-        const bool gated = config_.mlp == "swiglu", gelu = config_.mlp == "gelu";
-        // The result overwrites the start of each row, and of SwiGLU's rows closes up: row by row, in order.
-        const size_t pieces = gated ? 1 : team_.pieces(rows * hidden, 10 * rows * hidden);
-        team_.split(rows * hidden, pieces, [&](size_t, size_t begin, size_t end) {
-            if (gated) {
-                for (size_t i = begin; i < end; ++i) {
-                    const float value = wide_[i / hidden * width + i % hidden];
-                    const float gate = wide_[i / hidden * width + i % hidden + hidden];
-                    wide_[i] = value * (gate / (1 + std::exp(-gate)));
-                }
-            } else if (gelu) {
-                for (size_t i = begin; i < end; ++i) wide_[i] *= 0.5f * (1 + std::erf(wide_[i] * 0.70710678f));
-            } else if (config_.mlp == "gelu_tanh") {
-                for (size_t i = begin; i < end; ++i) {
-                    const float x = wide_[i], bent = 0.79788456f * (x + 0.044715f * x * x * x);  // sqrt(2 / pi)
-                    wide_[i] = 0.5f * x * (1 + std::tanh(bent));
-                }
-            } else {
-                for (size_t i = begin; i < end; ++i) wide_[i] = wide_[i] > 0 ? wide_[i] * wide_[i] : 0;
-            }
-        });
-        multiply(block.down, wide_.data(), rows, h_.data());
-        add(h_.data(), T, first);
-    }
-
-    void add(const float* change, size_t T, size_t first) {
-        const size_t C = config_.n_embd;
-        for (size_t i = first * C; i < T * C; ++i) x_[i] += change[i - first * C];
     }
 };
 

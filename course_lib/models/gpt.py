@@ -100,6 +100,7 @@ class GPT(nn.Module):
     """``model(idx)`` -> logits: ``logits[:, t]`` are the scores of what follows ``idx[:, t]``."""
 
     is_capturable = True  # by a CUDA graph, for one shape in evaluation mode: see `course_lib.graphs`
+    has_kernel = True  # of its blocks, on a processor: see `course_lib.kernels`
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -167,23 +168,27 @@ class GPT(nn.Module):
             CourseError: for more than block_size tokens.
         """
         T = idx.shape[1]
-        start = 0 if cache is None else cache.length
-        check_context(T, start, self.config.block_size)
-        x = self.token_embedding(idx)  # (B, T, C)
-        if (ngrams := self.ngram_embedding) is not None:
-            x = x + ngrams(with_nothing_before(idx, ngrams.reach) if cache is None else cache.digits(idx))
-        rows = slice(T) if cache is None else cache.rows(T)
+        check_context(T, 0 if cache is None else cache.length, self.config.block_size)
+        x = self.dropout(self.embed(idx, cache))
         rotary = None
-        if self.position_embedding is not None:
-            x = x + self.position_embedding.weight[rows]  # (T, C), the same for all B but in a PaddedCache
-        else:
+        if self.position_embedding is None:
+            rows = slice(T) if cache is None else cache.rows(T)
             rotary = (self.rotary_cos[rows].unsqueeze(-3), self.rotary_sin[rows].unsqueeze(-3))  # the same for all H
-        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, rotary, cache)
         if cache is not None:
             cache.advance(T)
         return self.norm(x)
+
+    def embed(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """What goes into the first block: of each token, of the n-grams it ends, of its place. (B, T) -> (B, T, C)."""
+        T, x = idx.shape[1], self.token_embedding(idx)
+        if (ngrams := self.ngram_embedding) is not None:
+            x = x + ngrams(with_nothing_before(idx, ngrams.reach) if cache is None else cache.digits(idx))
+        if self.position_embedding is not None:
+            rows = slice(T) if cache is None else cache.rows(T)
+            x = x + self.position_embedding.weight[rows]  # (T, C), the same for all B but in a PaddedCache
+        return x
 
     def scores(self, hidden: Tensor) -> Tensor:
         """``hidden`` (..., T, C) -> logits (..., T, V)."""

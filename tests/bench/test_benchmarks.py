@@ -11,7 +11,7 @@ from course_lib import bench
 from course_lib.bench import benchmarks, peer
 from course_lib.cli import main as course
 from course_lib.errors import CourseError
-from course_lib.interop import find_compiler
+from course_lib.kernels import find_compiler
 from course_lib.recipes import load_recipe
 from course_lib.recipes.build import build_trainer
 

@@ -16,7 +16,7 @@ from course_lib.config import GPTConfig, TrainConfig
 from course_lib.data import Batcher
 from course_lib.device import Compute
 from course_lib.errors import CourseError
-from course_lib.interop import find_compiler
+from course_lib.kernels import find_compiler
 from course_lib.models import GPT
 from course_lib.peaks import Peak
 from course_lib.training import Trainer

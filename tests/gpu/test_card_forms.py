@@ -14,7 +14,7 @@ from cards import MODERN, SLOWLY, exact, small_trainer, why_not
 from torch.utils._triton import has_triton
 
 from course_lib.errors import CourseError
-from course_lib.interop import find_compiler
+from course_lib.kernels import find_compiler
 
 BAND = 0.025
 RATES = {"adamw": 3e-3, "muon": 0.02}

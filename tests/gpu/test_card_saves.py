@@ -20,7 +20,8 @@ from course_lib import checkpoint
 from course_lib.checkpoint.optimizers import pack_optimizer
 from course_lib.checkpoint.tensors import model_tensors
 from course_lib.data import Batcher
-from course_lib.interop import compile_cpp, export_cpp, find_compiler
+from course_lib.interop import compile_cpp, export_cpp
+from course_lib.kernels import find_compiler
 from course_lib.sampling import generate
 from course_lib.training import Trainer
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.interop import compile_cpp, find_compiler
+from course_lib.interop import compile_cpp
 from course_lib.interop.cpp import PROGRAM, SOURCE, source
+from course_lib.kernels import find_compiler
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ from course_lib import checkpoint
 from course_lib.cli import main as course
 from course_lib.config import MODEL_KINDS, AGIFormerConfig, Config, GPTConfig, ModelKind
 from course_lib.errors import CourseError
-from course_lib.interop import compile_cpp, export_cpp, export_pth, find_compiler
+from course_lib.interop import compile_cpp, export_cpp, export_pth
 from course_lib.interop.cpp import PROGRAM, SOURCE, source
+from course_lib.kernels import find_compiler
 from course_lib.models import GPT, build_model
 from course_lib.tokenizers import ByteTokenizer
 

@@ -21,7 +21,8 @@ from small_runs import FORMS, Small, build, keep, keep_byte_pairs
 from course_lib import checkpoint
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
-from course_lib.interop.cpp import LETTERS, SOURCE, find_compiler, source
+from course_lib.interop.cpp import LETTERS, SOURCE, source
+from course_lib.kernels import find_compiler
 from course_lib.tokenizers import ByteTokenizer, load_tokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib.config import GPTConfig
-from course_lib.interop import find_compiler
+from course_lib.kernels import find_compiler
 from course_lib.losses import cross_entropy
 from course_lib.models import GPT
 from course_lib.models.ngrams import NGramEmbedding, with_nothing_before

@@ -1,0 +1,138 @@
+"""The C++ that Python calls: its functions of one number, how it is compiled, and where it is kept."""
+
+import ctypes
+import math
+import os
+import shlex
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from course_lib.kernels import compiling, find_compiler
+from course_lib.kernels.compiling import FLAGS, HEADER, LIBRARY, NATIVE, SHARED, compile_native, decoder_library, source
+
+COMPILER = find_compiler()
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler was found (c++, g++, clang++ or CXX)")
+
+APPLIED = """
+#include "blocks.hpp"
+extern "C" void apply(const float* x, size_t n, float* y) { for (size_t i = 0; i < n; ++i) y[i] = FUNCTION(x[i]); }
+"""
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+FUNCTIONS = {  # in doubles, and how far off a float may be: relative, or absolute near zero
+    "exponential": (math.exp, 3e-7, 0.0),
+    "gelu": (lambda x: x * math.erfc(-x / math.sqrt(2)) / 2, 1e-6, 3e-7),
+    "gelu_tanh": (lambda x: x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)), 1e-6, 1e-7),
+    "silu": (lambda x: x * sigmoid(x), 1e-6, 0.0),
+    "relu_squared": (lambda x: max(x, 0.0) ** 2, 2e-7, 1e-44),  # below 1e-38 floats lie coarser
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_one_number(name: str, tmp_path: Path) -> None:
+    function, relative, absolute = FUNCTIONS[name]
+    (tmp_path / HEADER).write_text(source(HEADER))
+    (tmp_path / "applied.cpp").write_text(APPLIED)
+    made = tmp_path / "applied.so"
+    command = [*COMPILER, *FLAGS, NATIVE, *SHARED, f"-DFUNCTION={name}", str(tmp_path / "applied.cpp"), "-o", str(made)]
+    compile_native(command)
+    near_zero = np.geomspace(1e-30, 1, 500)
+    x = np.concatenate([np.linspace(-80, 80, 200_001), np.linspace(-3, 3, 100_001), near_zero, -near_zero, [0.0]])
+    x = x.astype(np.float32)
+    y = np.empty_like(x)
+    pointer = ctypes.POINTER(ctypes.c_float)
+    ctypes.CDLL(str(made)).apply(x.ctypes.data_as(pointer), ctypes.c_size_t(len(x)), y.ctypes.data_as(pointer))
+    expected = np.array([function(float(value)) for value in x])
+    off = np.abs(y - expected) - relative * np.abs(expected) - absolute
+    assert off.max() <= 0, (x[off.argmax()], y[off.argmax()], expected[off.argmax()])
+
+    x = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], np.float32)
+    y = np.empty_like(x)
+    ctypes.CDLL(str(made)).apply(x.ctypes.data_as(pointer), ctypes.c_size_t(len(x)), y.ctypes.data_as(pointer))
+    assert np.isnan(y[0])  # nothing hides a NaN
+    if name == "exponential":  # held within what a float can hold: the caller has taken the highest away before
+        assert np.isfinite(y[1:]).all()
+        assert 0 < y[2] < 1e-37
+    else:
+        assert not np.isfinite(y[1])
+
+
+def test_the_library_compiles_without_a_warning(tmp_path: Path) -> None:
+    for name in (HEADER, LIBRARY):
+        (tmp_path / name).write_text(source(name))
+    warnings = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion".split()
+    command = [*COMPILER, "-std=c++17", "-fsyntax-only", *warnings, str(tmp_path / LIBRARY)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Where it is kept -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of its own, and a library that is not loaded yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiling, "decoder_library", decoder_library.__wrapped__)
+    return tmp_path / "cache" / "trainers-guide"
+
+
+def kept(home: Path) -> list[str]:
+    return sorted(os.listdir(home))
+
+
+def test_it_is_compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiling.decoder_library() is not None
+    (name,) = kept(home)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    monkeypatch.setattr(compiling, "compile_native", None)  # it would not be called
+    assert compiling.decoder_library() is not None
+    assert kept(home) == [name]
+
+
+@pytest.mark.parametrize("what", ["source", "flags", "processor"])
+def test_another_source_or_machine_has_another(what: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "compile_native", lambda command: Path(command[-1]).write_text("made"))
+    assert compiling.decoder_library() is None  # no library at all
+    if what == "source":
+        monkeypatch.setattr(compiling, "source", lambda name: source(name) + "\n")
+    elif what == "flags":
+        monkeypatch.setattr(compiling, "FLAGS", (*FLAGS, "-g"))
+    else:
+        monkeypatch.setattr(compiling, "_processor", lambda: "another")
+    assert compiling.decoder_library() is None
+    assert len(kept(home)) == 2
+
+
+def test_several_at_once_make_it_whole(home: Path) -> None:
+    call = "from course_lib.kernels.compiling import decoder_library; print(decoder_library() is not None)"
+    with ThreadPoolExecutor(3) as pool:
+        runs = pool.map(lambda _: subprocess.check_output([sys.executable, "-c", call], text=True), range(3))
+    assert list(runs) == ["True\n"] * 3
+    assert len(kept(home)) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the compiler is a shell script")
+def test_where_it_cannot_be_made_torch_decodes(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = tmp_path / "c++"
+    refusing.write_text("#!/bin/sh\necho no >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("CXX", shlex.quote(str(refusing)))
+    assert compiling.decoder_library() is None
+    assert kept(home) == []
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert compiling.decoder_library() is None
+    monkeypatch.delenv("CXX")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # nowhere to keep it
+    assert compiling.decoder_library() is None
