@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
 from course_lib.graphs import Decoder
+from course_lib.models.last import last_scores
 from course_lib.models.mode import evaluating
 from course_lib.prompts import as_prompts, seeds_for
 
@@ -244,13 +245,13 @@ def context_of(model: nn.Module) -> int:
     return int(block_size)
 
 
-def _last_logits(model: nn.Module, idx: Tensor, cache: object) -> Tensor:
+def _last_logits(model: nn.Module, idx: Tensor, cache: Any) -> Tensor:
     """Scores (B, V) of what follows the last token; the model is in evaluation mode for that moment.
 
     Only for that moment: between two tokens the caller may go on training.
     """
     with evaluating(model):
-        return model(idx, cache)[:, -1] if cache is not None else model(idx)[:, -1]
+        return last_scores(model, idx, cache)
 
 
 def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:

@@ -46,11 +46,12 @@ def _is_plain(model: nn.Module) -> bool:
     return (
         all(_is_readable(tensor) for tensor in tensors)
         and all(type(module).__module__.startswith(KNOWN) for module in model.modules())
-        and not any(_is_watched(module) for module in model.modules())
+        and not any(is_watched(module) for module in model.modules())
     )
 
 
-def _is_watched(module: nn.Module) -> bool:
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody looks on when this module runs, or has put something else in its place."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
@@ -89,7 +90,7 @@ class DecodingKernel:
         if os.getpid() != self._process or torch.is_autocast_enabled("cpu"):  # a forked process has no threads
             return False
         moved = any(weight.data_ptr() != was.data_ptr() for weight, was in self._weights)
-        return not moved and not any(_is_watched(module) for module in self._modules)
+        return not moved and not any(is_watched(module) for module in self._modules)
 
     def __call__(self, idx: Tensor, cache: Any) -> Tensor:
         if cache.length >= cache.block_size:

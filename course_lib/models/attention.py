@@ -184,7 +184,7 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: KVCache | None) -> Tensor:
         """(B, T, C) -> (B, T, C). ``rotary`` holds the tables of these T positions, if RoPE is on."""
         B, T, C = x.shape
-        q, k, v = self._split(x, rotary)
+        q, k, v = self.split(x, rotary)
         mask = None
         if cache is not None:
             mask = cache.mask(T)
@@ -198,7 +198,7 @@ class CausalSelfAttention(nn.Module):
         # (B, H, T, head_dim) -> (B, T, C): the heads side by side again
         return self.resid_dropout(self.proj(y.transpose(1, 2).reshape(B, T, C)))
 
-    def _split(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+    def split(self, x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> queries, keys and values, each (B, H, T, head_dim)."""
         B, T, C = x.shape
         # (B, T, 3C) -> (B, T, 3, H, head_dim) -> three of (B, H, T, head_dim)
@@ -214,7 +214,7 @@ class CausalSelfAttention(nn.Module):
 
         For looking at. `forward` never holds this table whole where its kernel can avoid it.
         """
-        q, k, _ = self._split(x, rotary)
+        q, k, _ = self.split(x, rotary)
         scores = q @ k.mT / math.sqrt(q.shape[-1])  # (B, H, T, head_dim) x (B, H, head_dim, T) -> (B, H, T, T)
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
         return scores.masked_fill(future, -math.inf).softmax(dim=-1)

@@ -18,35 +18,9 @@ from course_lib.errors import CourseError
 from course_lib.models.attention import CausalSelfAttention, KVCache, PaddedCache, check_context, rotary_tables
 from course_lib.models.linear import Linear, padded_linear
 from course_lib.models.ngrams import NGramEmbedding, RowTable, with_nothing_before
+from course_lib.models.norm import build_norm
 
 __all__ = ["GPT", "Block", "GPTConfig", "MLP"]
-
-
-class LayerNorm(nn.Module):
-    """nn.LayerNorm whose bias can be left out (Ba et al. 2016)."""
-
-    def __init__(self, n_embd: int, bias: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(n_embd))
-        self.bias = nn.Parameter(torch.zeros(n_embd)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2)), times a learned gain (Zhang and Sennrich 2019)."""
-
-    def __init__(self, n_embd: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(n_embd))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, 1e-5)
-
-
-def build_norm(config: GPTConfig) -> nn.Module:
-    return RMSNorm(config.n_embd) if config.norm == "rmsnorm" else LayerNorm(config.n_embd, config.bias)
 
 
 class MLP(nn.Module):
@@ -167,21 +141,25 @@ class GPT(nn.Module):
         Raises:
             CourseError: for more than block_size tokens.
         """
-        T = idx.shape[1]
-        check_context(T, 0 if cache is None else cache.length, self.config.block_size)
-        x = self.dropout(self.embed(idx, cache))
-        rotary = None
-        if self.position_embedding is None:
-            rows = slice(T) if cache is None else cache.rows(T)
-            rotary = (self.rotary_cos[rows].unsqueeze(-3), self.rotary_sin[rows].unsqueeze(-3))  # the same for all H
+        x, rotary = self.start(idx, cache)
         for block in self.blocks:
             x = block(x, rotary, cache)
         if cache is not None:
-            cache.advance(T)
+            cache.advance(idx.shape[1])
         return self.norm(x)
 
+    def start(self, idx: Tensor, cache: KVCache | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """What goes into the first block, (B, T, C), and the tables that RoPE turns these T tokens by, if it is on."""
+        T = idx.shape[1]
+        check_context(T, 0 if cache is None else cache.length, self.config.block_size)
+        x = self.dropout(self.embed(idx, cache))
+        if self.position_embedding is not None:
+            return x, None
+        rows = slice(T) if cache is None else cache.rows(T)
+        return x, (self.rotary_cos[rows].unsqueeze(-3), self.rotary_sin[rows].unsqueeze(-3))  # the same for all H
+
     def embed(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """What goes into the first block: of each token, of the n-grams it ends, of its place. (B, T) -> (B, T, C)."""
+        """What each token says by itself, with the n-grams that it ends, and by its place: (B, T) -> (B, T, C)."""
         T, x = idx.shape[1], self.token_embedding(idx)
         if (ngrams := self.ngram_embedding) is not None:
             x = x + ngrams(with_nothing_before(idx, ngrams.reach) if cache is None else cache.digits(idx))

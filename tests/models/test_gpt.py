@@ -18,7 +18,8 @@ from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.losses import cross_entropy
 from course_lib.models import GPT, build_model, linear
-from course_lib.models.gpt import MLP, LayerNorm, RMSNorm
+from course_lib.models.gpt import MLP
+from course_lib.models.norm import LayerNorm, RMSNorm
 
 SHAPE = dict(block_size=16, vocab_size=23, n_layer=2, n_head=2, n_embd=24)
 MODERN = dict(position="rope", norm="rmsnorm", qk_norm=True, mlp="relu2", tie_weights=False)
