@@ -5,8 +5,9 @@ numbers one instruction takes, on the library's kernels, and on the number of th
 all of these settings holds on a reader's machine too, or nearly so; any other is no property of the lesson.
 
 Each is a set of environment variables, to be set before torch is loaded: torch's own vector width
-(ATEN_CPU_CAPABILITY), that of MKL's matrix products (MKL_CBWR), that of oneDNN's (ONEDNN_MAX_CPU_ISA), and the
-number of threads (COURSE_THREADS, which `course_lib.notebook.setup` and the tests go by).
+(ATEN_CPU_CAPABILITY, by which C++ that the course compiles goes as well), that of MKL's matrix products (MKL_CBWR),
+that of oneDNN's (ONEDNN_MAX_CPU_ISA), and the number of threads (COURSE_THREADS, which `course_lib.notebook.setup` and
+the tests go by).
 """
 
 import sys

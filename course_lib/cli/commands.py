@@ -161,4 +161,4 @@ def _compiler() -> str:
 
     found = find_compiler()
     where = shutil.which(found[0]) if found else None
-    return where or "none found; course export RUN --to cpp makes a program that needs one"
+    return where or "none found; with one, models of 2 million weights and more are decoded faster, by compiled code"

@@ -10,7 +10,7 @@ from pathlib import Path
 from course_lib import checkpoint
 from course_lib.config import kind_of
 from course_lib.errors import CourseError
-from course_lib.kernels.compiling import COMPILERS, FLAGS, HEADER, NATIVE, compile_native, find_compiler
+from course_lib.kernels.compiling import COMPILERS, FLAGS, HEADER, compile_native, find_compiler, processor_flag
 from course_lib.kernels.compiling import source as kernel_source
 from course_lib.paths import quoted, replace_file, sync, user_path
 from course_lib.tokenizers import BPETokenizer
@@ -114,7 +114,7 @@ def _replace_by_copy(origin: Path, target: Path) -> None:
 def compile_command(folder: Path) -> list[str]:
     """The command that compiles an exported folder's program."""
     compiler = find_compiler() or [COMPILERS[0]]
-    return [*compiler, *FLAGS, NATIVE, str(folder / SOURCE), "-o", str(folder / PROGRAM)]
+    return [*compiler, *FLAGS, processor_flag(), str(folder / SOURCE), "-o", str(folder / PROGRAM)]
 
 
 def compile_cpp(folder: str | Path) -> Path:

@@ -20,6 +20,8 @@ COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-pthread")
 NATIVE = "-march=native"
 """Uses all that this machine's processor can do. What was compiled so runs on such processors only."""
+PLAYED = {"default": "-march=x86-64", "avx2": "-march=x86-64-v3"}
+"""Instead of `NATIVE` where a machine plays a lesser one, by torch's variable for that: see `course_lib.numerics`."""
 SHARED = ("-shared", "-fPIC")
 HEADER, LIBRARY = "blocks.hpp", "decoder.cpp"
 
@@ -33,13 +35,18 @@ def find_compiler() -> list[str] | None:
     return [found] if found else None
 
 
+def processor_flag() -> str:
+    """`NATIVE`, or what this machine plays."""
+    return PLAYED.get(os.environ.get("ATEN_CPU_CAPABILITY", ""), NATIVE)
+
+
 def source(name: str) -> str:
     """A file of C++ as the library brings it."""
     return (files("course_lib.kernels") / name).read_text(encoding="utf-8")
 
 
 def compile_native(command: list[str]) -> None:
-    """Run a compiler, by a command with `NATIVE` in it; where it does not know that flag, without.
+    """Run a compiler, by a command with `processor_flag` in it; where it does not know that flag, without.
 
     Raises:
         CourseError: where it refuses the source as well.
@@ -47,7 +54,7 @@ def compile_native(command: list[str]) -> None:
     try:
         run_program(command)
     except CourseError:
-        run_program([word for word in command if word != NATIVE])
+        run_program([word for word in command if word != processor_flag()])
 
 
 @functools.cache
@@ -68,7 +75,7 @@ def decoder_library() -> ctypes.CDLL | None:
 
 def _kept(compiler: list[str]) -> Path:
     names = (HEADER, LIBRARY)
-    known = [*map(source, names), *compiler, *FLAGS, _processor()]
+    known = [*map(source, names), *compiler, *FLAGS, processor_flag(), _processor()]
     home = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "trainers-guide"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = home / f"decoder-{hashlib.sha256(chr(0).join(known).encode()).hexdigest()[:16]}.so"
@@ -76,8 +83,8 @@ def _kept(compiler: list[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=home) as scratch:  # there, so that it can be moved in one go
             for name in names:
                 (Path(scratch) / name).write_text(source(name), encoding="utf-8")
-            made = Path(scratch) / kept.name
-            compile_native([*compiler, *FLAGS, NATIVE, *SHARED, str(Path(scratch) / LIBRARY), "-o", str(made)])
+            origin, made = Path(scratch) / LIBRARY, Path(scratch) / kept.name
+            compile_native([*compiler, *FLAGS, processor_flag(), *SHARED, str(origin), "-o", str(made)])
             os.replace(made, kept)
     return kept
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from course_lib.kernels import compiling, find_compiler
-from course_lib.kernels.compiling import FLAGS, HEADER, LIBRARY, NATIVE, SHARED, compile_native, decoder_library, source
+from course_lib.kernels.compiling import FLAGS, HEADER, LIBRARY, SHARED, decoder_library, processor_flag, source
 
 COMPILER = find_compiler()
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler was found (c++, g++, clang++ or CXX)")
@@ -44,8 +44,8 @@ def test_functions_of_one_number(name: str, tmp_path: Path) -> None:
     (tmp_path / HEADER).write_text(source(HEADER))
     (tmp_path / "applied.cpp").write_text(APPLIED)
     made = tmp_path / "applied.so"
-    command = [*COMPILER, *FLAGS, NATIVE, *SHARED, f"-DFUNCTION={name}", str(tmp_path / "applied.cpp"), "-o", str(made)]
-    compile_native(command)
+    words = [processor_flag(), *SHARED, f"-DFUNCTION={name}", str(tmp_path / "applied.cpp"), "-o", str(made)]
+    compiling.compile_native([*COMPILER, *FLAGS, *words])
     near_zero = np.geomspace(1e-30, 1, 500)
     x = np.concatenate([np.linspace(-80, 80, 200_001), np.linspace(-3, 3, 100_001), near_zero, -near_zero, [0.0]])
     x = x.astype(np.float32)
@@ -100,7 +100,7 @@ def test_it_is_compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert kept(home) == [name]
 
 
-@pytest.mark.parametrize("what", ["source", "flags", "processor"])
+@pytest.mark.parametrize("what", ["source", "flags", "processor", "played"])
 def test_another_source_or_machine_has_another(what: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "compile_native", lambda command: Path(command[-1]).write_text("made"))
     assert compiling.decoder_library() is None  # no library at all
@@ -108,6 +108,9 @@ def test_another_source_or_machine_has_another(what: str, home: Path, monkeypatc
         monkeypatch.setattr(compiling, "source", lambda name: source(name) + "\n")
     elif what == "flags":
         monkeypatch.setattr(compiling, "FLAGS", (*FLAGS, "-g"))
+    elif what == "played":
+        playing = os.environ.get("ATEN_CPU_CAPABILITY")
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2" if playing == "default" else "default")
     else:
         monkeypatch.setattr(compiling, "_processor", lambda: "another")
     assert compiling.decoder_library() is None
