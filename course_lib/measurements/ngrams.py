@@ -25,10 +25,15 @@ CHOICES: dict[str, dict[str, Any]] = {
     "half the batch, twice the steps": {"batch_size": 0.5, "max_steps": 2, "cooldown_steps": 2},
     "twice the batch, half the steps": {"batch_size": 2, "max_steps": 0.5, "cooldown_steps": 0.5},
     "a plateau until half of the run": {"cooldown_steps": 0.5},
-    "AdamW, and all rates a tenth": {"optimizer": "adamw", "max_lr": 0.1},
+    "AdamW at 0.006": {"optimizer": "adamw", "max_lr": 0.3, "ngram_lr_scale": 1.0},
+    "AdamW at 0.002": {"optimizer": "adamw", "max_lr": 0.1, "ngram_lr_scale": 3.0},
+    "AdamW at 0.0006": {"optimizer": "adamw", "max_lr": 0.03, "ngram_lr_scale": 10.0},
     "momentum 0.95": {"momentum": 0.95},
 }
-"""Each row's name, and in what it differs: a value; or, of batch, steps and rate, what its number is multiplied by."""
+"""Each row's name, and in what it differs: a value; or, of batch, steps and rate, what its number is multiplied by.
+
+With AdamW the tables keep their own rate.
+"""
 MULTIPLIED = ("batch_size", "max_steps", "cooldown_steps", "max_lr")
 
 
