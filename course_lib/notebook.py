@@ -17,6 +17,7 @@ from course_lib.numerics import LOWEST, NUMERICS
 from course_lib.pages import read_page
 from course_lib.paths import project_root, replace_file
 from course_lib.reference import Reference, recorded
+from course_lib.waiting import spin_briefly
 
 __all__ = ["Reference", "Source", "changes", "find_chapter", "normalized", "recorded", "refresh", "setup", "show"]
 
@@ -40,10 +41,8 @@ def setup(seed: int = 0, threads: int = 2) -> None:
     if asked and not (asked.isdecimal() and int(asked) > 0):
         raise CourseError(f"COURSE_THREADS should be a number of threads, 1 or more; it is {asked!r}.")
     random.seed(seed)
-    # torch's threads wait for one another by spinning. That made a step of a small model 20 times as slow where a
-    # browser wanted the same cores; spinning only briefly costs nothing measurable (GNU's OpenMP).
     if "torch" not in sys.modules:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        spin_briefly()
     try:
         import torch
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 os.environ.setdefault("COURSE_OFFLINE", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line has it, and before torch loads
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # there is a test process for each core: see course_lib.waiting
 if mirror := os.environ.get("COURSE_DATA"):  # tests work in folders of their own
     os.environ["COURSE_DATA"] = str(Path(mirror).resolve())
 

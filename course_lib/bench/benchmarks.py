@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from course_lib import checkpoint
 from course_lib.bench.agiformer import bench_agiformer
+from course_lib.bench.alone import Writing
 from course_lib.bench.micro import bench_micro
-from course_lib.bench.peer import build_peer, load_peer, peer_steps
+from course_lib.bench.peer import load_peer, peer_steps
 from course_lib.bench.reporting import Measure, report, summary, take_turns, timed
 from course_lib.bench.tokenizing import bench_bpe
 from course_lib.bench.whole_runs import bench_recipe
@@ -38,39 +38,29 @@ def bench_generate(command: str, runs: int, peer: Path | None, recipe: str | Non
     """255 tokens after a prompt of one: 6 layers x 384, context 256; one stream and several.
 
     One stream: the sampler with its cache and without, and where a compiler is at hand the C++ program, timed by its
-    own clock. Several streams: the sampler; in ``details`` under ``streams``, from at most two runs.
+    own clock. Several streams: the sampler; in ``details`` under ``streams``, from at most two runs. Each time in a
+    process of its own, as its users start it; the model is there, and a few tokens are written that do not count.
     """
     device = find("auto").device
-    torch.manual_seed(0)
-    model = GPT(GPTConfig(**SIZE)).to(device).eval()
-    other = None
     if peer is not None:
-        other = build_peer(load_peer(peer), **SIZE, dropout=0.0, bias=False).to(device).eval()
-    alone = _generators(model, other, device, 1)
-    alone["course without cache"] = lambda: generate(model, _first(1, device), **DRAWN, seed=1, use_cache=False)
+        load_peer(peer)
+    alone = _writers(1, device, peer)
+    alone["course without cache"] = Writing(SIZE, DRAWN, device=device, use_cache=False).seconds
     with tempfile.TemporaryDirectory() as scratch:
-        programs = {}
         if device == "cpu" and find_compiler() is not None:
-            programs = {"C++": _writing_in_cpp(model, Path(scratch), ["--temperature", str(DRAWN["temperature"])])}
-        results = take_turns({row: timed(action) for row, action in alone.items()} | programs, runs)
-    together = {row: timed(action) for row, action in _generators(model, other, device, STREAMS).items()}
-    streams = {"number": STREAMS, **summary("seconds", take_turns(together, min(runs, 2)))}
+            torch.manual_seed(0)
+            words = ["--temperature", str(DRAWN["temperature"])]
+            alone["C++"] = _writing_in_cpp(GPT(GPTConfig(**SIZE)).eval(), Path(scratch), words)
+        results = take_turns(alone, runs)
+    streams = {"number": STREAMS, **summary("seconds", take_turns(_writers(STREAMS, device, peer), min(runs, 2)))}
     return report("generate", command, "seconds", results, model=SIZE, device=device, **DRAWN, streams=streams)
 
 
-def _first(streams: int, device: str) -> Tensor:
-    """The prompt: one token for each stream, (B, 1)."""
-    return torch.zeros((streams, 1), dtype=torch.long, device=device)
-
-
-def _generators(model: GPT, other: Any, device: str, streams: int) -> dict[str, Callable[[], object]]:
-    """What writes ``streams`` texts side by side; each has begun to do so once, which does not count."""
-    prompt, few = _first(streams, device), DRAWN | {"max_new_tokens": 8}
-    rows: dict[str, Callable[[], object]] = {"course": lambda: generate(model, prompt, **DRAWN, seed=1)}
-    generate(model, prompt, **few, seed=1)
-    if other is not None:
-        rows["nanoGPT"] = lambda: other.generate(prompt, **DRAWN)
-        other.generate(prompt, **few)
+def _writers(streams: int, device: str, peer: Path | None) -> dict[str, Callable[[], float]]:
+    """What writes ``streams`` texts side by side, and says how long it took."""
+    rows = {"course": Writing(SIZE, DRAWN, streams, device).seconds}
+    if peer is not None:
+        rows["nanoGPT"] = Writing(SIZE, DRAWN, streams, device, peer=str(peer.resolve())).seconds
     return rows
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from course_lib import __version__
 from course_lib.cli.failing import complain, give_way, notes_on_stderr
 from course_lib.errors import CourseError, nearest
+from course_lib.waiting import spin_briefly
 
 Command = Callable[[list[str]], int | None]
 """Takes the words after its name; returns the exit status, None for 0."""
@@ -44,9 +45,8 @@ def _help(commands: dict[str, Command]) -> str:
 
 def main(argv: list[str]) -> int:
     """Run one command; a CourseError is printed without a traceback. Returns the exit status."""
-    # torch's threads on Linux spin while they wait for one another. That made training many times slower beside any
-    # other busy program; a short spin costs nothing on a quiet machine. The variable is read when torch loads.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if argv[:1] != ["bench"]:  # what is compared there must not be slowed down by a choice of ours
+        spin_briefly()
     # Pieces of a card's memory can then grow, and batches of several sizes leave no gaps between them.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     for stream in (sys.stdout, sys.stderr):
