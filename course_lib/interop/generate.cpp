@@ -918,7 +918,8 @@ class Model {
             caches.push_back({keys_[layer].data(), values_[layer].data(), 0, config_.head_dim(), C});
         }
         embed(ids, T);
-        blocks_->forward(x_.data(), 1, T, seen_, nullptr, caches);
+        if (config_.position == "rope") lengthen_tables(seen_ + T);
+        blocks_->forward(x_.data(), 1, T, seen_, nullptr, caches, {cosines_.data(), sines_.data()});
         seen_ += T;
         blocks_->multiply(head_, x_.data(), 1, logits_.data());
         for (const float logit : logits_)
@@ -929,6 +930,7 @@ class Model {
   private:
     const Config config_;
     Floats embedding_, positions_, logits_, x_;  // x: what goes into the first block, (T, C)
+    Floats cosines_, sines_;                     // RoPE's tables, (positions, E / 2)
     std::vector<NGramTable> ngrams_;
     std::vector<Id> read_;  // the tokens seen, for the n-grams
     std::vector<Floats> kept_, keys_, values_;  // weights; of each block the cache, (tokens seen, C), head beside head
@@ -967,6 +969,17 @@ class Model {
         matrix.weight = keep(file.take(name + ".weight", {outputs, inputs}));
         if (config_.bias) matrix.bias = keep(file.take(name + ".bias", {outputs}));
         return matrix;
+    }
+
+    void lengthen_tables(size_t end) {
+        const size_t half = config_.head_dim() / 2;
+        for (size_t position = half ? cosines_.size() / half : end; position < end; ++position)
+            for (size_t i = 0; i < half; ++i) {  // Su et al. 2021 (RoFormer), equation 15
+                const double turn = static_cast<double>(i) / static_cast<double>(half);
+                const double angle = static_cast<double>(position) * std::pow(10'000.0, -turn);
+                cosines_.push_back(static_cast<float>(std::cos(angle)));
+                sines_.push_back(static_cast<float>(std::sin(angle)));
+            }
     }
 
     // What each token says by itself, together with those before it, and by its place.

@@ -308,6 +308,11 @@ struct Cache {
     size_t stream = 0, head = 0, token = 0;
 };
 
+// RoPE's tables (Su et al. 2021, equation 15) from position 0 on, each row E / 2 numbers.
+struct Rotary {
+    const float *cosines = nullptr, *sines = nullptr;
+};
+
 class Blocks {
   public:
     Blocks(const Form& form, std::vector<Block> blocks, Gain norm, Team& team)
@@ -316,11 +321,12 @@ class Blocks {
     // What the model knows at the last token of each stream: x (B, T, C), the embedded tokens, becomes (B, C),
     // normalized. Each stream has `seen` tokens in the caches, one cache a block; the new ones are put behind them.
     // padding (B), or null, says how many of a stream's places are empty at its front: nobody looks at them, and
-    // positions begin after them.
+    // positions begin after them. Of the tables `seen` + T rows are read, where the form has RoPE.
     void forward(float* x, size_t B, size_t T, size_t seen, const std::int64_t* padding,
-                 const std::vector<Cache>& caches) {
+                 const std::vector<Cache>& caches, Rotary rotary) {
         const size_t C = form_.n_embd;
-        make_room(B * T, seen + T);
+        make_room(B * T);
+        rotary_ = rotary;
         for (size_t layer = 0; layer < blocks_.size(); ++layer) {
             // Of the last block, only the last token is looked at. Its keys and values are needed of all.
             const size_t first = layer + 1 == blocks_.size() ? T - 1 : 0;
@@ -341,7 +347,7 @@ class Blocks {
     const Gain norm_;
     Team& team_;
     Multiplier multiply_;
-    Floats cosines_, sines_;                // (positions, E / 2)
+    Rotary rotary_;
     Floats h_, wide_, attended_, scores_;  // room for what comes between
 
     struct Step {
@@ -351,20 +357,11 @@ class Blocks {
         size_t empty(size_t stream) const { return padding ? static_cast<size_t>(padding[stream]) : 0; }
     };
 
-    // Memory grows with the tokens that there are, never with what block_size says there might be.
-    void make_room(size_t rows, size_t end) {
-        const size_t C = form_.n_embd, half = form_.head_dim() / 2;
+    void make_room(size_t rows) {
+        const size_t C = form_.n_embd;
         const auto at_least = [](Floats& floats, size_t size) { if (floats.size() < size) floats.resize(size); };
         at_least(h_, rows * C), at_least(attended_, rows * C);
         at_least(wide_, rows * std::max(3 * C, form_.wide()));
-        if (!form_.rope) return;
-        for (size_t position = half ? cosines_.size() / half : end; position < end; ++position)
-            for (size_t i = 0; i < half; ++i) {  // Su et al. 2021 (RoFormer), equation 15
-                const double turn = static_cast<double>(i) / static_cast<double>(half);
-                const double angle = static_cast<double>(position) * std::pow(10'000.0, -turn);
-                cosines_.push_back(static_cast<float>(std::cos(angle)));
-                sines_.push_back(static_cast<float>(std::sin(angle)));
-            }
     }
 
     // LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) of rows of C numbers.
@@ -401,7 +398,7 @@ class Blocks {
             for (size_t i = 0; i < E; ++i) head[i] *= scale;
         }
         if (!form_.rope) return;
-        const float *cosine = &cosines_[position * half], *sine = &sines_[position * half];
+        const float *cosine = rotary_.cosines + position * half, *sine = rotary_.sines + position * half;
         for (size_t i = 0; i < half; ++i) {
             const float first = head[i], second = head[i + half];
             head[i] = first * cosine[i] - second * sine[i];

@@ -14,10 +14,12 @@ struct Decoder {
     Blocks blocks;
     Matrix head;
     const size_t n_layer;
+    Rotary rotary;
     Floats x;
 
-    Decoder(size_t threads, const Form& form, std::vector<Block> parts, Gain norm, Matrix last)
-        : team(threads), blocks(form, std::move(parts), norm, team), head(last), n_layer(form.n_layer) {}
+    Decoder(size_t threads, const Form& form, std::vector<Block> parts, Gain norm, Matrix last, Rotary tables)
+        : team(threads), blocks(form, std::move(parts), norm, team), head(last), n_layer(form.n_layer),
+          rotary(tables) {}
 };
 
 }  // namespace
@@ -26,7 +28,8 @@ extern "C" {
 
 // numbers: n_layer, n_head, n_embd, hidden, V, LayerNorm or not, QK-norm or not, RoPE or not, the MLP's kind, threads.
 // weights: of each block norm1, qkv, proj, norm2, up, down, then the last norm's and the head's; of each its weight
-// and its bias, or null. They are read where they are, and must stay there. Null where memory is out.
+// and its bias, or null. Then RoPE's cosines and sines, or null. They are read where they are, and must stay there. Null
+// where memory is out.
 void* decoder_new(const std::int64_t* numbers, const float* const* weights) {
     try {
         Form form;
@@ -49,7 +52,8 @@ void* decoder_new(const std::int64_t* numbers, const float* const* weights) {
         }
         const Gain norm = gain();
         const Matrix head = matrix(C, static_cast<size_t>(numbers[4]));
-        return new Decoder(static_cast<size_t>(numbers[9]), form, std::move(blocks), norm, head);
+        const Rotary tables{weights[0], weights[1]};
+        return new Decoder(static_cast<size_t>(numbers[9]), form, std::move(blocks), norm, head, tables);
     } catch (const std::exception&) {
         return nullptr;
     }
@@ -67,7 +71,8 @@ int decoder_step(void* decoder, const float* x, std::int64_t B, std::int64_t see
             caches.push_back({keys + i * layer, values + i * layer, static_cast<size_t>(strides[1]),
                               static_cast<size_t>(strides[2]), static_cast<size_t>(strides[3])});
         self.x.assign(x, x + streams * self.head.inputs);
-        self.blocks.forward(self.x.data(), streams, 1, static_cast<size_t>(seen), padding, caches);
+        self.blocks.forward(self.x.data(), streams, 1, static_cast<size_t>(seen), padding, caches,
+                            self.rotary);
         self.blocks.multiply(self.head, self.x.data(), streams, logits);
         return 0;
     } catch (const std::exception&) {

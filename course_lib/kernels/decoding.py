@@ -70,8 +70,10 @@ class DecodingKernel:
         self._model, self._library, self._process = model, library, os.getpid()
         # Read by address: what they are now must live as long as this does.
         weights = [w for part in _parts(model) for w in part]
-        self._weights = [(w, w.detach()) for w in weights if w is not None]
         self._modules = list(model.modules())
+        places = [(place, name) for m in self._modules for place in (m._parameters, m._buffers) for name in place]
+        self._tensors = [(place, name, place[name].detach()) for place, name in places if place[name] is not None]
+        self._children = [(m._modules, name, child) for m in self._modules for name, child in m._modules.items()]
         config = model.config
         hidden = model.blocks[0].mlp.down.in_features
         shape = [config.n_layer, config.n_head, config.n_embd, hidden, config.vocab_size]
@@ -86,11 +88,15 @@ class DecodingKernel:
         weakref.finalize(self, _free, library, self._decoder, self._process)
 
     def still_fits(self) -> bool:
-        """Whether the model is what it was: its weights where they were (their values may change), and no hooks."""
+        """Whether the model is what it was: its parts, its weights where they were (values may change), no hooks."""
         if os.getpid() != self._process or torch.is_autocast_enabled("cpu"):  # a forked process has no threads
             return False
-        moved = any(weight.data_ptr() != was.data_ptr() for weight, was in self._weights)
-        return not moved and not any(is_watched(module) for module in self._modules)
+        for place, name, was in self._tensors:
+            now = place.get(name)
+            if now is None or now.data_ptr() != was.data_ptr():
+                return False
+        same = all(place.get(name) is child for place, name, child in self._children)
+        return same and not any(is_watched(module) for module in self._modules)
 
     def __call__(self, idx: Tensor, cache: Any) -> Tensor:
         if cache.length >= cache.block_size:
@@ -115,14 +121,15 @@ class DecodingKernel:
         return logits
 
 
-def _parts(model: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
-    """Weight and bias of everything that multiplies, in the order in which decoder.cpp takes them."""
+def _parts(model: nn.Module) -> list[tuple[Tensor | None, Tensor | None]]:
+    """Weight and bias of all that multiplies, and RoPE's tables, in the order in which decoder.cpp takes them."""
     modules = [
         part
         for block in model.blocks
         for part in (block.norm1, block.attn.qkv, block.attn.proj, block.norm2, block.mlp.up, block.mlp.down)
     ]
-    return [(part.weight, getattr(part, "bias", None)) for part in (*modules, model.norm, model.head)]
+    pairs = [(part.weight, getattr(part, "bias", None)) for part in (*modules, model.norm, model.head)]
+    return [*pairs, (getattr(model, "rotary_cos", None), getattr(model, "rotary_sin", None))]
 
 
 def _free(library: ctypes.CDLL, decoder: int, process: int) -> None:

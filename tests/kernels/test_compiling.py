@@ -100,12 +100,12 @@ def test_it_is_compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert kept(home) == [name]
 
 
-@pytest.mark.parametrize("what", ["source", "flags", "processor", "played"])
+@pytest.mark.parametrize("what", [HEADER, LIBRARY, "flags", "processor", "played"])
 def test_another_source_or_machine_has_another(what: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "compile_native", lambda command: Path(command[-1]).write_text("made"))
     assert compiling.decoder_library() is None  # no library at all
-    if what == "source":
-        monkeypatch.setattr(compiling, "source", lambda name: source(name) + "\n")
+    if what in (HEADER, LIBRARY):
+        monkeypatch.setattr(compiling, "source", lambda name: source(name) + "\n" * (name == what))
     elif what == "flags":
         monkeypatch.setattr(compiling, "FLAGS", (*FLAGS, "-g"))
     elif what == "played":

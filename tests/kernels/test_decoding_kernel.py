@@ -1,19 +1,24 @@
 """The compiled decoding step: held to torch's own pass, which shares no line with it."""
 
+import copy
+import ctypes
 import gc
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from varied import varied_gpt
 
+from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
 from course_lib.kernels import DecodingKernel, decoding, find_compiler, find_kernel
 from course_lib.models import GPT
 from course_lib.models.attention import attention_weights
+from course_lib.recipes import load_recipe
 from course_lib.sampling import generate, stream
 
 V, BLOCK = 23, 12
@@ -157,6 +162,24 @@ def test_large_and_broken_numbers() -> None:
         hold(model, 2, 1)
 
 
+@torch.no_grad()
+def test_tables_of_rope_are_the_models_own() -> None:
+    """Somebody stretches positions, or takes another base: what stands in the model counts."""
+    model = varied_gpt(BLOCK, V, position="rope")
+    model.rotary_cos.mul_(0.9)
+    model.rotary_sin.add_(0.1)
+    hold(model, 2, 3)
+
+
+@torch.no_grad()
+def test_queries_near_zero_are_normalized_alike() -> None:
+    """There the little that keeps a norm from dividing by zero shows."""
+    model = varied_gpt(BLOCK, V, qk_norm=True)
+    for block in model.blocks:
+        block.attn.qkv.weight.mul_(3e-4)
+    hold(model, 2, 3)
+
+
 # Where it is used -----------------------------------------------------------------------------------------
 
 
@@ -213,6 +236,10 @@ def test_weights_that_change_in_their_place_are_seen() -> None:
 CHANGES = {
     "another type": lambda model: model.to(torch.float64),
     "a weight elsewhere": lambda model: setattr(model.head.weight, "data", model.head.weight.data.clone()),
+    "a bias elsewhere": lambda model: setattr(model.norm.bias, "data", model.norm.bias.data.clone()),
+    "another weight": lambda model: setattr(model.head, "weight", nn.Parameter(model.head.weight.detach().clone())),
+    "another part": lambda model: setattr(model.blocks[1], "mlp", copy.deepcopy(model.blocks[1].mlp)),
+    "a table elsewhere": lambda model: setattr(model, "rotary_sin", model.rotary_sin.clone()),
     "a hook": lambda model: model.blocks[0].register_forward_hook(lambda module, args, out: out),
     "a forward of its own": lambda model: setattr(model.head, "forward", type(model.head).forward.__get__(model.head)),
 }
@@ -220,7 +247,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_model_that_is_changed_between_two_tokens_goes_on_without(change, monkeypatch) -> None:
-    model = varied_gpt(BLOCK, V)
+    model = varied_gpt(BLOCK, V, bias=True, position="rope")
     expected = generate(model, [[1, 2]], 8, temperature=0)[0, 2:].tolist()
     kernel = kernel_of(model)
     assert kernel.still_fits()
@@ -230,6 +257,25 @@ def test_a_model_that_is_changed_between_two_tokens_goes_on_without(change, monk
     assert not kernel.still_fits()
     if model.head.weight.dtype == torch.float32:
         assert found + [int(token) for token in tokens] == expected
+
+
+def test_the_sizes_at_which_it_is_worth_it(monkeypatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.delenv(decoding.SWITCH, raising=False)
+    large, small = (load_recipe(name).all_settings() for name in ("shakespeare_char", "tinytales_cpu"))
+    for settings, expected in ((large, True), (small, False)):
+        shape = {name: settings[name] for name in ("n_layer", "n_head", "n_embd", "block_size")}
+        assert (find_kernel(GPT(GPTConfig(vocab_size=65, **shape))) is not None) == expected
+
+
+def test_memory_that_is_out_is_told(monkeypatch) -> None:
+    model = varied_gpt(BLOCK, V)
+    kernel = kernel_of(model)
+    step = kernel._library.decoder_step
+    many = ctypes.c_int64(2**55)  # streams: no machine has so much
+    kernel._library = SimpleNamespace(decoder_step=lambda decoder, x, B, *rest: step(decoder, x, many, *rest))
+    with pytest.raises(CourseError, match="ask for fewer streams at once"):
+        kernel(ids(3, 1), model.new_cache(3))
 
 
 class Other(GPT):
@@ -265,7 +311,9 @@ def test_what_it_leaves_to_torch(change, monkeypatch) -> None:
 
 def test_not_under_autocast(monkeypatch) -> None:
     model = varied_gpt(BLOCK, V)
+    kernel = kernel_of(model)
     with torch.autocast("cpu", torch.bfloat16):
+        assert not kernel.still_fits()
         assert find_kernel(model) is None
         assert used(model, monkeypatch) == 0
 
@@ -299,12 +347,13 @@ def test_a_forked_process_goes_on_without_it() -> None:
     model = varied_gpt(64, 97, n_layer=2, n_head=4, n_embd=192)
     torch.set_num_threads(2)
     expected = generate(model, [[1]], 20, temperature=0)[0, 1:].tolist()
+    kernel = kernel_of(model)
     torch.set_num_threads(1)  # torch's own threads do not survive a fork
     tokens = stream(model, [[1]], 20, temperature=0)
     begun = [int(next(tokens)) for _ in range(5)]
     child = os.fork()
     if child == 0:
-        same = begun + [int(token) for token in tokens] == expected
+        same = not kernel.still_fits() and begun + [int(token) for token in tokens] == expected
         del tokens
         gc.collect()
         os._exit(0 if same else 1)
