@@ -32,7 +32,7 @@ def run_program(
     try:
         done = subprocess.run(
             command, cwd=folder, env=os.environ | dict(environment or {}), capture_output=True, text=True,
-            errors="replace",
+            errors="replace", stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError as error:
         raise CourseError(f"Cannot start {command[0]}: {error}.") from error

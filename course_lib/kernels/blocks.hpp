@@ -15,10 +15,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -51,8 +51,9 @@ class Team {
   public:
     explicit Team(size_t threads) {
         try {
+            workers_.reserve(threads);
             while (workers_.size() + 1 < threads) workers_.emplace_back([this] { work(); });
-        } catch (const std::system_error&) {
+        } catch (const std::exception&) {
             // no more threads to be had here: those that started do the work
         }
     }
@@ -233,10 +234,10 @@ class Multiplier {
 // ---- Functions of one number ----------------------------------------------------------------------------------------
 // Written out, so that the compiler computes many at once; the standard library's are called one by one.
 
-// e^x to a rounding or two, x held within what a float can hold: 2^n e^r, where r is at most ln 2 / 2 in size, and e^r
+// e^x to a rounding or two, at most e^88, and 0 below e^-87 (smaller numbers, subnormal ones, are slow to compute with): 2^n e^r, where r is at most ln 2 / 2 in size, and e^r
 // a polynomial (the coefficients of Moshier's Cephes library).
-inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;  // NaN stays
+inline float exponential(float number) {
+    const float x = number < -87.0f ? -87.0f : number > 88.0f ? 88.0f : number;  // NaN stays
     constexpr float MAGIC = 12'582'912;  // 1.5 * 2^23: added to a number, it leaves the nearest whole one
     const float shifted = x * 1.44269504f + MAGIC, n = shifted - MAGIC;
     const float r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -252,7 +253,7 @@ inline float exponential(float x) {
     bits = (bits << 23) + 0x3f800000u;  // the lowest bits of `shifted` are n: 2^n as a float
     float power;
     std::memcpy(&power, &bits, sizeof power);
-    return sum * power;
+    return number < -87.0f ? 0 : sum * power;
 }
 
 // x Phi(x), where Phi is the normal distribution's: its tail by formula 7.1.26 of Abramowitz and Stegun (1964), good

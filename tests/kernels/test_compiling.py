@@ -7,6 +7,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_functions_of_one_number(name: str, tmp_path: Path) -> None:
     assert np.isnan(y[0])  # nothing hides a NaN
     if name == "exponential":  # held within what a float can hold: the caller has taken the highest away before
         assert np.isfinite(y[1:]).all()
-        assert 0 < y[2] < 1e-37
+        assert y[2] == 0
     else:
         assert not np.isfinite(y[1])
 
@@ -88,7 +89,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kept(home: Path) -> list[str]:
-    return sorted(os.listdir(home))
+    """The libraries; nothing else is left but the lock and a proof for each."""
+    names = sorted(os.listdir(home))
+    libraries = [name for name in names if name.endswith(".so")]
+    assert set(names) <= {*libraries, *(name[:-3] + ".sha256" for name in libraries), "making.lock"}
+    return libraries
 
 
 def test_it_is_compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +138,65 @@ def test_where_it_cannot_be_made_torch_decodes(home: Path, tmp_path: Path, monke
     monkeypatch.setenv("CXX", shlex.quote(str(refusing)))
     assert compiling.decoder_library() is None
     assert kept(home) == []
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert compiling.decoder_library() is None
+    for other in ("no-such-compiler", "g++ 'without an end"):
+        monkeypatch.setenv("CXX", other)
+        assert find_compiler() is None
+        assert compiling.decoder_library() is None
     monkeypatch.delenv("CXX")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # nowhere to keep it
     assert compiling.decoder_library() is None
+
+
+HARMS = ["cut", "emptied", "another", "no proof", "a proof of something else", "open to others"]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_library_that_is_damaged_is_made_anew(harm: str, home: Path) -> None:
+    """A cut one would end the process when it is loaded."""
+    assert compiling.decoder_library() is not None
+    (name,) = kept(home)
+    library, proof = home / name, (home / name).with_suffix(".sha256")
+    whole = library.read_bytes()
+    library.unlink()  # what is loaded stays as it is
+    {
+        "cut": lambda: library.write_bytes(whole[: len(whole) // 2]),
+        "emptied": lambda: library.write_bytes(b""),
+        "another": lambda: library.write_bytes(b"#!/bin/sh"),
+        "no proof": lambda: library.write_bytes(whole) and proof.unlink(),
+        "a proof of something else": lambda: library.write_bytes(whole) and proof.write_text("0" * 32),
+        "open to others": lambda: library.write_bytes(whole) and library.chmod(0o777),
+    }[harm]()
+    assert compiling.decoder_library() is not None
+    assert kept(home) == [name]
+    assert len(library.read_bytes()) == len(whole)
+    assert stat.S_IMODE(library.stat().st_mode) == 0o700
+    assert proof.is_file()
+
+
+def test_nothing_is_loaded_from_where_others_may_write(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.mkdir(parents=True)
+    home.chmod(0o777)
+    monkeypatch.setattr(compiling, "compile_native", None)  # it would not be called
+    assert compiling.decoder_library() is None
+    assert os.listdir(home) == []
+
+
+def test_what_a_killed_process_left_goes_after_an_hour(home: Path) -> None:
+    for name, age in (("making-old", 4000), ("making-new", 100)):
+        (home / name).mkdir(parents=True)
+        os.utime(home / name, (time.time() - age,) * 2)
+    home.chmod(0o700)
+    assert compiling.decoder_library() is not None
+    assert sorted(name for name in os.listdir(home) if name.startswith("making-")) == ["making-new"]
+
+
+@pytest.mark.parametrize(("home_is", "cache_is"), [("", None), ("", "here"), ("nowhere/at/all", None)])
+def test_without_a_home_nothing_is_kept(home_is: str, cache_is: str | None, project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "decoder_library", decoder_library.__wrapped__)
+    monkeypatch.setenv("HOME", home_is)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if cache_is:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache_is)  # a relative one does not count
+    assert compiling.decoder_library() is None
+    assert os.listdir(project) == ["_toc.yml"]

@@ -18,6 +18,9 @@ from course_lib.errors import CourseError
 from course_lib.kernels import DecodingKernel, decoding, find_compiler, find_kernel
 from course_lib.models import GPT
 from course_lib.models.attention import attention_weights
+from course_lib.models.linear import Linear
+from course_lib.models.norm import RMSNorm
+from course_lib.optim import mark_tables
 from course_lib.recipes import load_recipe
 from course_lib.sampling import generate, stream
 
@@ -238,6 +241,11 @@ CHANGES = {
     "a weight elsewhere": lambda model: setattr(model.head.weight, "data", model.head.weight.data.clone()),
     "a bias elsewhere": lambda model: setattr(model.norm.bias, "data", model.norm.bias.data.clone()),
     "another weight": lambda model: setattr(model.head, "weight", nn.Parameter(model.head.weight.detach().clone())),
+    "shared memory": lambda model: model.share_memory(),
+    "turned": lambda model: setattr(model.blocks[0].attn.proj.weight, "data", model.blocks[0].attn.proj.weight.data.T),
+    "loaded in its place": lambda model: model.load_state_dict(
+        {name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True
+    ),
     "another part": lambda model: setattr(model.blocks[1], "mlp", copy.deepcopy(model.blocks[1].mlp)),
     "a table elsewhere": lambda model: setattr(model, "rotary_sin", model.rotary_sin.clone()),
     "a hook": lambda model: model.blocks[0].register_forward_hook(lambda module, args, out: out),
@@ -255,7 +263,7 @@ def test_a_model_that_is_changed_between_two_tokens_goes_on_without(change, monk
     found = [int(next(tokens)) for _ in range(3)]
     change(model)
     assert not kernel.still_fits()
-    if model.head.weight.dtype == torch.float32:
+    if model.head.weight.dtype == torch.float32 and change is not CHANGES["turned"]:
         assert found + [int(token) for token in tokens] == expected
 
 
@@ -286,7 +294,33 @@ class Added(nn.Linear):
     """A layer as adapters put it in."""
 
 
+class Sharp(torch.Tensor):
+    """Numbers that are kept in another way."""
+
+
+def swapped(model: GPT) -> None:
+    first, second = model.blocks
+    model.blocks[0], model.blocks[1] = second, first
+
+
+def narrower(model: GPT) -> None:
+    model.blocks[1].mlp.up = Linear(24, 48, bias=False)
+    model.blocks[1].mlp.down = Linear(48, 24, bias=False)
+
+
 REFUSED = {
+    "one block less": lambda model: setattr(model, "blocks", model.blocks[:1]),
+    "blocks in another order": swapped,
+    "a narrower MLP": narrower,
+    "another norm": lambda model: setattr(model, "norm", RMSNorm(24)),
+    "torch's norm": lambda model: setattr(model.blocks[0], "norm1", nn.LayerNorm(24, eps=10, bias=False)),
+    "no norm": lambda model: setattr(model.blocks[0], "norm1", nn.Identity()),
+    "another bend": lambda model: setattr(model.blocks[0].mlp, "kind", "relu2"),
+    "QK-norm in one block": lambda model: setattr(model.blocks[0].attn, "qk_norm", True),
+    "one bias": lambda model: setattr(model.head, "bias", nn.Parameter(torch.zeros(V))),
+    "a tensor of another kind": lambda model: model.head.register_parameter(
+        "weight", nn.Parameter(torch.Tensor._make_subclass(Sharp, model.head.weight.data))
+    ),
     "a subclass": lambda model: Other(model.config),
     "a part from elsewhere": lambda model: setattr(model.blocks[1].mlp, "up", Added(24, 96, bias=False)),
     "a hook": lambda model: model.blocks[0].register_forward_hook(lambda module, args, out: out),
@@ -307,6 +341,52 @@ def test_what_it_leaves_to_torch(change, monkeypatch) -> None:
     kernel_of(model)
     changed = change(model)
     assert find_kernel(changed if isinstance(changed, Other) else model) is None
+
+
+def test_hooks_on_all_modules_end_it() -> None:
+    model = varied_gpt(BLOCK, V)
+    kernel = kernel_of(model)
+    hook = nn.modules.module.register_module_forward_hook(lambda module, args, out: None)
+    try:
+        assert not kernel.still_fits()
+        assert find_kernel(model) is None
+    finally:
+        hook.remove()
+    assert kernel.still_fits()
+
+
+def test_what_training_leaves_behind_is_no_change() -> None:
+    model = varied_gpt(BLOCK, V, ngrams=(2,), dropout=0.2)
+    model.train()
+    mark_tables(model, sparse=True)
+    model.dropout.p = 0.5  # the lab's slider
+    kernel_of(model)
+
+
+@torch.no_grad()
+def test_what_cpp_would_read_past_is_refused() -> None:
+    model = varied_gpt(BLOCK, V)
+    kernel, other = kernel_of(model), varied_gpt(BLOCK, V, n_layer=1)
+    own, of_another = model.new_cache(2), other.new_cache(2)
+    for idx, cache in ((ids(3, 1), own), (ids(2, 3), own), (ids(2, 1), of_another)):
+        with pytest.raises(CourseError, match="expects one token for each stream of a cache of this model"):
+            kernel(idx, cache)
+    halves = model.new_cache(2)
+    halves.keys = halves.keys.half()
+    with pytest.raises(CourseError, match="expects a cache of 32-bit floats"):
+        kernel(ids(2, 1), halves)
+
+
+@torch.no_grad()
+def test_padding_in_any_form_is_padding() -> None:
+    model, idx = varied_gpt(BLOCK, V), ids(3, 6)
+    kernel, found = kernel_of(model), []
+    every_second = torch.tensor([0, 9, 2, 9, 5, 9])[::2]
+    for padding in (torch.tensor([0, 2, 5]), torch.tensor([0, 2, 5], dtype=torch.int32), every_second):
+        cache = model.new_padded_cache(padding)
+        found.append(torch.stack([kernel(idx[:, t : t + 1], cache) for t in range(6)]))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
 
 
 def test_not_under_autocast(monkeypatch) -> None:

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from varied import varied_gpt
 
 from course_lib.errors import CourseError
 from course_lib.models import GPT
+from course_lib.models.attention import CausalSelfAttention
+from course_lib.models.gpt import Block
 from course_lib.models.last import last_scores
 from course_lib.models.partial import LADDER, PartialGPT
 from course_lib.sampling import generate
@@ -83,6 +86,38 @@ def test_a_model_that_computes_something_else_is_asked() -> None:
     for rung in LADDER:
         partial = PartialGPT(plain.config, rung).eval()
         assert torch.equal(last_scores(partial, ids(2, 5)), partial(ids(2, 5))[:, -1])
+
+
+class Twice(Block):
+    def forward(self, x, rotary, cache):
+        return super().forward(super().forward(x, rotary, None), rotary, None)
+
+
+class Turned(CausalSelfAttention):
+    def forward(self, x, rotary, cache):
+        return -super().forward(x, rotary, cache)
+
+
+class Passing(nn.Module):
+    def forward(self, x, rotary, cache):
+        return x
+
+
+@pytest.mark.parametrize("part", ["a block", "its attention", "anything", "a split of its own"])
+@torch.no_grad()
+def test_a_last_block_of_somebodys_own_is_asked(part: str) -> None:
+    model, plain = varied_gpt(BLOCK, V), varied_gpt(BLOCK, V)
+    last = model.blocks[-1]
+    if part == "a block":
+        last.__class__ = Twice
+    elif part == "its attention":
+        last.attn.__class__ = Turned
+    elif part == "anything":
+        model.blocks[-1] = Passing()
+    else:
+        last.attn.split = lambda x, rotary: [2 * piece for piece in type(last.attn).split(last.attn, x, rotary)]
+    assert_near(last_scores(model, ids(2, 5)), model(ids(2, 5))[:, -1])
+    assert not torch.allclose(last_scores(model, ids(2, 5)), last_scores(plain, ids(2, 5)))
 
 
 @torch.no_grad()
