@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from course_lib.device import device_of
 from course_lib.errors import CourseError, need_whole
 from course_lib.graphs import Decoder
-from course_lib.models.last import last_scores
 from course_lib.models.mode import evaluating
 from course_lib.prompts import as_prompts, seeds_for
 
@@ -246,12 +245,12 @@ def context_of(model: nn.Module) -> int:
 
 
 def _last_logits(model: nn.Module, idx: Tensor, cache: Any) -> Tensor:
-    """Scores (B, V) of what follows the last token; the model is in evaluation mode for that moment.
-
-    Only for that moment: between two tokens the caller may go on training.
-    """
+    """Scores (B, V) of what follows the last token; in evaluation mode for that moment: the caller may be training."""
+    own = type(model).__dict__.get("last_scores")  # a subclass may compute something else
     with evaluating(model):
-        return last_scores(model, idx, cache)
+        if own is not None:
+            return own(model, idx, cache)
+        return model(idx, cache)[:, -1] if cache is not None else model(idx)[:, -1]
 
 
 def _draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:

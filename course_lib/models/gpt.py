@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from course_lib.config import GPTConfig
 from course_lib.errors import CourseError
+from course_lib.kernels.decoding import is_watched
 from course_lib.models.attention import CausalSelfAttention, KVCache, PaddedCache, check_context, rotary_tables
+from course_lib.models.last import is_known, last_token
 from course_lib.models.linear import Linear, padded_linear
 from course_lib.models.ngrams import NGramEmbedding, RowTable, with_nothing_before
 from course_lib.models.norm import build_norm
@@ -147,6 +149,19 @@ class GPT(nn.Module):
         if cache is not None:
             cache.advance(idx.shape[1])
         return self.norm(x)
+
+    def last_scores(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """``model(idx, cache)[:, -1]``, (B, T) -> (B, V), in evaluation mode, without what only others would need."""
+        last = cast(Block, self.blocks[-1])
+        if idx.shape[1] == 1 or type(last) is not Block or not is_known(last) or is_watched(self.modules()):
+            return self(idx, cache)[:, -1]
+        x, rotary = self.start(idx, cache)
+        for block in self.blocks[:-1]:
+            x = block(x, rotary, cache)
+        x = last_token(last, x, rotary, cache)
+        if cache is not None:
+            cache.advance(idx.shape[1])
+        return self.scores(self.norm(x))[:, 0]
 
     def start(self, idx: Tensor, cache: KVCache | None) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """What goes into the first block, (B, T, C), and the tables that RoPE turns these T tokens by, if it is on."""

@@ -137,7 +137,7 @@ def near_by(model: nn.Module, idx: torch.Tensor) -> torch.Tensor:
     x = model.token_embedding(idx)
     window = torch.ones(T, T, dtype=torch.bool).tril().triu(-1)
     for block in model.blocks:
-        q, k, v = block.attn._split(block.norm1(x), None)
+        q, k, v = block.attn.split(block.norm1(x), None)
         mixes = F.scaled_dot_product_attention(q, k, v, attn_mask=window)
         x = x + block.attn.proj(mixes.transpose(1, 2).flatten(2))
         x = x + block.mlp(block.norm2(x))
