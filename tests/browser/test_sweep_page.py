@@ -61,8 +61,8 @@ def test_a_sweep_is_run_read_and_stopped(jupyterlab, page, tmp_path):
     wait_until(lambda: "run 1 of 5: learning rate 0.002, step" in status.inner_text(), "the first run")
     assert run.is_disabled()
     wait_until(lambda: frame.locator(".point").count() >= 1, "a point")
-    floor = frame.locator(".floor")
-    assert floor.evaluate("line => line.getBoundingClientRect().width") > 300, "a floor of one point is a line, too"
+    width = "chart => chart.querySelector('.floor').getBoundingClientRect().width"  # in one go: it is drawn anew often
+    wait_until(lambda: frame.evaluate(width) > 300, "a floor of one point, which is a line, too")
     assert "floor 0.31: a reader who sees only block_size letters" in frame.locator("svg").text_content()
     wait_until(lambda: frame.locator(".point").count() >= 2, "two points")
     assert "lowest so far" in frame.locator("svg").text_content()
