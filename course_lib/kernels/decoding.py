@@ -21,8 +21,8 @@ from course_lib.kernels.compiling import decoder_library
 SWITCH = "COURSE_KERNELS"
 """With this variable set to ``off``, nothing is compiled."""
 WORTH_IT = 2**21
-"""Weights in matrices from which on a model is decoded so. With fewer a token takes torch well below a millisecond, and
-compiling, once on a machine, takes some three seconds."""
+"""Weights in the blocks' matrices from which on a model is decoded so. For a smaller one the time that could be gained
+is short beside the some three seconds that compiling takes, once on a machine."""
 KINDS = ("gelu", "gelu_tanh", "relu2", "swiglu")
 """The MLP's, as blocks.hpp numbers them."""
 PASSING = ("training", "p", "sparse")
@@ -36,9 +36,9 @@ def find_kernel(model: nn.Module) -> "DecodingKernel | None":
     """
     if os.environ.get(SWITCH) == "off" or torch.is_autocast_enabled("cpu"):
         return None
-    if not type(model).__dict__.get("has_kernel", False) or not _is_plain(model):
+    if not type(model).__dict__.get("has_kernel", False):
         return None
-    if sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) < WORTH_IT:
+    if sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) < WORTH_IT or not _is_plain(model):
         return None
     library = decoder_library()
     return None if library is None else DecodingKernel(model, library)

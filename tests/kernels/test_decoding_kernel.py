@@ -215,6 +215,17 @@ def test_the_same_is_written(form: dict, prompts: list, monkeypatch) -> None:
         assert torch.equal(with_it, generate(model, prompts, 2 * BLOCK, **how)), how
 
 
+def test_torchs_own_generator_is_left_alone() -> None:
+    """Also where a new model is made to compare with, of a size that was not seen yet."""
+    model = varied_gpt(BLOCK + 5, V, n_layer=3)
+    torch.manual_seed(7)
+    kernel_of(model)
+    generate(model, [[1, 2]], 5, seed=3)
+    drawn = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+
+
 def test_scores_that_are_not_finite_are_refused() -> None:
     model = varied_gpt(BLOCK, V)
     with torch.no_grad():
